@@ -1,0 +1,74 @@
+"""Find the reader for each file of a version and ask it where the tensors are.
+
+Files that several formats claim go to the first in the order of registration; a file that a neighbour
+describes (ONNX external data, SavedModel shards) follows that neighbour, unless a reader knew it itself.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from lepton_ai.formats import opaque
+from lepton_ai.formats.contract import Format, Layout, Malformed, Segment, Source, check_partition
+
+HEAD = 4096
+GROUP = "lepton_ai.formats"
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """Every reader that is installed, ours and strangers', by name."""
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    return tuple(found[name].load() for name in sorted(found))
+
+
+def layouts(folder: Mapping[str, Source], readers: Iterable[Format] | None = None) -> dict[str, Layout]:
+    """The layout of every file in ``folder`` (path → bytes). Never fails: what is not understood is opaque."""
+    known = tuple(formats() if readers is None else readers)
+    found: dict[str, Layout] = {}
+    described: dict[str, tuple[Segment, ...]] = {}
+    for path in sorted(folder):
+        layout = _layout(path, folder, known)
+        found[path] = layout
+        for relative, segments in layout.companions.items():
+            described.setdefault(_beside(path, relative), segments)
+    for path, segments in described.items():
+        if found[path].format == "opaque":
+            found[path] = Layout("tensor data", segments)
+    return found
+
+
+def _layout(path: str, folder: Mapping[str, Source], known: tuple[Format, ...]) -> Layout:
+    source = folder[path]
+    head = source.read(0, min(HEAD, source.size))
+    notes = []
+    for reader in known:
+        if not reader.claims(path, head):
+            continue
+        try:
+            layout = reader.layout(path, source, folder)
+            _check(layout, path, folder)
+        except Malformed as refusal:
+            notes.append(f"not read as {reader.name}: {refusal}")
+        except Exception as bug:  # noqa: BLE001  (a reader's bug must not cost the user the save; the note tells it)
+            notes.append(f"the reader for {reader.name} failed on it: {type(bug).__name__}: {bug}")
+        else:
+            return layout
+    return opaque.layout(source.size, "; ".join(notes))
+
+
+def _check(layout: Layout, path: str, folder: Mapping[str, Source]) -> None:
+    """Hold a reader's answer against the first law; readers may be strangers' plugins."""
+    check_partition(layout.segments, folder[path].size)
+    for relative, segments in layout.companions.items():
+        place = _beside(path, relative)
+        if place not in folder:
+            raise Malformed(f"it describes {relative!r}, which is not there")
+        check_partition(segments, folder[place].size)
+
+
+def _beside(path: str, relative: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), relative))

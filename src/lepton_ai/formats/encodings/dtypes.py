@@ -13,9 +13,16 @@ NUMPY = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
 )
 ML_DTYPES = frozenset(
-    "bfloat16 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn "
-    "int4 uint4 int2 uint2".split()
+    "bfloat16 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu float8_e4m3b11fnuz "
+    "float6_e2m3fn float6_e3m2fn float4_e2m1fn int4 uint4 int2 uint2".split()
 )
+
+BITS = {
+    **dict.fromkeys(("int4", "uint4", "float4_e2m1fn"), 4),
+    **dict.fromkeys(("int2", "uint2"), 2),
+    **dict.fromkeys(("float6_e2m3fn", "float6_e3m2fn"), 6),
+}
+"""Bits per element for the types below a byte; in memory (and unpacked) each takes a byte."""
 
 ITEMSIZE = {
     **dict.fromkeys(("bool", "int8", "uint8"), 1),
@@ -41,5 +48,6 @@ def dtype_of(name: str) -> np.dtype[Any]:
     if name in ML_DTYPES:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return found
     raise Malformed(f"element type {name!r} is not known here")

@@ -1,19 +1,20 @@
 """Raw elements, one after the other.
 
-Arguments: ``byteorder`` "little" (default) or "big"; ``order`` "C" (default) or "F"; ``packed`` true when two
-4-bit elements share a byte, low half first. Numbers of a format's own type ("gguf.…") come out as uint8 of
-shape (bytes,).
+Arguments: ``byteorder`` "little" (default) or "big"; ``order`` "C" (default) or "F"; ``packed`` true when
+elements below a byte (two of 4 bits, four of 2, four of 6 in three bytes) share bytes, lowest bits first.
+Numbers of a format's own type ("gguf.…") come out as uint8 of shape (bytes,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.formats.contract import Malformed, Tensor
-from lepton_ai.formats.encodings.dtypes import dtype_of
+from lepton_ai.formats.encodings.dtypes import BITS, dtype_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -29,13 +30,10 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> np.ndarray[Any, np.dtype[A
     for extent in tensor.shape:
         count *= extent
     if tensor.args.get("packed"):
-        halves = np.stack([data & 0x0F, data >> 4], axis=1).reshape(-1)
-        if not count <= len(halves) <= count + 1:
-            raise Malformed(f"{tensor.name!r}: {len(data)} bytes do not hold {count} 4-bit elements")
-        flat = _four_bits(halves[:count], dtype)
+        flat = unpack(data, tensor.dtype, count)
     else:
         if len(data) != count * dtype.itemsize:
-            raise Malformed(f"{tensor.name!r}: {len(data)} bytes, {count} elements of {dtype.itemsize} expected")
+            raise Malformed(f"{tensor.name!r}: {len(data)} bytes for {count} elements of {dtype.itemsize}")
         if tensor.args.get("byteorder") == "big" and dtype.itemsize > 1:
             width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
             data = data.reshape(-1, width)[:, ::-1].reshape(-1)
@@ -44,13 +42,24 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> np.ndarray[Any, np.dtype[A
     return np.array(array, order="C")
 
 
-def _four_bits(halves: np.ndarray[Any, np.dtype[Any]], dtype: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
-    """Sign-extend 4-bit values and give them ml_dtypes' one-byte-per-element type."""
+def unpack(data: np.ndarray[Any, np.dtype[Any]], name: str, count: int) -> np.ndarray[Any, np.dtype[Any]]:
+    """``count`` elements of the type called ``name`` out of the bytes that they share, a byte each.
+
+    Raises:
+        Malformed: the bytes hold more or fewer elements, or the type takes whole bytes.
+    """
     import numpy as np
 
-    if dtype.name.startswith("int"):
-        signed = (halves.astype(np.int8) ^ 8) - 8
-        return signed.astype(dtype)
-    if dtype.name.startswith("uint"):
-        return halves.astype(dtype)
-    return halves.view(dtype)
+    dtype, bits = dtype_of(name), BITS.get(name)
+    if bits is None or len(data) != (count * bits + 7) // 8:
+        raise Malformed(f"{len(data)} bytes do not hold {count} packed elements of {name}")
+    if bits == 6:
+        rows = np.unpackbits(data, bitorder="little")[: count * bits].reshape(-1, bits)
+        shared = np.packbits(rows, axis=1, bitorder="little")
+    else:
+        shared = (data[:, None] >> np.arange(0, 8, bits, dtype=np.uint8)) & ((1 << bits) - 1)
+    values = shared.reshape(-1)[:count]
+    if name.startswith("int"):
+        half = 1 << (bits - 1)
+        return ((values.astype(np.int8) ^ half) - half).astype(dtype)
+    return values.astype(dtype) if name.startswith("uint") else values.view(dtype)

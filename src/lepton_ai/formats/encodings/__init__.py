@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.formats.contract import Malformed, Tensor
-from lepton_ai.formats.encodings import raw
+from lepton_ai.formats.encodings import raw, text, varint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DECODERS: dict[str, Callable[[Tensor, Sequence[bytes]], Array]] = {
     "raw": raw.decode,
+    "text": text.decode,
+    "varint": varint.decode,
 }
 
 

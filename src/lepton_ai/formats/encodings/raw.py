@@ -53,6 +53,7 @@ def unpack(data: np.ndarray[Any, np.dtype[Any]], name: str, count: int) -> np.nd
     dtype, bits = dtype_of(name), BITS.get(name)
     if bits is None or len(data) != (count * bits + 7) // 8:
         raise Malformed(f"{len(data)} bytes do not hold {count} packed elements of {name}")
+    shared: np.ndarray[Any, np.dtype[Any]]
     if bits == 6:
         rows = np.unpackbits(data, bitorder="little")[: count * bits].reshape(-1, bits)
         shared = np.packbits(rows, axis=1, bitorder="little")

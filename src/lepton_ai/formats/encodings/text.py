@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.formats.contract import Malformed, Tensor
 from lepton_ai.formats.encodings.dtypes import dtype_of
-from lepton_ai.formats.shapes import count_of
+from lepton_ai.formats.encodings.shapes import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """Elements as protobuf varints: seven bits a byte, the lowest first, the top bit says that more follow.
 
 Each varint holds one element in its low bits (negative numbers in two's complement of 64 bits, floats of 16
-bits and less as their bit pattern; a bool is any number but 0). Arguments: ``packed`` true when a varint holds a
-byte of elements below a byte, lowest bits first; ``tag`` the varint that stands before every element of a
+bits and less as their bit pattern; a bool is any number but 0). Arguments: ``packed`` true when a varint holds
+a byte of elements below a byte, lowest bits first; ``tag`` the varint that stands before every element of a
 repeated field that is not packed.
 
 Source: https://protobuf.dev/programming-guides/encoding/
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lepton_ai.formats.contract import Malformed, Tensor
 from lepton_ai.formats.encodings.dtypes import BITS, dtype_of
 from lepton_ai.formats.encodings.raw import unpack
-from lepton_ai.formats.shapes import count_of
+from lepton_ai.formats.encodings.shapes import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Implementations of the Blobs contract, a file each."""

@@ -1,0 +1,1 @@
+"""Cutting files into blocks and putting them together again."""

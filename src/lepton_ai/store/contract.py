@@ -1,0 +1,151 @@
+"""The values that pass between the store and what stands above it.
+
+The store knows nothing of formats or versions. It is given the bytes of a file in order, with a *plan*: runs of
+bytes, each opaque or belonging to a named stream (a tensor) with an element type as a hint. It gives back a
+:class:`Content`: which blocks the file is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+ID_SIZE = 32
+OPAQUE = ""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """``length`` bytes of the file, in order. ``key`` "" is opaque; any other key occurs once in a file."""
+
+    length: int
+    key: str = OPAQUE
+    dtype: str = "bytes"
+
+
+class Stream(msgspec.Struct, frozen=True, array_like=True):
+    """The bytes of one key, cut into blocks.
+
+    ``blocks`` are the block ids, joined. ``sizes`` are the blocks' plain lengths in bytes when they were cut by
+    content; empty when all but the last are ``Content.block_size``.
+    """
+
+    key: str
+    dtype: str
+    length: int
+    blocks: bytes
+    sizes: tuple[int, ...] = ()
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True):
+    """A file as the store keeps it: runs (stream number, length) in file order over ``streams``.
+
+    All opaque runs of a file are one stream, joined in order; it is stream 0 when there is one.
+    """
+
+    size: int
+    block_size: int
+    runs: tuple[tuple[int, int], ...]
+    streams: tuple[Stream, ...]
+
+
+class BlobInfo(msgspec.Struct, frozen=True):
+    """A blob's name, size in bytes and time of writing (seconds since 1970)."""
+
+    name: str
+    size: int
+    written_at: float
+
+
+class Blobs(Protocol):
+    """Named immutable byte strings: a folder, memory, an object store. Names are relative POSIX paths."""
+
+    def put(self, name: str, source: Path) -> None:
+        """Take the file ``source`` over under ``name``; durable when this returns, and then ``source`` is gone.
+
+        A blob that exists already under this name is left as it is (names are hashes of the content).
+
+        Raises:
+            NoSpace, StorageFailed.
+        """
+
+    def get(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end.
+
+        Raises:
+            NotFound: there is no such blob.
+            Damaged: it is shorter than that.
+            StorageFailed.
+        """
+
+    def info(self, name: str) -> BlobInfo:
+        """Size and time of a blob.
+
+        Raises:
+            NotFound: there is no such blob.
+        """
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Every blob whose name starts with ``prefix``, in any order; unfinished ones are not among them."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove blobs, durably; those that are gone already are no error."""
+
+
+class Added(msgspec.Struct, frozen=True):
+    """A file that a writer took: its content, the SHA-256 of the whole file and its size in bytes."""
+
+    content: Content
+    sha256: bytes
+    size: int
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a finished save left behind.
+
+    ``packs`` are the packs that it wrote, ``used`` the older ones that hold blocks or bases which it relies on (check
+    that none is condemned in the transaction that moves the ref), ``bytes`` the size of the new packs.
+    """
+
+    packs: tuple[str, ...]
+    used: frozenset[str]
+    bytes: int
+
+
+class PackInfo(msgspec.Struct, frozen=True):
+    """A pack: its name (64 hexadecimal digits), size in bytes, number of objects, time of writing (since 1970)."""
+
+    name: str
+    size: int
+    objects: int
+    written_at: float
+
+
+class PackUse(msgspec.Struct, frozen=True):
+    """How much of a pack is needed: ``live`` + ``dead`` = ``size`` in bytes.
+
+    A pack without a living object is all dead, its frame included; any other counts its frame as live.
+    """
+
+    pack: str
+    size: int
+    live: int
+    dead: int
+    live_objects: int
+    objects: int
+    written_at: float
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something wrong in the store.
+
+    ``pack`` names the pack ("" when none is to blame), ``objects`` the ids that cannot be read from it, ``problem``
+    says what is wrong, ``lost`` are those of the objects that cannot be read from anywhere else either.
+    """
+
+    pack: str
+    objects: tuple[bytes, ...]
+    problem: str
+    lost: tuple[bytes, ...] = ()

@@ -1,0 +1,1 @@
+"""Packs: the immutable files that hold objects."""

@@ -1,9 +1,9 @@
 """Elements as protobuf varints: seven bits a byte, the lowest first, the top bit says that more follow.
 
-Each varint holds one element in its low bits (negative numbers in two's complement of 64 bits, floats of 16
-bits and less as their bit pattern; a bool is any number but 0). Arguments: ``packed`` true when a varint holds
-a byte of elements below a byte, lowest bits first; ``tag`` the varint that stands before every element of a
-repeated field that is not packed.
+Each varint holds one element in its low bits: negative numbers in two's complement of 64 bits, floats of 16
+bits and less as their bit pattern; a bool is any number but 0. Arguments: ``packed`` true when a varint holds
+a byte of elements below a byte, lowest bits first; ``tag`` the varint that stands before every element when
+the field is repeated and not packed.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """

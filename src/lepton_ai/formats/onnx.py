@@ -1,0 +1,173 @@
+"""ONNX models: protobuf, walked by hand, because the tensors' places in the file are what we want to know.
+
+Found are initialisers, the tensors of nodes' attributes (those of ``Constant`` under the name of its output)
+and the parameter lists of ``ai.onnx.ml`` nodes, also in sub-graphs, functions and training graphs, whose
+names stand before theirs: ``Loop_3/body/weight``. Sparse tensors, strings and tensors in several pieces stay
+opaque.
+
+Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, …/docs/ExternalData.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lepton_ai.formats import onnx_tensors
+from lepton_ai.formats.contract import Extent, Layout, Malformed, Tensor
+from lepton_ai.formats.onnx_findings import Findings
+from lepton_ai.formats.protobuf import BYTES, Field, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lepton_ai.formats.contract import Format, Source
+
+FIRST_TAGS = frozenset(
+    number << 3 | (0 if number in {1, 5} else 2) for number in (1, 2, 3, 4, 5, 6, 7, 8, 14)
+)
+"""What a ModelProto can begin with; it has no magic number."""
+
+DEEPEST = 32
+"""Graphs within graphs; protobuf itself gives up at 100 messages, three for each graph."""
+
+ML = "ai.onnx.ml"
+
+
+@dataclass
+class _Node:
+    name: str = ""
+    output: str = ""
+    kind: str = ""
+    domain: str = ""
+    attributes: list[Field] = field(default_factory=list)
+
+
+@dataclass
+class _Attribute:
+    name: str = ""
+    tensors: list[Field] = field(default_factory=list)
+    graphs: list[Field] = field(default_factory=list)
+    lists: list[Field] = field(default_factory=list)
+
+
+class Onnx:
+    """The reader of ``.onnx`` files."""
+
+    name = "onnx"
+
+    def claims(self, path: str, head: bytes) -> bool:
+        """By suffix, and a first byte that a model can have."""
+        return path.lower().endswith(".onnx") and head[:1] != b"" and head[0] in FIRST_TAGS
+
+    def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:
+        """Where the tensors are, in the model and in the files beside it that it names."""
+        wire, findings = Wire(source), Findings(path, source.size, folder)
+        _Walk(wire, findings).model()
+        return findings.layout(self.name)
+
+
+class _Walk:
+    """One pass over the messages that can hold tensors."""
+
+    def __init__(self, wire: Wire, findings: Findings) -> None:
+        self._wire, self._findings = wire, findings
+
+    def model(self) -> None:
+        graphs = trainings = 0
+        for item in self._wire.fields(0, self._wire.size):
+            if item.number == 7:
+                graphs += 1
+                self._graph(item, "", 0)
+            elif item.number == 20:
+                self._training(item, f"training/{trainings}/")
+                trainings += 1
+            elif item.number == 25:
+                self._function(item)
+        if graphs != 1:
+            raise Malformed(f"{graphs} graphs in one model")
+
+    def _inside(self, message: Field, runs: frozenset[int] = frozenset()) -> list[Field]:
+        if message.wire != BYTES:
+            raise Malformed(f"field {message.number} at byte {message.start} is no message")
+        return list(self._wire.fields(message.offset, message.end, runs))
+
+    def _training(self, message: Field, prefix: str) -> None:
+        for item in self._inside(message):
+            if item.number in {1, 2}:
+                self._graph(item, prefix + ("initialization/" if item.number == 1 else "algorithm/"), 0)
+
+    def _function(self, message: Field) -> None:
+        items = self._inside(message)
+        names = {item.number: self._wire.text(item) for item in items if item.number in {1, 10, 13}}
+        prefix = "functions/" + ".".join(names[key] for key in (10, 1, 13) if names.get(key)) + "/"
+        for item in items:
+            if item.number == 7:
+                self._node(item, prefix, 0)
+
+    def _graph(self, message: Field, prefix: str, depth: int) -> None:
+        if depth > DEEPEST:
+            raise Malformed(f"more than {DEEPEST} graphs within each other")
+        if message.wire != BYTES:
+            raise Malformed(f"field {message.number} at byte {message.start} is no message")
+        for item in self._wire.fields(message.offset, message.end):
+            if item.number == 1:
+                self._node(item, prefix, depth)
+            elif item.number == 5:
+                self._tensor(item, prefix, "")
+
+    def _tensor(self, message: Field, prefix: str, name: str) -> None:
+        if message.wire != BYTES:
+            raise Malformed(f"field {message.number} at byte {message.start} is no message")
+        proto = onnx_tensors.read(self._wire, message)
+        name = self._findings.unique(prefix + (name or proto.name))
+        self._findings.add(onnx_tensors.place(proto, name, self._findings.neighbours))
+
+    def _node(self, message: Field, prefix: str, depth: int) -> None:
+        node = _Node()
+        for item in self._inside(message):
+            if item.number == 2:
+                node.output = node.output or self._wire.text(item)
+            elif item.number == 3:
+                node.name = self._wire.text(item)
+            elif item.number == 4:
+                node.kind = self._wire.text(item)
+            elif item.number == 5:
+                node.attributes.append(item)
+            elif item.number == 7:
+                node.domain = self._wire.text(item)
+        for item in node.attributes:
+            self._attribute(item, node, prefix, depth)
+
+    def _attribute(self, message: Field, node: _Node, prefix: str, depth: int) -> None:
+        found = _Attribute()
+        for item in self._inside(message, frozenset({7, 8})):
+            if item.number == 1:
+                found.name = self._wire.text(item)
+            elif item.number in {5, 10}:
+                found.tensors.append(item)
+            elif item.number in {6, 11}:
+                found.graphs.append(item)
+            elif item.number in {7, 8}:
+                found.lists.append(item)
+        constant = node.kind == "Constant" and bool(node.output)
+        name = node.output if constant else f"{node.name or node.output or node.kind}/{found.name}"
+        for item in found.tensors:
+            self._tensor(item, prefix, name)
+        for item in found.graphs:
+            self._graph(item, f"{prefix}{name}/", depth + 1)
+        if node.domain == ML or constant:
+            for item in found.lists:
+                self._list(item, prefix + name)
+
+    def _list(self, item: Field, name: str) -> None:
+        """The numbers of an attribute ``floats`` or ``ints``: what a tree ensemble has learnt."""
+        dtype = "float32" if item.number == 7 else "int64"
+        name = self._findings.unique(name)
+        if item.wire != BYTES:
+            self._findings.add(onnx_tensors.numbers_with_tags(item, name, dtype, (item.times,)))
+        elif dtype == "float32" and item.length % 4 == 0:
+            self._findings.add(Tensor(name, dtype, (item.length // 4,), (Extent(item.offset, item.length),)))
+
+
+FORMAT: Format = Onnx()

@@ -1,0 +1,78 @@
+"""What has been found in an ONNX model so far, in the model's file and in those beside it."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from lepton_ai.formats.contract import MAX_TENSORS, Layout, Malformed, Segment, Tensor, partition
+from lepton_ai.formats.encodings.dtypes import ITEMSIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lepton_ai.formats.contract import Extent, Source
+
+
+class Findings:
+    """Tensors with names of their own, and the runs of bytes that are theirs."""
+
+    def __init__(self, path: str, size: int, folder: Mapping[str, Source]) -> None:
+        self._size = size
+        self.neighbours = _beside(path, folder)
+        self._tensors: list[Tensor] = []
+        self._runs: dict[str, dict[tuple[int, int], Segment]] = {"": {}}
+        self._names: dict[str, int] = {}
+        self._letters = 16 * size + (1 << 20)
+
+    def unique(self, name: str) -> str:
+        """The name, or ``name~2``, ``name~3`` … when it is taken.
+
+        Raises:
+            Malformed: the names together are far longer than the file (nested graphs repeat their parents').
+        """
+        chosen = name
+        while chosen in self._names:
+            self._names[name] += 1
+            chosen = f"{name}~{self._names[name]}"
+        self._names[chosen] = 1
+        self._letters -= len(chosen)
+        if self._letters < 0 or len(self._names) > MAX_TENSORS:
+            raise Malformed("more names than such a file can need")
+        return chosen
+
+    def add(self, tensor: Tensor | None) -> None:
+        """Take a tensor in; tensors that are the very same bytes share them."""
+        if tensor is None:
+            return
+        self._tensors.append(tensor)
+        hint = tensor.dtype if tensor.encoding == "raw" and "tag" not in tensor.args else "bytes"
+        for extent in tensor.extents:
+            self._run(extent, tensor.name, hint if hint in ITEMSIZE else "bytes")
+
+    def _run(self, extent: Extent, name: str, hint: str) -> None:
+        runs = self._runs.setdefault(extent.path, {})
+        runs.setdefault((extent.offset, extent.length), Segment(extent.offset, extent.length, name, hint))
+
+    def layout(self, name: str) -> Layout:
+        """The finished answer.
+
+        Raises:
+            Malformed: bytes belong to two tensors in part.
+        """
+        own = partition(self._size, self._runs.pop("").values())
+        companions = {
+            path: partition(self.neighbours[path].size, runs.values()) for path, runs in self._runs.items()
+        }
+        return Layout(name, own, tuple(self._tensors), companions)
+
+
+def _beside(path: str, folder: Mapping[str, Source]) -> dict[str, Source]:
+    """The other files at and below the model's folder, by path relative to it."""
+    base = posixpath.dirname(path)
+    prefix = f"{base}/" if base else ""
+    return {
+        other.removeprefix(prefix): source
+        for other, source in folder.items()
+        if other.startswith(prefix) and other != path
+    }

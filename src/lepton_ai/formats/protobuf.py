@@ -1,0 +1,157 @@
+"""A walk over protobuf messages in a Source: where each field lies, without reading the large ones.
+
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from lepton_ai.formats.contract import Malformed
+from lepton_ai.formats.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from lepton_ai.formats.contract import Source
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""Wire types; groups (3, 4) died before the formats that we read were born."""
+
+MOST_FIELDS = 10_000_000
+LONGEST_TEXT = 4096
+PIECE = 65536
+CONTINUED = bytes(range(0x80, 0x100))
+
+
+class Field(NamedTuple):
+    """One field of a message.
+
+    ``offset`` and ``length`` are its content's, ``value`` is that when it is a number (unsigned, as on the
+    wire), ``start`` is where its tag begins. A run of ``times`` equal fields counts its tags as content.
+    """
+
+    number: int
+    wire: int
+    start: int
+    offset: int
+    length: int
+    value: int = 0
+    times: int = 1
+
+    @property
+    def end(self) -> int:
+        """Where the next field begins."""
+        return self.offset + self.length
+
+
+class Wire:
+    """A Source read as protobuf messages; how much is looked at altogether is bounded."""
+
+    def __init__(self, source: Source) -> None:
+        self._window = Window(source)
+        self._left = MOST_FIELDS
+
+    @property
+    def size(self) -> int:
+        """Length of the Source in bytes."""
+        return self._window.size
+
+    def fields(self, start: int, end: int, runs: Collection[int] = ()) -> Iterator[Field]:
+        """The fields of the message that lies in ``start … end``, in order.
+
+        Numbers with a tag each, one after the other, come as one field when their field is among ``runs``.
+
+        Raises:
+            Malformed: a tag, a number or a length that is not one, or more fields than anybody writes.
+        """
+        while start < end:
+            self._left -= 1
+            if self._left < 0:
+                raise Malformed(f"more than {MOST_FIELDS} fields")
+            field = self._field(start, end)
+            if field.number in runs and field.wire != BYTES:
+                field = self._run(field, end)
+            yield field
+            start = field.end
+
+    def _field(self, start: int, end: int) -> Field:
+        tag, at = self._varint(start, end)
+        number, wire = tag >> 3, tag & 7
+        value = 0
+        if wire == VARINT:
+            value, after = self._varint(at, end)
+            length = after - at
+        elif wire == BYTES:
+            length, at = self._varint(at, end)
+        elif wire in {FIXED64, FIXED32}:
+            length = 8 if wire == FIXED64 else 4
+        else:
+            raise Malformed(f"wire type {wire} at byte {start}")
+        if not 0 < number < 1 << 29 or at + length > end:
+            raise Malformed(f"field {number} at byte {start} does not end in its message")
+        return Field(number, wire, start, at, length, value)
+
+    def _run(self, first: Field, end: int) -> Field:
+        """The fields like ``first`` that follow it without a gap, ``first`` included."""
+        tag = self._window.read(first.start, first.offset - first.start)
+        fixed = {FIXED32: rb"[\s\S]{4}", FIXED64: rb"[\s\S]{8}"}
+        element = re.escape(tag) + fixed.get(first.wire, rb"[\x80-\xff]{0,9}+[\x00-\x7f]")
+        pattern, at, count, piece = re.compile(rb"(?:" + element + rb")*+"), first.start, 0, 256
+        while True:
+            found = pattern.match(self._window.read(at, min(piece, end - at)))
+            if found is None or not found.end():
+                break
+            at, piece = at + found.end(), min(4 * piece, PIECE)
+            if first.wire == VARINT:
+                count += len(found[0].translate(None, CONTINUED)) // 2
+            else:
+                count += found.end() // (len(tag) + first.length)
+        return Field(first.number, first.wire, first.start, first.start, at - first.start, times=count)
+
+    def _varint(self, at: int, end: int) -> tuple[int, int]:
+        value = shift = 0
+        for byte in self._window.read(at, max(0, min(10, end - at))):
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if value >> 64:
+                    break
+                return value, at
+            shift += 7
+        raise Malformed(f"the number before byte {at} does not end")
+
+    def text(self, field: Field) -> str:
+        """A short string.
+
+        Raises:
+            Malformed: the field is no string, not UTF-8, or long.
+        """
+        if field.wire != BYTES or field.length > LONGEST_TEXT:
+            raise Malformed(f"field {field.number} at byte {field.start} is not a short text")
+        try:
+            return self._window.read(field.offset, field.length).decode()
+        except UnicodeDecodeError as error:
+            raise Malformed(f"a name that is not UTF-8 at byte {field.offset}") from error
+
+    def numbers(self, field: Field, most: int) -> list[int]:
+        """The varints of a repeated field, packed or not, as signed 64-bit numbers.
+
+        Raises:
+            Malformed: the field holds something else, or more than ``most`` of them.
+        """
+        if field.wire == VARINT:
+            return [signed(field.value)]
+        if field.wire != BYTES or field.length > 10 * most:
+            raise Malformed(f"field {field.number} at byte {field.start} is no list of numbers")
+        found, at = [], field.offset
+        while at < field.end:
+            value, at = self._varint(at, field.end)
+            found.append(signed(value))
+        return found
+
+
+def signed(value: int) -> int:
+    """The 64-bit number in two's complement."""
+    return value - (1 << 64) if value >> 63 else value

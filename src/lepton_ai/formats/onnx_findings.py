@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from lepton_ai.formats.checks import clean_name
 from lepton_ai.formats.contract import MAX_TENSORS, Layout, Malformed, Segment, Tensor, partition
 from lepton_ai.formats.encodings.dtypes import ITEMSIZE
 
@@ -29,13 +30,14 @@ class Findings:
         """The name, or ``name~2``, ``name~3`` … when it is taken.
 
         Raises:
-            Malformed: the names together are far longer than the file (nested graphs repeat their parents').
+            Malformed: nobody can be called so, or the names together are far longer than the file (tensors of
+                nested graphs repeat their parents').
         """
         chosen = name
         while chosen in self._names:
             self._names[name] += 1
             chosen = f"{name}~{self._names[name]}"
-        self._names[chosen] = 1
+        self._names[clean_name(chosen)] = 1
         self._letters -= len(chosen)
         if self._letters < 0 or len(self._names) > MAX_TENSORS:
             raise Malformed("more names than such a file can need")

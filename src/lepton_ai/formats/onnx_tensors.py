@@ -161,13 +161,13 @@ def numbers_with_tags(content: Field, name: str, dtype: str, shape: tuple[int, .
     tag = content.number << 3 | content.wire
     if dtype.startswith("complex") or tag > 0x7F:
         return None
-    if content.times != count_of(shape):
-        raise Malformed(f"{name!r}: {content.times} numbers for the shape {shape}")
-    encoding = "varint" if content.wire == VARINT else "raw"
-    width = {FIXED32: 4, FIXED64: 8}.get(content.wire)
-    if width and (content.length != content.times * (width + 1) or width != nbytes_of(dtype, (1,))):
-        raise Malformed(f"{name!r}: elements of another size than {dtype}")
-    return Tensor(name, dtype, shape, (Extent(content.offset, content.length),), encoding, {"tag": tag})
+    wire, width = {"float32": (FIXED32, 4), "float64": (FIXED64, 8)}.get(dtype, (VARINT, 0))
+    if content.wire != wire or content.times != count_of(shape):
+        raise Malformed(f"{name!r}: {content.times} numbers for the shape {shape} of {dtype}")
+    if width and content.length != content.times * (1 + width):
+        return None  # a tag written in more bytes than it needs
+    extents = (Extent(content.offset, content.length),)
+    return Tensor(name, dtype, shape, extents, "raw" if width else "varint", {"tag": tag})
 
 
 def _packed(dtype: str) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class Window:
         return self._buffer[at : at + length]
 
     def _fill(self, offset: int, length: int) -> None:
-        runs_on = 0 <= offset - self._start <= len(self._buffer)
+        gap = offset - self._start - len(self._buffer)
+        runs_on = -len(self._buffer) <= gap <= self._step // 4  # a short string was stepped over
         self._step = min(self._step * 2, LARGEST) if runs_on else FIRST
         wanted = min(max(length, self._step), max(self.size - offset, length))
         self._buffer = self._source.read(offset, wanted)

@@ -1,0 +1,76 @@
+"""Limits that readers share: names that can be stored, JSON that cannot explode."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lepton_ai.formats.contract import MAX_TENSORS, Malformed, Tensor
+
+if TYPE_CHECKING:
+    pass
+
+MAX_NAME = 4096
+"""Characters of a tensor's name."""
+
+MAX_JSON_VALUES = 4_000_000
+"""A parsed value takes about sixty bytes, whatever its two or three bytes of text claim."""
+
+
+def clean_name(name: str) -> str:
+    """``name``, when it can be a tensor's.
+
+    Raises:
+        Malformed: it is too long, has control characters, or is no valid Unicode.
+    """
+    if len(name) > MAX_NAME:
+        raise Malformed(f"a name of {len(name)} characters")
+    if not name.isprintable() and any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in name):
+        raise Malformed("a name with characters that are none")
+    return name
+
+
+def put(found: dict[str, Tensor], tensor: Tensor) -> str:
+    """Add a tensor to those found, and give the name that it got.
+
+    One of another's name becomes ``name~2``; an exact repetition is left out.
+
+    Dotted names of nested things can fall together: {"a.b": …, "a": {"b": …}}.
+
+    Raises:
+        Malformed: there are too many, the name can be nobody's, or a tenth tensor wants it.
+    """
+    if len(found) >= MAX_TENSORS:
+        raise Malformed(f"more than {MAX_TENSORS} tensors")
+    name = clean_name(tensor.name)
+    for number in range(2, 11):
+        renamed = msgspec.structs.replace(tensor, name=name)
+        if found.setdefault(name, renamed) == renamed:
+            return name
+        name = f"{tensor.name}~{number}"
+    raise Malformed(f"ten tensors are called {tensor.name[:80]!r}")
+
+
+def parse_json(data: bytes) -> Any:
+    """The value that ``data`` says; objects are dicts.
+
+    Raises:
+        Malformed: it is not JSON in UTF-8, nests too deeply, repeats a key, or has too many values.
+    """
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_JSON_VALUES:
+        raise Malformed("more values than a header has")
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_object)
+    except RecursionError:
+        raise Malformed("its JSON nests too deeply") from None
+    except ValueError as error:
+        raise Malformed(f"its JSON cannot be read: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise Malformed("its JSON says the same key twice")
+    return result

@@ -36,7 +36,7 @@ class Sample:
         if path.is_file():
             return cls({path.name: path.read_bytes()}, path.name, tensors)
         files = {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
-        return cls(files, main or sorted(files)[0], tensors)
+        return cls(files, main or min(files), tensors)
 
 
 class CountingSource(BytesSource):

@@ -6,7 +6,10 @@ import random
 import struct
 from collections.abc import Callable
 
-INTERESTING = (0, 1, 2, 7, 8, 63, 64, 127, 128, 255, 256, 4095, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
+INTERESTING = (
+    *(0, 1, 2, 7, 8, 63, 64, 127, 128, 255, 256, 4095, 65535, 65536),
+    *(2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1),
+)
 
 
 def _flip(data: bytearray, rng: random.Random) -> None:

@@ -1,0 +1,67 @@
+"""Apply a computed commit; compute it anew when somebody else was faster."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from lepton_ai.errors import Busy, LostRace
+from lepton_ai.history.refs.contract import Commit, History
+
+T = TypeVar("T")
+PATIENCE = 60.0
+"""Seconds after which a commit that loses every race gives up."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who acts, why, and when (microseconds since 1970)."""
+
+    actor: str
+    at: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Result(Generic[T]):
+    """A commit to make (None: nothing to do) and what the caller gets once it is made."""
+
+    commit: Commit | None
+    value: T
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def attempt(history: History, build: Callable[[], Result[T]], *, once: bool = False) -> T:
+    """Build a commit and apply it; build it again from fresh values whenever a compare-and-set is lost.
+
+    Raises:
+        LostRace: with ``once``, at the first loss.
+        Busy: it lost for a minute on end.
+        Everything that ``build`` raises.
+    """
+    deadline = time.monotonic() + PATIENCE
+    wait = 0.001
+    while True:
+        result = build()
+        if result.commit is None:
+            return result.value
+        try:
+            history.commit(result.commit)
+        except LostRace as lost:
+            if once:
+                raise
+            if time.monotonic() > deadline:
+                raise Busy(
+                    "others kept changing the repository for a minute", hint="try again later"
+                ) from lost
+            time.sleep(random.uniform(0, wait))  # noqa: S311  (spreads retries, keeps no secret)
+            wait = min(wait * 2, 0.2)
+        else:
+            return result.value

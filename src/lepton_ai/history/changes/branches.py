@@ -1,0 +1,140 @@
+"""Create, rename, delete and restore branches."""
+
+from __future__ import annotations
+
+import secrets
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import AlreadyExists, InUse, NotFound
+from lepton_ai.history import graph, names, states
+from lepton_ai.history.changes.attempt import Act, Result
+from lepton_ai.history.lines import MAIN, Branch, Found, Lines
+from lepton_ai.history.refs.contract import ABSENT, Commit, Move, Ref
+
+
+def create(
+    lines: Lines, name: str, act: Act, *, base: Found | None = None, exist_ok: bool = False
+) -> Result[str]:
+    """A branch that starts from ``base`` (None: from nothing).
+
+    Raises:
+        AlreadyExists: there is a living branch of this name and not ``exist_ok``.
+        InvalidName: a branch cannot be called so.
+    """
+    names.check_ref_name(name, "branch")
+    key = f"branch/{name}"
+    ref = lines.history.get([key]).get(key)
+    if ref is not None and states.decode(states.BranchState, ref).deleted is None:
+        if exist_ok:
+            return Result(None, name)
+        raise AlreadyExists(
+            f"there is a branch {name!r} already", hint="choose another name, or use it as it is"
+        )
+    state = states.BranchState(
+        uid=secrets.token_hex(8),
+        head=base.row.id.hex() if base else None,
+        high=base.state.high if base else 0,
+        created_at=act.at,
+        created_by=act.actor,
+        base=base.row.id.hex() if base else None,
+    )
+    moves = (
+        states.set_(key, ref, state),
+        Move(f"line/{state.uid}", ABSENT, states.encode(states.LineState(name)), logged=False),
+    )
+    checks = {base.key: base.ref.stamp} if base else {}
+    return Result(Commit(act.actor, "create branch", act.why, act.at, moves, checks), name)
+
+
+def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
+    """Call a branch otherwise; its versions, their names and its log's older lines stay what they are.
+
+    Raises:
+        NotFound, AlreadyExists, InvalidName.
+        InUse: main keeps its name.
+    """
+    names.check_ref_name(new, "branch")
+    if old == MAIN:
+        raise InUse("main cannot be renamed", hint="create another branch from it")
+    branch = lines.branch(old)
+    key = f"branch/{new}"
+    ref = lines.history.get([key]).get(key)
+    if ref is not None and states.decode(states.BranchState, ref).deleted is None:
+        raise AlreadyExists(f"there is a branch {new!r} already", hint="choose another name")
+    line = lines.history.get([f"line/{branch.state.uid}"]).get(f"line/{branch.state.uid}")
+    moves = (
+        states.clear(branch.ref),
+        states.set_(key, ref, branch.state),
+        Move(
+            f"line/{branch.state.uid}",
+            line.stamp if line else ABSENT,
+            states.encode(states.LineState(new)),
+            logged=False,
+        ),
+    )
+    return Result(Commit(act.actor, f"rename branch {old} to {new}", act.why, act.at, moves), new)
+
+
+def delete(lines: Lines, name: str, act: Act) -> Result[list[str]]:
+    """Delete a branch; versions that only it reached get a tombstone, merged ones stay. Returns those names.
+
+    Raises:
+        NotFound: there is no such branch.
+        InUse: it is main.
+    """
+    if name == MAIN:
+        raise InUse("main cannot be deleted", hint="delete its versions, or start another repository")
+    branch = lines.branch(name)
+    gone = states.Gone(act.at, act.actor, act.why, branch=name)
+    moves = [states.set_(branch.ref.key, branch.ref, replace(branch.state, deleted=gone))]
+    own = _only_here(lines, branch)
+    for ref, state in own:
+        moves.append(states.set_(ref.key, ref, replace(state, deleted=gone)))
+    # Another branch, tag or alias may come to need one of these versions meanwhile; then its state's stamp moves.
+    names_gone = [lines.version(bytes.fromhex(state.newest)).row.name for _, state in own]
+    return Result(Commit(act.actor, "delete branch", act.why, act.at, tuple(moves)), names_gone)
+
+
+def restore(lines: Lines, name: str, act: Act) -> Result[str]:
+    """Bring a deleted branch back with the versions that went together with it, as far as gc has not freed them.
+
+    Raises:
+        NotFound: no branch of this name was deleted, or gc has freed its newest version.
+        AlreadyExists: it is alive.
+    """
+    branch = lines.branch(name, deleted=True)
+    gone = branch.state.deleted
+    if gone is None:
+        raise AlreadyExists(f"branch {name!r} is not deleted")
+    moves = [states.set_(branch.ref.key, branch.ref, replace(branch.state, deleted=None))]
+    reached = graph.ancestors(lines.history, [branch.head] if branch.head else [])
+    firsts = {row.first for row in lines.history.versions(list(reached)).values()} | set(
+        lines.stepped_back(branch)
+    )
+    for first, (ref, state) in lines.states(sorted(firsts)).items():
+        if state.deleted != gone:
+            continue
+        if state.purged_at is not None:
+            raise NotFound(
+                f"version {first.hex()[:12]} of branch {name!r} was freed by gc",
+                hint="only a backup still has it",
+            )
+        moves.append(states.set_(ref.key, ref, replace(state, deleted=None)))
+    return Result(Commit(act.actor, "restore branch", act.why, act.at, tuple(moves)), name)
+
+
+def _only_here(lines: Lines, branch: Branch) -> list[tuple[Ref, states.VersionState]]:
+    """Living versions that nothing but this branch reaches."""
+    others = [other.head for other in lines.branches() if other.name != branch.name and other.head]
+    labels = [*lines.history.scan("tag/"), *lines.history.scan("alias/")]
+    pinned = [bytes.fromhex(states.decode(states.LabelState, ref).version) for ref in labels]
+    kept = graph.ancestors(lines.history, [*others, *pinned])
+    reached = graph.ancestors(lines.history, [branch.head] if branch.head else [], known=kept)
+    # Every revision counts: a line that was built on v2~1 keeps v2.
+    kept_firsts = {row.first for row in lines.history.versions(list(kept)).values()}
+    firsts = {row.first for row in lines.history.versions(list(reached)).values()} | set(
+        lines.stepped_back(branch)
+    )
+    found = lines.states(sorted(firsts - kept_firsts))
+    return [(ref, state) for ref, state in found.values() if state.deleted is None and not state.pins]

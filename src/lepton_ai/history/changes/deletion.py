@@ -1,0 +1,79 @@
+"""Tombstones: delete and restore versions, and mark what gc has freed."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import AlreadyExists, InUse, NotFound
+from lepton_ai.history import states
+from lepton_ai.history.changes.attempt import Act, Result
+from lepton_ai.history.lines import Branch, Found, Lines
+from lepton_ai.history.record import timestamp
+from lepton_ai.history.refs.contract import ABSENT, Commit, Move, VersionRow
+
+
+def delete(lines: Lines, first: bytes, act: Act) -> Result[None]:
+    """Put a tombstone on a version (all its revisions); branches that stand on it step back.
+
+    Raises:
+        InUse: a tag, alias or hold is on one of its revisions.
+        NotFound: it is deleted already.
+    """
+    found = lines.version(first)
+    name = found.row.name
+    if not found.living:
+        raise NotFound(f"version {name!r} is deleted already", hint=f"lepton restore {name} brings it back")
+    if found.state.pins:
+        what = ", ".join(pin.replace("/", " ", 1) for pin in found.state.pins)
+        raise InUse(f"version {name!r} is in use: {what}", hint="remove or move that first")
+    gone = states.Gone(act.at, act.actor, act.why)
+    moves = [states.set_(found.key, found.ref, replace(found.state, deleted=gone))]
+    for branch in lines.branches():
+        if branch.head is None or lines.version(branch.head).row.first != first:
+            continue
+        back = _living_below(lines, branch)
+        moves.append(states.set_(branch.ref.key, branch.ref, replace(branch.state, head=back)))
+        off = f"off/{branch.state.uid}/{first.hex()}"
+        if off not in lines.history.get([off]):
+            moves.append(Move(off, ABSENT, states.encode(states.LineState(branch.name)), logged=False))
+    return Result(Commit(act.actor, "delete", act.why, act.at, tuple(moves)), None)
+
+
+def restore(found: Found, act: Act) -> Result[VersionRow]:
+    """Take the tombstone off; branches stay where they are.
+
+    Raises:
+        AlreadyExists: it is not deleted.
+        NotFound: gc has freed its bytes.
+    """
+    name = found.row.name
+    if found.state.purged_at is not None:
+        when = timestamp(found.state.purged_at)[:10]
+        raise NotFound(f"the bytes of {name!r} were freed by gc on {when}", hint="only a backup still has it")
+    if found.state.deleted is None:
+        raise AlreadyExists(f"version {name!r} is not deleted")
+    move = states.set_(found.key, found.ref, replace(found.state, deleted=None))
+    return Result(Commit(act.actor, "restore", act.why, act.at, (move,)), found.row)
+
+
+def purge(lines: Lines, firsts: list[bytes], before: int, act: Act) -> Result[list[bytes]]:
+    """Mark deleted versions as freed, those whose tombstone is older than ``before`` (microseconds since 1970)."""
+    moves = []
+    done = []
+    for first, (ref, state) in lines.states(firsts).items():
+        if state.deleted is None or state.purged_at is not None or state.deleted.at > before:
+            continue
+        moves.append(states.set_(ref.key, ref, replace(state, purged_at=act.at)))
+        done.append(first)
+    return Result(Commit(act.actor, "gc", act.why, act.at, tuple(moves)) if moves else None, done)
+
+
+def _living_below(lines: Lines, branch: Branch) -> str | None:
+    """The newest revision of the nearest living first-parent ancestor of the head, as hexadecimal id."""
+    for row in lines.line(branch):
+        if row.id == branch.head:
+            continue
+        state = lines.states([row.first])[row.first][1]
+        if state.deleted is None and state.purged_at is None:
+            return state.newest
+    return None

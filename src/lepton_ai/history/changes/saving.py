@@ -1,0 +1,209 @@
+"""New versions and new revisions of one: save, update, rollback, merge, import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import AlreadyExists, Diverged, InUse, LostRace
+from lepton_ai.history import graph, names, states
+from lepton_ai.history.changes.attempt import Act, Result
+from lepton_ai.history.lines import Branch, Found, Lines
+from lepton_ai.history.record import canonical, timestamp, version_id
+from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move, VersionRow
+from lepton_ai.types import Operation, Record
+
+ANY = object()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a version will carry. ``record`` lacks name, branch, time and parents: they depend on where it lands.
+
+    ``checks`` and ``releases`` come from the save that stored the bytes: the gc epoch it relied on, and its lease.
+    """
+
+    record: Record
+    contents: tuple[ContentRow, ...] = ()
+    checks: Mapping[str, int] = field(default_factory=dict)
+    releases: tuple[Move, ...] = ()
+
+
+def new_version(
+    lines: Lines,
+    branch_name: str,
+    draft: Draft,
+    act: Act,
+    *,
+    name: str | None = None,
+    expected: object = ANY,
+    others: tuple[Found, ...] = (),
+) -> Result[VersionRow]:
+    """The next version of a branch, called ``name`` or by the next number.
+
+    ``expected`` is the head that the caller built upon (None: an empty branch); ANY takes whatever is there.
+    ``others`` are further parents.
+
+    Raises:
+        LostRace: the head is not ``expected``.
+        AlreadyExists: the branch has a version of this name.
+    """
+    branch = lines.branch(branch_name)
+    if expected is not ANY and branch.head != expected:
+        raise LostRace(
+            f"branch {branch_name!r} moved on while the version was being made",
+            hint="look at what was saved there, then repeat",
+        )
+    name = _free_name(lines, branch, name)
+    parent = lines.version(branch.head) if branch.head else None
+    parents = tuple(found.row.id for found in (parent, *others) if found is not None)
+    depth, jump = graph.place_after(lines.history, parent.row if parent else None)
+    record = replace(
+        draft.record,
+        name=name,
+        branch=branch_name,
+        created_at=timestamp(act.at),
+        author=draft.record.author or act.actor,
+        parents=tuple(p.hex() for p in parents),
+    )
+    new = version_id(record)
+    row = VersionRow(new, new, 1, name, branch.state.uid, parents, jump, depth, act.at, canonical(record))
+    high = max(branch.state.high, names.automatic_number(name))
+    state = states.VersionState(newest=new.hex(), updated_at=act.at, high=high)
+    moves = (
+        states.set_(branch.ref.key, branch.ref, replace(branch.state, head=new.hex(), high=high)),
+        Move(f"version/{new.hex()}", ABSENT, states.encode(state)),
+        *draft.releases,
+    )
+    checks = {
+        **draft.checks,
+        **{found.key: found.ref.stamp for found in (parent, *others) if found is not None},
+    }
+    commit = Commit(act.actor, record.operation.kind, act.why, act.at, moves, checks, (row,), draft.contents)
+    return Result(commit, row)
+
+
+def new_revision(
+    lines: Lines, first: bytes, draft: Draft, act: Act, *, expected: bytes | None = None
+) -> Result[VersionRow]:
+    """A new revision of a version; branches that stand on the version move to it.
+
+    Raises:
+        LostRace: its newest revision is not ``expected`` any more.
+        InUse: the version was deleted.
+    """
+    found = lines.version(first)
+    newest = lines.version(found.newest)
+    if expected is not None and newest.row.id != expected:
+        raise LostRace(
+            f"version {newest.row.name!r} was updated while this update was being made",
+            hint=f"look at {newest.row.name}~{newest.row.revision}, then repeat",
+        )
+    if not found.living:
+        raise InUse(f"version {newest.row.name!r} is deleted", hint=f"lepton restore {newest.row.name} first")
+    record = replace(
+        draft.record,
+        name=newest.row.name,
+        branch=newest.record.branch,
+        created_at=timestamp(act.at),
+        author=draft.record.author or act.actor,
+        parents=tuple(p.hex() for p in newest.row.parents),
+        revises=newest.row.id.hex(),
+    )
+    new = version_id(record)
+    old = newest.row
+    row = VersionRow(
+        new,
+        first,
+        old.revision + 1,
+        old.name,
+        old.branch,
+        old.parents,
+        old.jump,
+        old.depth,
+        act.at,
+        canonical(record),
+    )
+    state = replace(found.state, newest=new.hex(), revisions=row.revision, updated_at=act.at)
+    moves = [states.set_(found.key, found.ref, state), *draft.releases]
+    moves += [
+        states.set_(branch.ref.key, branch.ref, replace(branch.state, head=new.hex()))
+        for branch in lines.branches()
+        if branch.head and lines.version(branch.head).row.first == first
+    ]
+    commit = Commit(
+        act.actor, record.operation.kind, act.why, act.at, tuple(moves), draft.checks, (row,), draft.contents
+    )
+    return Result(commit, row)
+
+
+def merge(
+    lines: Lines, source_name: str, into: str, act: Act, *, message: str = ""
+) -> Result[VersionRow | None]:
+    """Bring what ``source_name`` has into ``into``; None when there is nothing new.
+
+    Fast-forward when the target is where the source came from (or empty); a merge version with the source's
+    content when the line of names would suffer; anything else needs a merge of weights.
+
+    Raises:
+        Diverged: both went different ways since they parted.
+        NotFound: there is no such branch.
+    """
+    source, target = lines.branch(source_name), lines.branch(into)
+    if source.head is None:
+        return Result(None, None)
+    head = lines.version(source.head)
+    if target.head is None:
+        return Result(_fast_forward(target, source, head, act), head.row)
+    if graph.is_ancestor(lines.history, source.head, target.head):
+        return Result(None, None)
+    if not graph.is_ancestor(lines.history, target.head, source.head):
+        raise Diverged(
+            f"{source_name!r} and {into!r} both have versions that the other lacks",
+            hint=f"take one side: lepton rollback {source_name}@{head.row.name} -b {into}",
+        )
+    old = graph.row(lines.history, target.head)
+    on_line = graph.ancestor_at(lines.history, head.row, old.depth)
+    if on_line is not None and on_line.id == old.id and not _names_clash(lines, target, head.row, old.depth):
+        return Result(_fast_forward(target, source, head, act), head.row)
+    taken = replace(
+        head.record,
+        operation=Operation("merge", head.row.id.hex(), f"{source_name} into {into}"),
+        revises=None,
+        author="",
+        message=message or f"Merge {source_name} into {into}",
+    )
+    return _widen(new_version(lines, into, Draft(taken), act, expected=target.head, others=(head,)))
+
+
+def _widen(result: Result[VersionRow]) -> Result[VersionRow | None]:
+    return Result(result.commit, result.value)
+
+
+def _fast_forward(target: Branch, source: Branch, head: Found, act: Act) -> Commit:
+    state = replace(target.state, head=head.row.id.hex(), high=max(target.state.high, source.state.high))
+    checks = {head.key: head.ref.stamp, source.ref.key: source.ref.stamp}
+    moves = (states.set_(target.ref.key, target.ref, state),)
+    return Commit(act.actor, f"merge {source.name} (fast-forward)", act.why, act.at, moves, checks)
+
+
+def _names_clash(lines: Lines, target: Branch, head: VersionRow, down_to: int) -> bool:
+    """Whether a version that would come in is called like one that the target stepped back behind."""
+    own = {row.name for row in lines.history.versions(lines.stepped_back(target)).values()}
+    if not own:
+        return False
+    return any(row.name in own for row in graph.first_parents(lines.history, head) if row.depth > down_to)
+
+
+def _free_name(lines: Lines, branch: Branch, name: str | None) -> str:
+    if name is None:
+        return f"v{branch.state.high + 1}"
+    names.check_version_name(name)
+    if lines.on_branch(branch, name) is not None:
+        raise AlreadyExists(
+            f"branch {branch.name!r} has a version {name!r} already (names are not used twice)",
+            hint="choose another name, or update that version",
+        )
+    return name

@@ -1,0 +1,197 @@
+"""Garbage collection: free what no living or restorable version reaches, and nothing that a running save needs.
+
+The order makes it safe at every instruction:
+
+1. list the packs, then the leases, then the versions: a save that ended in between is among the versions, one that
+   still runs is among the leases, and its packs are younger than its lease;
+2. mark deleted versions whose grace is over as freed (compare-and-set: a restore wins or loses wholly);
+3. condemn dead packs in one commit that moves the epoch: a save that relied on one of them and commits later sees the
+   epoch and begins anew, one that committed before is found in step 5;
+4. wait for the leases that are older than that commit;
+5. look at the versions again, acquit what they need, delete the rest, and remove the condemnations.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import LostRace
+from lepton_ai.history import leases, manifest, states
+from lepton_ai.history.changes import deletion
+from lepton_ai.history.changes.attempt import Act, attempt, now
+from lepton_ai.history.lines import Lines
+from lepton_ai.history.record import parse_record
+from lepton_ai.history.refs.contract import ABSENT, Commit, Move
+from lepton_ai.history.writing import EPOCH
+from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.store import Store
+
+DEFAULT_GRACE = 14 * 86400.0
+"""Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
+LEASE_WAIT = 60.0
+MOSTLY_DEAD = 0.5
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a collection did, or with ``dry_run`` would do.
+
+    ``versions``: names of the deleted versions whose bytes are freed. ``packs`` and ``bytes``: what is deleted.
+    ``rewritten``: packs whose living half is copied first. ``waiting``: packs condemned but left, because a save that
+    began before still runs. ``kept_bytes``: what the repository holds afterwards.
+    """
+
+    dry_run: bool
+    versions: tuple[str, ...]
+    packs: tuple[str, ...]
+    bytes: int
+    rewritten: tuple[str, ...]
+    waiting: tuple[str, ...]
+    kept_bytes: int
+
+
+class Collector:
+    """One collection over one repository."""
+
+    def __init__(self, lines: Lines, store: Store, act: Act, progress: Progress = SILENT) -> None:
+        self._lines, self._store, self._act, self._progress = lines, store, act, progress
+        self._history = lines.history
+
+    def run(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> Report:
+        """Collect. ``grace`` in seconds; see :class:`Report`."""
+        before = now() - int(grace * 1e6)
+        self._bury_dead_leases(dry_run)
+        infos = {info.name: info for info in self._store.packs()}
+        running = [state.started_at for _, state in leases.living(self._history)]
+        youngest = min([*running, before]) / 1e6
+        due = self._due(before)
+        purged = (
+            due
+            if dry_run
+            else attempt(self._history, lambda: deletion.purge(self._lines, due, before, self._act))
+        )
+        roots = self.roots(without=set(due) if dry_run else set())
+        uses = [use for use in self._store.live(roots) if use.pack in infos]
+        old = [use for use in uses if infos[use.pack].written_at < youngest]
+        dead = [use.pack for use in old if not use.live]
+        mixed = [u.pack for u in old if u.live and u.dead > MOSTLY_DEAD * (u.live + u.dead)]
+        names = tuple(self._lines.version(first).row.name for first in purged)
+        freed = sum(use.dead for use in old if use.pack in {*dead, *mixed})
+        total = sum(info.size for info in infos.values())
+        if dry_run:
+            return Report(True, names, tuple(dead), freed, tuple(mixed), (), total - freed)
+        waiting = self._delete(dead, mixed)
+        left = sum(info.size for info in self._store.packs())
+        gone = tuple(name for name in [*dead, *mixed] if name not in waiting)
+        return Report(False, names, gone, total - left, tuple(mixed), waiting, left)
+
+    def roots(self, *, without: set[bytes] | None = None) -> set[bytes]:
+        """Ids of all objects that living and restorable versions are made of, in all their revisions."""
+        digests: set[bytes] = set()
+        for firsts in self._versions():
+            kept = [
+                first
+                for first, (_, state) in self._lines.states(firsts).items()
+                if state.purged_at is None and first not in (without or set())
+            ]
+            for rows in self._history.revisions(kept).values():
+                for row in rows:
+                    digests |= _digests(row.record, row.id)
+        roots: set[bytes] = set()
+        for kept_at in self._history.contents(digests).values():
+            content = manifest.decode(self._store.get(kept_at.manifest)).content
+            roots.add(kept_at.manifest)
+            for stream in content.streams:
+                roots.update(stream.blocks[i : i + 32] for i in range(0, len(stream.blocks), 32))
+        return roots
+
+    def _delete(self, dead: list[str], mixed: list[str]) -> tuple[str, ...]:
+        """Steps 3 to 5; the packs that have to wait for a later collection."""
+        if mixed:
+            self._store.compact(mixed, self.roots())
+        self._condemn([*dead, *mixed])
+        self._wait_for_leases()
+        condemned = {ref.key.removeprefix("condemned/"): ref for ref in self._history.scan("condemned/")}
+        if not condemned:
+            return ()
+        oldest = min((state.started_at for _, state in leases.living(self._history)), default=now())
+        ready = {
+            name: ref for name, ref in condemned.items() if states.decode(states.Condemned, ref).at < oldest
+        }
+        roots = self.roots()
+        uses = {use.pack: use for use in self._store.live(roots)}
+        needed = {name for name in ready if name in uses and uses[name].live}
+        self._store.drop([name for name in ready if name not in needed])
+        self._commit([states.clear(ref) for ref in ready.values()])
+        return tuple(sorted(set(condemned) - set(ready)))
+
+    def _condemn(self, packs: Iterable[str]) -> None:
+        present = {ref.key for ref in self._history.scan("condemned/")}
+        at = now()
+        state = states.Condemned(at)
+        moves = [
+            Move(f"condemned/{name}", ABSENT, states.encode(state), logged=False)
+            for name in packs
+            if f"condemned/{name}" not in present
+        ]
+        if not moves:
+            return
+        ref = self._history.get([EPOCH]).get(EPOCH)
+        number = states.decode(states.Epoch, ref).number if ref else 0
+        moves.append(replace(states.set_(EPOCH, ref, states.Epoch(number + 1)), logged=False))
+        self._commit(moves)
+
+    def _wait_for_leases(self) -> None:
+        started = now()
+        deadline = time.monotonic() + LEASE_WAIT
+        while time.monotonic() < deadline:
+            if all(state.started_at > started for _, state in leases.living(self._history)):
+                return
+            time.sleep(0.05)
+
+    def _due(self, before: int) -> list[bytes]:
+        """Deleted versions whose grace is over."""
+        return [
+            first
+            for firsts in self._versions()
+            for first, (_, state) in self._lines.states(firsts).items()
+            if state.deleted is not None and state.purged_at is None and state.deleted.at <= before
+        ]
+
+    def _versions(self) -> Iterable[list[bytes]]:
+        before: int | None = None
+        while page := self._history.page(before=before, limit=CHUNK):
+            before = page[-1][0]
+            yield [row.id for _, row in page]
+
+    def _bury_dead_leases(self, dry_run: bool) -> None:
+        if dry_run:
+            return
+        alive = {ref.key for ref, _ in leases.living(self._history)}
+        dead = [ref for ref in self._history.scan("lease/") if ref.key not in alive]
+        self._commit([replace(states.clear(ref), logged=False) for ref in dead])
+
+    def _commit(self, moves: list[Move]) -> None:
+        if not moves:
+            return
+        try:
+            self._history.commit(Commit(self._act.actor, "gc", self._act.why, now(), tuple(moves)))
+        except LostRace as lost:
+            raise LostRace(
+                "another collection runs at the same time", hint="repeat when it is done"
+            ) from lost
+
+
+def _digests(record: bytes, version_id: bytes) -> set[bytes]:
+    """SHA-256 of everything that a record refers to: files and attachments."""
+    parsed = parse_record(record, version_id)
+    attached = [parsed.training]
+    attached += [parsed.code.patch] if parsed.code else []
+    attached += [parsed.environment.packages] if parsed.environment else []
+    found = {bytes.fromhex(entry.sha256) for entry in parsed.files if entry.sha256}
+    return found | {bytes.fromhex(attachment.sha256) for attachment in attached if attachment is not None}

@@ -1,0 +1,104 @@
+"""Leases: how gc knows which saves and backups are running."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import LostRace
+from lepton_ai.history import states
+from lepton_ai.history.refs.contract import ABSENT, Commit, History, Move, Ref
+
+BEAT = 60.0
+"""Seconds between signs of life."""
+PATIENCE = 15 * 60.0
+"""Seconds of silence after which a lease of another host counts as dead."""
+
+
+def user_name() -> str:
+    """Who runs this process, as far as the system knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+class Lease:
+    """One running operation, told to everybody; :meth:`release_move` ends it in the last commit, ``with`` at last."""
+
+    def __init__(self, history: History, what: str) -> None:
+        self._history = history
+        self._key = f"lease/{secrets.token_hex(8)}"
+        at = time.time_ns() // 1000
+        self._state = states.LeaseState(what, socket.gethostname(), os.getpid(), user_name(), at, at)
+        self._beaten = time.monotonic()
+        self._write(Move(self._key, ABSENT, states.encode(self._state), logged=False))
+
+    def beat(self) -> None:
+        """Give a sign of life, at most once a minute; call it as often as convenient."""
+        if time.monotonic() - self._beaten < BEAT:
+            return
+        self._beaten = time.monotonic()
+        ref = self._read()
+        if ref is not None:
+            self._state = replace(self._state, beat_at=time.time_ns() // 1000)
+            self._write(Move(self._key, ref.stamp, states.encode(self._state), logged=False))
+
+    def release_move(self) -> tuple[Move, ...]:
+        """The move that ends the lease together with what it was for."""
+        ref = self._read()
+        return (Move(self._key, ref.stamp, None, logged=False),) if ref else ()
+
+    def release(self) -> None:
+        """End the lease, if it has not ended."""
+        moves = self.release_move()
+        if moves:
+            self._write(*moves)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _read(self) -> Ref | None:
+        return self._history.get([self._key]).get(self._key)
+
+    def _write(self, *moves: Move) -> None:
+        try:
+            self._history.commit(Commit(self._state.user, "lease", moves=moves, at=time.time_ns() // 1000))
+        except LostRace:
+            return  # gc took it for dead and removed it; the commit of the save will tell
+
+
+def living(history: History) -> list[tuple[Ref, states.LeaseState]]:
+    """Leases whose process lives, or may live."""
+    found = [(ref, states.decode(states.LeaseState, ref)) for ref in history.scan("lease/")]
+    return [(ref, state) for ref, state in found if is_alive(state)]
+
+
+def is_alive(state: states.LeaseState) -> bool:
+    """On this host: whether the process is there. On another: whether it gave a sign of life lately."""
+    if state.host == socket.gethostname():
+        return _process_lives(state.pid)
+    return time.time_ns() // 1000 - state.beat_at < PATIENCE * 1e6
+
+
+def _process_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    status = Path(f"/proc/{pid}/stat")
+    try:  # a zombie has ended, although its parent has not noticed
+        return status.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True

@@ -1,0 +1,83 @@
+"""Where a version comes from, found without being asked: the git checkout and the Python environment."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+
+import msgspec
+
+GIT_TIMEOUT = 20.0
+MAX_PATCH = 64 << 20
+"""Bytes; a larger difference is told (dirty) but not kept."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The state of a git checkout; ``patch`` holds uncommitted changes of tracked files, as ``git apply`` takes it."""
+
+    commit: str
+    remote: str
+    branch: str
+    dirty: bool
+    patch: bytes
+
+
+def checkout(folder: Path) -> Checkout | None:
+    """The git checkout around ``folder``; None when there is none, no commit in it, or no git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    patch = _git_bytes(folder, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD") or b""
+    status = _git(folder, "status", "--porcelain") or ""
+    return Checkout(
+        commit=commit,
+        remote=_without_secrets(_git(folder, "config", "--get", "remote.origin.url") or ""),
+        branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD") or "",
+        dirty=bool(status),
+        patch=patch if len(patch) <= MAX_PATCH else b"",
+    )
+
+
+def packages() -> bytes:
+    """Installed distributions as JSON, name → version, sorted."""
+    found = {}
+    for distribution in distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            found[name] = distribution.version
+    return msgspec.json.encode(found, order="sorted")
+
+
+def python_version() -> str:
+    """For example "CPython 3.11.7"."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def platform_name() -> str:
+    """For example "linux-x86_64"."""
+    return f"{sys.platform}-{platform.machine()}"
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    output = _git_bytes(folder, *arguments)
+    return output.decode("utf-8", "replace").strip() if output is not None else None
+
+
+def _git_bytes(folder: Path, *arguments: str) -> bytes | None:
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=GIT_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # no git, or a checkout too slow to ask: a version is saved all the same
+    return done.stdout if done.returncode == 0 else None
+
+
+def _without_secrets(remote: str) -> str:
+    """The address without a user name and password or token."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", remote)

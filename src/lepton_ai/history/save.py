@@ -1,0 +1,209 @@
+"""Save: files → blocks → version → branch, begun anew when garbage collection got in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import LostRace, UsageError
+from lepton_ai.history.bundle import Unpacked
+from lepton_ai.history.carried import Carried, code_and_environment, fill
+from lepton_ai.history.changes import saving as changes
+from lepton_ai.history.changes.attempt import Act, Result, attempt
+from lepton_ai.history.checkout import check_space
+from lepton_ai.history.files import Found
+from lepton_ai.history.home import Home
+from lepton_ai.history.lines import Found as FoundVersion
+from lepton_ai.history.lines import Lines
+from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.writing import CondemnedMeanwhile, Saving
+from lepton_ai.progress import SILENT, Progress
+from lepton_ai.types import Operation, Record
+
+TRIES = 5
+EMPTY = Record(name="", branch="", author="", created_at="", operation=Operation("save"), files=())
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to save. ``files`` None keeps the files of ``start``; ``parent`` gives bases for differences.
+
+    ``start`` is the record to begin from: empty for a new version, the old one for an update.
+    ``working`` is the folder whose git checkout is recorded; None records none.
+    """
+
+    operation: Operation
+    files: list[Found] | None = None
+    start: Record = EMPTY
+    parent: Record | None = None
+    carried: Carried = field(default_factory=Carried)
+    working: Path | None = None
+    attachments: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The version that was made, and what people should know about it."""
+
+    row: VersionRow
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a draft was opened upon: the branch's head, or the version that it revises."""
+
+    branch: str
+    name: str | None
+    head: bytes | None
+    revises: FoundVersion | None = None
+
+
+class Saver:
+    """The saving verbs over one opened repository, for one actor."""
+
+    def __init__(self, home: Home, lines: Lines, working: Path | None, progress: Progress = SILENT) -> None:
+        self._home, self._lines, self._working, self._progress = home, lines, working, progress
+
+    def new(
+        self,
+        branch: str,
+        files: list[Found],
+        carried: Carried,
+        act: Act,
+        *,
+        name: str | None = None,
+        expected: object = changes.ANY,
+    ) -> Saved:
+        """The next version of a branch. With ``expected`` (a head's id or None) a lost race is reported, not retried.
+
+        Raises:
+            LostRace: the branch's head is not ``expected``.
+        """
+        head = self._lines.branch(branch).head
+        if expected is not changes.ANY and expected != head:
+            raise LostRace(f"branch {branch!r} has moved on", hint="look at its newest version, then repeat")
+        parent = self._lines.version(head).record if head else None
+        order = Order(Operation("save"), files, parent=parent, carried=carried, working=self._working)
+        return self._run(order, self._new(branch, act, name, expected), once=expected is not changes.ANY)
+
+    def copy(self, start: Start, carried: Carried, act: Act) -> Saved:
+        """A version with the content of its parent.
+
+        Raises:
+            UsageError: there is no parent.
+            LostRace: the branch has moved on.
+        """
+        if start.head is None:
+            raise UsageError(
+                "nothing was saved into the draft, and the branch is empty", hint="save a model into it"
+            )
+        record = replace(self._lines.version(start.head).record, message="")
+        order = Order(Operation("save", detail="content of its parent"), None, record, carried=carried)
+        return self._run(order, self._new(start.branch, act, start.name, start.head), once=True)
+
+    def revision(self, revised: FoundVersion, files: list[Found] | None, carried: Carried, act: Act) -> Saved:
+        """A new revision of a version; what is not given stays.
+
+        Raises:
+            LostRace: somebody else updated it meanwhile.
+        """
+        old = self._lines.version(revised.newest).record
+        working = self._working if files is not None else None
+        order = Order(Operation("update"), files, old, old, carried, working)
+
+        def build(draft: changes.Draft) -> Result[VersionRow]:
+            return changes.new_revision(self._lines, revised.row.first, draft, act, expected=revised.newest)
+
+        return self._run(order, build, once=True)
+
+    def imported(self, unpacked: Unpacked, branch: str, name: str | None, act: Act) -> Saved:
+        """A version from an exported one: everything but its place in the history is kept."""
+        old = unpacked.header.record
+        operation = Operation("import", unpacked.header.id, f"{old.branch}@{old.name}")
+        head = self._lines.branch(branch).head
+        parent = self._lines.version(head).record if head else None
+        carried = Carried(author=old.author)
+        order = Order(
+            operation, unpacked.files, old, parent, carried, None, tuple(unpacked.attachments.values())
+        )
+        return self._run(order, self._new(branch, act, name, changes.ANY), once=False)
+
+    def rollback(self, address: str, branch: str, act: Act, message: str | None) -> VersionRow:
+        """A new version that carries what an older one carries; no bytes are written."""
+
+        def build() -> Result[VersionRow]:
+            old = self._lines.resolve(address, branch)
+            operation = Operation("rollback", old.row.id.hex())
+            text = message or f"Roll back to {old.row.name}"
+            record = replace(old.record, operation=operation, message=text, revises=None, author="")
+            draft = changes.Draft(record, checks={old.key: old.ref.stamp})
+            return changes.new_version(self._lines, branch, draft, act)
+
+        return attempt(self._home.history, build)
+
+    def _new(
+        self, branch: str, act: Act, name: str | None, expected: object
+    ) -> Callable[[changes.Draft], Result[VersionRow]]:
+        return lambda draft: changes.new_version(
+            self._lines, branch, draft, act, name=name, expected=expected
+        )
+
+    def _run(
+        self, order: Order, build: Callable[[changes.Draft], Result[VersionRow]], *, once: bool
+    ) -> Saved:
+        return save(self._home, order, build, once=once, progress=self._progress)
+
+
+def save(
+    home: Home,
+    order: Order,
+    build: Callable[[changes.Draft], Result[VersionRow]],
+    *,
+    once: bool = False,
+    progress: Progress = SILENT,
+) -> Saved:
+    """Store what ``order`` says and make the commit that ``build`` computes; nothing is visible before that.
+
+    Raises:
+        LostRace: with ``once``, when somebody moved the branch or version meanwhile.
+        NoSpace, StorageFailed, Busy, KeyMissing, UsageError.
+    """
+    if order.files is not None:
+        check_space(home.place, sum(file.size for file in order.files))
+    for tries_left in range(TRIES - 1, -1, -1):
+        try:
+            return _save(home, order, build, once, progress)
+        except CondemnedMeanwhile:
+            if not tries_left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _save(
+    home: Home,
+    order: Order,
+    build: Callable[[changes.Draft], Result[VersionRow]],
+    once: bool,
+    progress: Progress,
+) -> Saved:
+    with Saving(home.history, home.store, order.operation.kind, progress) as saving:
+        record = replace(order.start, operation=order.operation, author="", revises=None)
+        if order.files is not None:
+            record = replace(record, files=saving.add_files(order.files, order.parent))
+        for attachment in order.attachments:
+            saving.attach(attachment)
+        record = fill(record, order.carried, saving)
+        if order.working is not None:
+            code, environment = code_and_environment(order.working, saving)
+            record = replace(record, code=code, environment=environment)
+        contents = saving.finish()
+
+        def built() -> Result[VersionRow]:
+            return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
+
+        row = attempt(home.history, built, once=once)
+        return Saved(row, tuple(saving.notes))

@@ -1,0 +1,126 @@
+"""The small values behind refs, and the keys they live under.
+
+branch/NAME     BranchState     the line's head and what it needs to number versions
+line/UID        LineState       a branch's lasting identity → its present name
+version/ID      VersionState    a version in all its revisions, by the id of the first
+tag/NAME        LabelState      a fixed name for one revision
+alias/NAME      LabelState      a movable one; its history is the log
+off/UID/ID      LineState       a version that its branch stepped back behind (deleted as the newest)
+lease/UUID      LeaseState      a save (or backup) that is running
+condemned/PACK  Condemned       a pack that gc is about to delete
+gc/epoch        Epoch           grows whenever packs are condemned
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from lepton_ai.errors import TooNew
+from lepton_ai.history.refs.contract import ABSENT, Move, Ref
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """A tombstone: when (microseconds since 1970), who, why. ``branch``: it went together with that branch."""
+
+    at: int
+    by: str
+    why: str = ""
+    branch: str | None = None
+
+
+class BranchState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A branch. ``head``: a revision's id or None (nothing saved yet); ``high``: the highest vN ever used."""
+
+    uid: str
+    head: str | None = None
+    high: int = 0
+    created_at: int = 0
+    created_by: str = ""
+    base: str | None = None
+    deleted: Gone | None = None
+
+
+class LineState(msgspec.Struct, frozen=True):
+    """Where a branch's lasting identity is found today."""
+
+    name: str
+
+
+class VersionState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A version in all its revisions. ``pins`` are the keys of tags and aliases (and holds) on any of them.
+
+    ``high`` is the highest vN used on its branch when it was made: where a branch from here goes on counting.
+    """
+
+    newest: str
+    revisions: int = 1
+    updated_at: int = 0
+    high: int = 0
+    deleted: Gone | None = None
+    purged_at: int | None = None
+    pins: tuple[str, ...] = ()
+
+
+class LabelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tag or alias: the revision's id, when, who, and a message."""
+
+    version: str
+    at: int
+    by: str
+    message: str = ""
+
+
+class LeaseState(msgspec.Struct, frozen=True):
+    """A running operation that gc must wait for. Times in microseconds since 1970."""
+
+    what: str
+    host: str
+    pid: int
+    user: str
+    started_at: int
+    beat_at: int
+
+
+class Condemned(msgspec.Struct, frozen=True):
+    """A pack that nothing needs; deleted once every lease that is older has ended."""
+
+    at: int
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """Counts the rounds of condemning."""
+
+    number: int
+
+
+def encode(state: msgspec.Struct) -> bytes:
+    """The stored form of a state: JSON with sorted keys."""
+    return msgspec.json.encode(state, order="sorted")
+
+
+def decode(kind: type[T], ref: Ref) -> T:
+    """The state behind a ref.
+
+    Raises:
+        TooNew: the value has a form that this version of the tool does not know.
+    """
+    try:
+        return msgspec.json.decode(ref.value, type=kind)
+    except msgspec.ValidationError as problem:
+        raise TooNew(
+            f"the entry {ref.key!r} has an unknown form: {problem}", hint="use a newer lepton-ai"
+        ) from problem
+
+
+def set_(key: str, ref: Ref | None, state: msgspec.Struct) -> Move:
+    """Write ``state``, provided that the key still is as read in ``ref`` (None: absent)."""
+    return Move(key, ref.stamp if ref else ABSENT, encode(state))
+
+
+def clear(ref: Ref) -> Move:
+    """Remove a key, provided that it still is as read."""
+    return Move(ref.key, ref.stamp, None)

@@ -1,0 +1,182 @@
+"""From files to stored blocks: everything a save does before it moves a branch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from lepton_ai.errors import LostRace, StorageFailed
+from lepton_ai.formats.contract import Layout
+from lepton_ai.formats.detect import layouts
+from lepton_ai.history import manifest as manifests
+from lepton_ai.history.files import FileSource, Found
+from lepton_ai.history.leases import Lease
+from lepton_ai.history.manifest import Manifest
+from lepton_ai.history.reading import Reader
+from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
+from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.contract import OPAQUE, Content, Run, Stream
+from lepton_ai.store.store import Store
+from lepton_ai.types import Attachment, FileEntry, Record
+
+EPOCH = "gc/epoch"
+
+
+class CondemnedMeanwhile(LostRace):
+    """Garbage collection condemned a pack that this save relied on: the save must begin anew."""
+
+    kind = "condemned-meanwhile"
+
+
+class Saving:
+    """A save under way: holds a lease, writes blocks, and at the end gives what the commit needs.
+
+    Use it with ``with``; leaving it without :meth:`finish` leaves nothing behind but, at worst, an unreferenced pack.
+    """
+
+    def __init__(self, history: History, store: Store, what: str, progress: Progress = SILENT) -> None:
+        self._history, self._store, self._progress = history, store, progress
+        self._lease = Lease(history, what)
+        self._epoch = self._read_epoch()
+        self._condemned = frozenset(ref.key.removeprefix("condemned/") for ref in history.scan("condemned/"))
+        self._writer = store.writer(_Beating(progress, self._lease), avoid=self._condemned)
+        self._contents: dict[bytes, ContentRow] = {}
+        self._stored: dict[bytes, Content] = {}
+        self._relied: frozenset[str] = frozenset()
+        self.notes: list[str] = []
+
+    def __enter__(self) -> Saving:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._writer.__exit__(kind, error, trace)
+        finally:
+            self._lease.release()
+
+    def add_files(self, files: list[Found], parent: Record | None) -> tuple[FileEntry, ...]:
+        """Store files; those of ``parent`` serve as bases for differences. Returns their entries, sorted by path."""
+        sources = {file.path: FileSource(file.place, file.size) for file in files if file.target is None}
+        self._progress.start("saving", sum(source.size for source in sources.values()))
+        try:
+            found = layouts(sources)
+        finally:
+            for source in sources.values():
+                source.close()
+        bases = Bases(Reader(self._history, self._store), parent)
+        return tuple(self._add(file, found, bases) for file in files)
+
+    def attach(self, data: bytes) -> Attachment:
+        """Store a larger thing that belongs to the record; equal ones are stored once."""
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._contents:
+            added = self._writer.add(io.BytesIO(data), [Run(len(data))] if data else [])
+            self._keep(added.sha256, Manifest(added.content, "opaque"))
+        return Attachment(digest.hex(), len(data))
+
+    def finish(self) -> tuple[ContentRow, ...]:
+        """Make everything durable; the rows belong into the commit."""
+        written = self._writer.finish()
+        self._relied = frozenset(written.used)
+        sizes = {digest: self._store.stored_bytes([content]) for digest, content in self._stored.items()}
+        return tuple(
+            ContentRow(row.sha256, row.size, sizes.get(row.sha256, 0), row.manifest)
+            for row in self._contents.values()
+        )
+
+    def checks(self) -> Mapping[str, int]:
+        """What must still hold when the branch moves; read anew for every try.
+
+        Raises:
+            CondemnedMeanwhile: a pack that this save relies on is about to be deleted.
+        """
+        epoch = self._read_epoch()
+        if epoch != self._epoch:
+            condemned = {ref.key.removeprefix("condemned/") for ref in self._history.scan("condemned/")}
+            if condemned & self._relied:
+                raise CondemnedMeanwhile("gc is freeing what this save relied on", hint="repeat it")
+            self._epoch = epoch
+        return {EPOCH: self._epoch}
+
+    def releases(self) -> tuple[Move, ...]:
+        """The move that ends the lease in the same commit."""
+        return self._lease.release_move()
+
+    def _add(self, file: Found, found: Mapping[str, Layout], bases: Bases) -> FileEntry:
+        if file.target is not None:
+            return FileEntry(file.path, "", 0, target=file.target)
+        layout = found[file.path]
+        if layout.note:
+            self.notes.append(f"{file.path} is kept as opaque bytes: {layout.note}")
+        plan = [Run(s.length, s.tensor if s.tensor is not None else OPAQUE, s.dtype) for s in layout.segments]
+        before = file.place.stat()
+        with file.place.open("rb") as handle:
+            added = self._writer.add(handle, plan, bases.for_file(file.path))
+        after = file.place.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise StorageFailed(
+                f"{file.place} changed while it was being saved", hint="repeat when it is complete"
+            )
+        self._keep(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
+        return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
+
+    def _keep(self, digest: bytes, manifest: Manifest) -> None:
+        object_id = self._writer.put(manifests.encode(manifest))
+        self._contents[digest] = ContentRow(digest, manifest.content.size, 0, object_id)
+        self._stored[digest] = manifest.content
+
+    def _read_epoch(self) -> int:
+        ref = self._history.get([EPOCH]).get(EPOCH)
+        return ref.stamp if ref else ABSENT
+
+
+class Bases:
+    """The parent version's tensors, as bases for differences: by path first, then by name in any of its files."""
+
+    def __init__(self, reader: Reader, parent: Record | None) -> None:
+        self._manifests: dict[str, Manifest] = {}
+        if parent is not None:
+            entries = [entry for entry in parent.files if entry.target is None]
+            self._manifests = reader.manifests(entries)
+        self._any = _first_by_key(m.content.streams for m in self._manifests.values() if m.tensors)
+        sizes = {manifest.content.block_size for manifest in self._manifests.values()}
+        self._block_size = sizes.pop() if len(sizes) == 1 else 0
+
+    def for_file(self, path: str) -> Content | None:
+        """What a file of this path may differ from; None when there is nothing."""
+        if not self._block_size:
+            return None
+        own = self._manifests.get(path)
+        streams = {s.key: s for s in own.content.streams} if own else {}
+        merged = {**self._any, **streams}
+        if not merged:
+            return None
+        return Content(0, self._block_size, (), tuple(merged.values()))
+
+
+def _first_by_key(files: Iterable[tuple[Stream, ...]]) -> dict[str, Stream]:
+    found: dict[str, Stream] = {}
+    for streams in files:
+        for stream in streams:
+            if stream.key != OPAQUE:
+                found.setdefault(stream.key, stream)
+    return found
+
+
+class _Beating:
+    """Passes progress on and keeps the lease alive meanwhile."""
+
+    def __init__(self, progress: Progress, lease: Lease) -> None:
+        self._progress, self._lease = progress, lease
+
+    def start(self, task: str, total: int) -> None:
+        self._progress.start(task, total)
+
+    def advance(self, amount: int) -> None:
+        self._progress.advance(amount)
+        self._lease.beat()

@@ -1,0 +1,499 @@
+"""The journey on one page: a repository that keeps every version of a model, exactly."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from lepton_ai import settings
+from lepton_ai.drafts import Draft, files_of
+from lepton_ai.errors import NotFound
+from lepton_ai.formats.frameworks import registry as frameworks
+from lepton_ai.handles import Branch, Version
+from lepton_ai.history import home as homes
+from lepton_ai.history import listing
+from lepton_ai.history.backup import Copied, backup
+from lepton_ai.history.bundle import export, unpack
+from lepton_ai.history.carried import Carried
+from lepton_ai.history.changes import branches, deletion, labels
+from lepton_ai.history.changes.attempt import Act, Result, attempt, now
+from lepton_ai.history.changes.saving import ANY, merge
+from lepton_ai.history.checkout import checkout
+from lepton_ai.history.collect import DEFAULT_GRACE, Collector, Report
+from lepton_ai.history.files import Found, collect
+from lepton_ai.history.home import Home
+from lepton_ai.history.leases import user_name
+from lepton_ai.history.lines import MAIN, Lines
+from lepton_ai.history.lines import Found as FoundVersion
+from lepton_ai.history.names import check_version_name
+from lepton_ai.history.reading import Reader
+from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.save import Saver, Start
+from lepton_ai.history.stats import Stats, stats
+from lepton_ai.history.verify import Verdict, Verifier
+from lepton_ai.progress import SILENT, Progress
+from lepton_ai.types import LogLine, VersionInfo
+
+Where = Branch | str | None
+
+
+class ModelRepository:
+    """The line of versions of one model, in a folder with ``.lepton/`` in it."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        create: bool = True,
+        encrypt: bool = True,
+        recovery_file: Path | None = None,
+        author: str | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        """Open the repository in the folder ``path``; make it, with its parents, when there is none and ``create``.
+
+        ``author`` signs what is saved (default: LEPTON_AI_AUTHOR, git's user, the system's user).
+
+        Raises:
+            NotFound: there is none, and not ``create``.
+            UsageError, StorageFailed: none can be made there.
+        """
+        self.settings = settings.read()
+        self.path = Path(path).expanduser()
+        self._author = author or self.settings.author
+        self.progress = progress
+        self.recovery_file: Path | None = None
+        if create and not homes.exists(self.path):
+            homes.check_writable(self.path)
+            self.recovery_file = homes.create(
+                self.path,
+                now(),
+                self.author,
+                encrypt=encrypt,
+                recovery_file=recovery_file,
+                key_file=self.settings.key_file,
+            )
+        self.home = Home(self.path, timeout=self.settings.timeout)
+        self.lines = Lines(self.home.history)
+
+    def __repr__(self) -> str:
+        return f"<ModelRepository {self.path}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and connections; opening again is cheap."""
+        self.home.close()
+
+    # Saving
+
+    def save_model(
+        self,
+        model: object,
+        branch: Where = None,
+        stem: str = "model",
+        *,
+        format: str | None = None,  # noqa: A002  (the public keyword)
+        example_inputs: object = None,
+        parent: str | None = None,
+        **carried: Unpack[Carried],
+    ) -> Version | Draft:
+        """Save a live object of a framework as the next version, or into the draft that is open on ``branch``.
+
+        ``stem`` names the file. ``format`` chooses another than the framework's usual one. ``parent``: the version
+        that this one builds upon; when the branch has moved on, the save is refused.
+
+        Raises:
+            Unsupported: no framework knows the object, or it has no such format.
+            LostRace: ``parent`` is not the branch's newest any more.
+        """
+        if isinstance(branch, Branch) and branch.draft is not None:
+            return branch.draft.save_model(
+                model, stem, format=format, example_inputs=example_inputs, **carried
+            )
+        with self._staged() as folder:
+            saved = frameworks.save(model, folder, stem, format, example_inputs=example_inputs)
+            notes = (saved.note,) if saved.note else ()
+            return self._save(files_of(saved.paths), branch, carried, parent=parent, notes=notes)
+
+    def save_files(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        branch: Where = None,
+        *,
+        name: str | None = None,
+        parent: str | None = None,
+        **carried: Unpack[Carried],
+    ) -> Version:
+        """Save files, or a folder's content, as the next version of a branch, or as one called ``name``."""
+        listed = [paths] if isinstance(paths, str | Path) else list(paths)
+        return self._save(collect([Path(path) for path in listed]), branch, carried, name=name, parent=parent)
+
+    def create_version(
+        self,
+        version: str,
+        model_path: str | Path,
+        history_path: str | Path | None = None,
+        *,
+        branch: Where = None,
+        **carried: Unpack[Carried],
+    ) -> Version:
+        """Take a finished file or folder as the version called ``version``; an existing one gets a new revision.
+
+        ``history_path``: training curves as JSON or CSV.
+        """
+        if history_path is not None:
+            carried["history"] = Path(history_path)
+        start = self.open_draft(self._branch_name(branch), version)
+        return self.fill_draft(start, collect([Path(model_path)]), carried)
+
+    def update_version(
+        self,
+        version: Version | str,
+        model: object = None,
+        stem: str | None = None,
+        **carried: Unpack[Carried],
+    ) -> Version:
+        """Write a new revision of a version: a live object or paths as ``model``, or only what ``carried`` changes."""
+        found = self.living(version if isinstance(version, Version) else self.version(version))
+        start = Start(found.record.branch, found.row.name, None, found)
+        if model is None:
+            return self.fill_draft(start, None, carried)
+        if isinstance(model, str | Path):
+            return self.fill_draft(start, collect([Path(model)]), carried)
+        with self._staged() as folder:
+            saved = frameworks.save(model, folder, stem or "model")
+            return self.fill_draft(start, files_of(saved.paths), carried, (saved.note,) if saved.note else ())
+
+    def rollback(self, address: str, branch: Where = None, *, message: str | None = None) -> Version:
+        """Make a new version that carries what an older one carries: content, params, dataset, code, environment."""
+        into = self._branch_name(branch)
+        why = message or f"roll back to {address}"
+        return self._version(self._saver.rollback(address, into, self._act(why), message))
+
+    def merge_branch(self, source: Where, into: Where = MAIN, *, message: str = "") -> Version | None:
+        """Bring what ``source`` has into ``into``; None when there is nothing new.
+
+        Raises:
+            Diverged: both have versions that the other lacks.
+        """
+        names = self._branch_name(source), self._branch_name(into)
+        row = attempt(
+            self.home.history, lambda: merge(self.lines, *names, self._act(message), message=message)
+        )
+        return self._version(row) if row else None
+
+    # Branches, tags, aliases
+
+    @property
+    def current_branch(self) -> str:
+        """The branch that is meant when none is named."""
+        return self.home.current
+
+    def switch(self, branch: Where) -> None:
+        """Mean another branch from now on."""
+        self.home.current = self.lines.branch(self._branch_name(branch)).name
+
+    def branch(self, name: str | None = None) -> Branch:
+        """A handle on an existing branch (default: the current one)."""
+        return Branch(self, self.lines.branch(name or self.home.current).name)
+
+    def branches(self) -> list[Branch]:
+        """Handles on all branches, main first."""
+        return [Branch(self, branch.name) for branch in self.lines.branches()]
+
+    def create_branch(
+        self, name: str, base: str | Branch | Version | None = None, *, exist_ok: bool = False
+    ) -> Branch:
+        """Start a branch from a version or a branch (default: the newest of main; empty when there is none)."""
+
+        def build() -> Result[str]:
+            return branches.create(self.lines, name, self._act(), base=self._base(base), exist_ok=exist_ok)
+
+        return Branch(self, attempt(self.home.history, build))
+
+    def rename_branch(self, old: str, new: str) -> Branch:
+        """Call a branch otherwise."""
+        attempt(self.home.history, lambda: branches.rename(self.lines, old, new, self._act()))
+        if self.home.current == old:
+            self.home.current = new
+        return Branch(self, new)
+
+    def delete_branch(self, branch: Where, *, why: str = "") -> list[str]:
+        """Delete a branch; merged versions stay, the others (their names are returned) can be restored with it."""
+        name = self._branch_name(branch)
+        gone = attempt(self.home.history, lambda: branches.delete(self.lines, name, self._act(why)))
+        if self.home.current == name:
+            self.home.current = MAIN
+        return gone
+
+    def restore_branch(self, name: str) -> Branch:
+        """Bring a deleted branch back, with the versions that went together with it."""
+        attempt(self.home.history, lambda: branches.restore(self.lines, name, self._act()))
+        return Branch(self, name)
+
+    def tag(self, name: str, version: str | Version | Branch, *, message: str = "") -> Version:
+        """Fix a name for a version; a branch stands for its newest."""
+        return self._label("tag", name, version, message)
+
+    def set_alias(self, name: str, version: str | Version | Branch, *, message: str = "") -> Version:
+        """Let a movable name mean a version from now on; its history is kept."""
+        return self._label("alias", name, version, message)
+
+    def remove_tag(self, name: str) -> None:
+        """Remove a tag."""
+        attempt(self.home.history, lambda: labels.remove(self.lines, "tag", name, self._act()))
+
+    def remove_alias(self, name: str) -> None:
+        """Remove an alias; its history stays."""
+        attempt(self.home.history, lambda: labels.remove(self.lines, "alias", name, self._act()))
+
+    def tags(self) -> dict[str, Version]:
+        """Every tag and what it means."""
+        return self._labels("tag")
+
+    def aliases(self) -> dict[str, Version]:
+        """Every alias and what it means now."""
+        return self._labels("alias")
+
+    def log(self, ref: str = "", *, limit: int | None = None) -> list[LogLine]:
+        """Moves of a ref, newest first: "branch/main", "tag/x", "alias/production"; "" gives all."""
+        return listing.log(self.lines, ref, limit=limit)
+
+    # Reading
+
+    def version(self, address: str, branch: Where = None, *, deleted: bool = False) -> Version:
+        """The version that ``address`` means: ``branch@v2``, ``v2``, ``v2~1``, a tag, alias, branch or id.
+
+        Raises:
+            NotFound: there is none, or it was deleted (with ``deleted``, that is no error).
+        """
+        return Version(self, self.lines.resolve(address, self._branch_name(branch), deleted=deleted))
+
+    def list_versions(
+        self, branch: Where = None, *, deleted: bool = False, limit: int | None = None
+    ) -> list[VersionInfo]:
+        """Versions of a branch, or of all, oldest first; the newest ``limit`` of them."""
+        name = None if branch is None else self._branch_name(branch)
+        return listing.versions(self.lines, name, deleted=deleted, limit=limit)
+
+    def info(self, version: Version) -> VersionInfo:
+        """A version's line in the list, as of now."""
+        return listing.info_of(self.lines, self.lines.version(bytes.fromhex(version.id)).row)
+
+    def revisions(self, version: Version) -> list[Version]:
+        """All revisions of a version, the first one first."""
+        found = self.lines.version(bytes.fromhex(version.id))
+        return [self._version(row) for row in self.home.history.revisions([found.row.first])[found.row.first]]
+
+    def load_model(
+        self, version: str, branch: Where = None, *, trust: bool = False, path: str | None = None
+    ) -> Any:
+        """The framework's own object. ``path`` chooses one of several models in the version.
+
+        Raises:
+            Untrusted: loading could run code, and ``trust`` is False.
+            MissingExtra: the framework is not installed.
+        """
+        found = self.lines.resolve(version, self._branch_name(branch))
+        entries = found.record.files
+        with self._staged() as folder:
+            checkout(self.reader, self.home.history, entries, folder, progress=self.progress)
+            return frameworks.load(folder, [entry.path for entry in entries], trust=trust, path=path)
+
+    def checkout(
+        self, version: str | Version, folder: str | Path = ".", *, force: bool = False
+    ) -> list[Path]:
+        """Write a version's files, byte for byte, into ``folder``; see :func:`lepton_ai.history.checkout.checkout`."""
+        found = self.living(version if isinstance(version, Version) else self.version(version))
+        return checkout(
+            self.reader,
+            self.home.history,
+            found.record.files,
+            Path(folder),
+            force=force,
+            progress=self.progress,
+        )
+
+    # Deleting
+
+    def delete_version(self, address: str | Version, branch: Where = None, *, why: str = "") -> Version:
+        """Put a tombstone on a version; it can be restored until gc frees its bytes after the grace period."""
+        version = address if isinstance(address, Version) else self.version(address, branch, deleted=True)
+        first = self.lines.version(bytes.fromhex(version.id)).row.first
+        attempt(self.home.history, lambda: deletion.delete(self.lines, first, self._act(why)))
+        return version
+
+    def restore_version(self, address: str | Version, branch: Where = None) -> Version:
+        """Take the tombstone off a version; branches stay where they are."""
+        version = address if isinstance(address, Version) else self.version(address, branch, deleted=True)
+        vid = bytes.fromhex(version.id)
+        attempt(self.home.history, lambda: deletion.restore(self.lines.version(vid), self._act()))
+        return version
+
+    # Keeping house
+
+    def gc(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> Report:
+        """Free what no living or restorable version reaches; ``grace`` in seconds."""
+        return Collector(self.lines, self.home.store, self._act(), self.progress).run(
+            grace=grace, dry_run=dry_run
+        )
+
+    def verify(self, *, fast: bool = False) -> Verdict:
+        """Check everything (``fast``: the structure only) and say what is damaged and whom it touches."""
+        return Verifier(self.home, self.lines, self.progress).run(fast=fast)
+
+    def stats(self) -> Stats:
+        """What the repository takes, in all and version by version."""
+        return stats(self.home, self.lines)
+
+    def backup(self, target: str | Path) -> Copied:
+        """Copy everything into the folder ``target``, while others write; verified."""
+        return backup(self.home, Path(target), progress=self.progress)
+
+    def export_version(self, version: str | Version, target: str | Path, *, force: bool = False) -> Path:
+        """Write one version into a single file, in plain; see :mod:`lepton_ai.history.bundle`."""
+        found = self.living(version if isinstance(version, Version) else self.version(version))
+        return export(
+            self.reader, found.record, found.row.id.hex(), Path(target), force=force, progress=self.progress
+        )
+
+    def import_version(self, source: str | Path, branch: Where = None, *, name: str | None = None) -> Version:
+        """Take an exported version in, as the next one of a branch (``name``: called so)."""
+        with self._staged() as folder:
+            unpacked = unpack(Path(source), folder, progress=self.progress)
+            done = self._saver.imported(unpacked, self._branch_name(branch), name, self._act())
+        return self._version(done.row, done.notes)
+
+    # For the handles
+
+    @cached_property
+    def author(self) -> str:
+        """Who signs what is saved."""
+        return self._author or _git_user() or user_name()
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads blocks and tensors."""
+        return Reader(self.home.history, self.home.store)
+
+    def living(self, version: Version) -> FoundVersion:
+        """The version as of now, refused when it was deleted."""
+        return self.lines.resolve(version.id)
+
+    def open_draft(self, branch: str, name: str | None) -> Start:
+        """What a draft of this name builds upon."""
+        state = self.lines.branch(branch)
+        revised = self.lines.on_branch(state, name) if name else None
+        if name and revised is None:
+            check_version_name(name)
+        return Start(branch, name, state.head, revised)
+
+    def fill_draft(
+        self, start: Start, files: list[Found] | None, carried: Carried, notes: tuple[str, ...] = ()
+    ) -> Version:
+        """Save what a draft gathered, as the version or revision that it was opened for."""
+        act = self._act(carried.get("message") or "")
+        if start.revises is not None:
+            done = self._saver.revision(start.revises, files, carried, act)
+        elif files is None:
+            done = self._saver.copy(start, carried, act)
+        else:
+            done = self._saver.new(start.branch, files, carried, act, name=start.name, expected=start.head)
+        return self._version(done.row, (*notes, *done.notes))
+
+    # Inside
+
+    @property
+    def _saver(self) -> Saver:
+        working = None if self.settings.no_provenance else Path.cwd()
+        return Saver(self.home, self.lines, working, self.progress)
+
+    def _save(
+        self,
+        files: list[Found],
+        branch: Where,
+        carried: Carried,
+        *,
+        name: str | None = None,
+        parent: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Version:
+        into = self._branch_name(branch)
+        expected = self.lines.resolve(parent, into).row.id if parent is not None else ANY
+        act = self._act(carried.get("message") or "")
+        done = self._saver.new(into, files, carried, act, name=name, expected=expected)
+        return self._version(done.row, (*notes, *done.notes))
+
+    def _version(self, row: VersionRow, notes: tuple[str, ...] = ()) -> Version:
+        return Version(self, self.lines.version(row.id), notes)
+
+    def _label(self, kind: labels.Kind, name: str, version: str | Version | Branch, message: str) -> Version:
+        def build() -> Result[None]:
+            found = self._found(version)
+            return labels.put(self.lines, kind, name, found, self._act(message))
+
+        attempt(self.home.history, build)
+        return Version(self, self._found(version))
+
+    def _labels(self, kind: labels.Kind) -> dict[str, Version]:
+        from_key = len(kind) + 1
+        return {
+            ref.key[from_key:]: Version(self, self.lines.version(labels.target(ref)))
+            for ref in self.home.history.scan(f"{kind}/")
+        }
+
+    def _found(self, version: str | Version | Branch) -> FoundVersion:
+        if isinstance(version, Branch):
+            head = self.lines.branch(version.name).head
+            if head is None:
+                raise NotFound(f"branch {version.name!r} has no version yet", hint="save one first")
+            return self.lines.version(head)
+        if isinstance(version, Version):
+            return self.living(version)
+        return self.lines.resolve(version, self.home.current)
+
+    def _base(self, base: str | Branch | Version | None) -> FoundVersion | None:
+        if base is None:
+            head = self.lines.branch(MAIN).head
+            return self.lines.version(head) if head else None
+        if isinstance(base, str) and any(branch.name == base for branch in self.lines.branches()):
+            base = Branch(self, base)
+        return self._found(base)
+
+    def _branch_name(self, branch: Where) -> str:
+        if isinstance(branch, Branch):
+            return branch.name
+        return branch or self.home.current
+
+    def _act(self, why: str = "") -> Act:
+        return Act(self.author, now(), why)
+
+    @contextmanager
+    def _staged(self) -> Iterator[Path]:
+        folder = self.home.staging()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _git_user() -> str:
+    command = ["git", "config", "--get", "user.name"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""

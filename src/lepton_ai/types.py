@@ -1,0 +1,137 @@
+"""Frozen values that every room may pass on: what a version carries. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Status = Literal["Active", "Deleted", "Purged"]
+
+
+class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of a version. ``path`` is relative POSIX, ``sha256`` hexadecimal, ``size`` in bytes.
+
+    ``executable`` is the one mode bit that is kept. ``target`` makes it a symbolic link to another path of the
+    version (``sha256`` and ``size`` are then those of nothing: empty and 0).
+    """
+
+    path: str
+    sha256: str
+    size: int
+    executable: bool = False
+    target: str | None = None
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A larger thing kept beside the record, sealed, by its content: hexadecimal SHA-256 and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Dataset(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The data a version was trained on, as told by whoever saved it."""
+
+    name: str = ""
+    source: str = ""
+    digest: str = ""
+    rows: int | None = None
+    preprocessing: tuple[str, ...] = ()
+    extra: dict[str, Any] = {}
+
+
+class Code(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The git checkout a version was saved from. ``patch`` holds the uncommitted changes, if there were any."""
+
+    commit: str
+    remote: str = ""
+    branch: str = ""
+    dirty: bool = False
+    patch: Attachment | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a version was saved. ``packages`` (name → version) is kept beside the record."""
+
+    python: str
+    platform: str
+    packages: Attachment | None = None
+
+
+class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What made a version: save, update, rollback, merge, import, draft.
+
+    ``source`` is the id of the version that a rollback, merge or import took over; ``detail`` is for people.
+    """
+
+    kind: str
+    source: str | None = None
+    detail: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything a version (one revision of it) is. Its canonical JSON is what the version id hashes.
+
+    Times are RFC 3339 in UTC with microseconds. ``revises`` is the id of the revision before this one.
+    """
+
+    name: str
+    branch: str
+    author: str
+    created_at: str
+    operation: Operation
+    files: tuple[FileEntry, ...]
+    parents: tuple[str, ...] = ()
+    revises: str | None = None
+    message: str = ""
+    params: dict[str, Any] = {}
+    metrics: dict[str, float | str] = {}
+    dataset: Dataset | None = None
+    training: Attachment | None = None
+    code: Code | None = None
+    environment: Environment | None = None
+    schema: int = 1
+
+
+class VersionInfo(msgspec.Struct, frozen=True):
+    """A line of ``list_versions``. Times are RFC 3339 in UTC; sizes in bytes.
+
+    ``id`` is the newest revision's; ``created_at`` the first revision's time, ``updated_at`` the newest's.
+    ``stored_bytes`` is what this version's files take in the store, shared parts counted in full for each version.
+    """
+
+    name: str
+    id: str
+    branch: str
+    status: Status
+    created_at: str
+    updated_at: str
+    author: str
+    message: str
+    metrics: dict[str, float]
+    revision: int
+    raw_bytes: int
+    stored_bytes: int
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One move of a branch, tag or alias: who, when (RFC 3339, UTC), from which version to which, by which act, why."""
+
+    ref: str
+    at: str
+    actor: str
+    act: str
+    why: str
+    before: str | None
+    after: str | None
+
+
+class TensorInfo(msgspec.Struct, frozen=True):
+    """A tensor of a version, told without reading its data. ``nbytes`` is what it takes in its file."""
+
+    name: str
+    file: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int

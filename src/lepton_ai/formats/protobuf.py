@@ -111,8 +111,11 @@ class Wire:
         return Field(first.number, first.wire, first.start, first.start, at - first.start, times=count)
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
+        data = self._window.read(at, max(0, min(10, end - at)))
+        if data and data[0] < 0x80:  # nearly all of them
+            return data[0], at + 1
         value = shift = 0
-        for byte in self._window.read(at, max(0, min(10, end - at))):
+        for byte in data:
             at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:

@@ -1,0 +1,225 @@
+"""SavedModels and checkpoints as TensorFlow writes them, and tables that lie."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lepton_ai.formats.contract import BytesSource, Extent, Layout, Malformed
+from lepton_ai.formats.detect import layouts
+from lepton_ai.formats.savedmodel import FORMAT
+from lepton_ai.formats.sstable import MAGIC, entries
+from lepton_ai.testing.formats import FormatSuite, Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.frameworks
+
+DTYPES = (
+    *("float32", "float64", "int32", "uint8", "int16", "int8", "complex64", "int64", "bool", "bfloat16"),
+    *("uint16", "complex128", "float16", "uint32", "uint64", "float8_e5m2", "float8_e4m3fn", "int4", "uint4"),
+    *("int2", "uint2", "float4_e2m1fn", "qint8", "quint8", "qint32"),
+)
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def saved_model(folder: Path) -> Sample:
+    """A module with a variable of every type, a scalar, an empty one, and a table of strings."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(5)
+    module, expected = tf.Module(), {}
+    for n, name in enumerate(DTYPES):
+        dtype = tf.dtypes.as_dtype(name)
+        values = rng.integers(0, 2, size=(3, n + 1)).astype(dtype.as_numpy_dtype)
+        variable = tf.Variable(tf.constant(values, dtype=dtype), name=name)
+        setattr(module, f"v_{name}", variable)
+        expected[f"v_{name}{VALUE}"] = values
+    module.scalar = tf.Variable(4.5)
+    module.empty = tf.Variable(tf.zeros((0, 7)))
+    module.words = tf.Variable(["left", "opaque"])
+    expected[f"scalar{VALUE}"] = np.array(4.5, dtype=np.float32)
+    expected[f"empty{VALUE}"] = np.zeros((0, 7), dtype=np.float32)
+    tf.saved_model.save(module, str(folder))
+    return Sample.of(folder, expected, "variables/variables.index")
+
+
+def many(folder: Path) -> Sample:
+    """A checkpoint whose table takes several blocks."""
+    import tensorflow as tf
+
+    variables = {f"layer_{n:04}": tf.Variable(tf.fill((n % 5 + 1, 3), float(n))) for n in range(9000)}
+    tf.train.Checkpoint(**variables).write(str(folder / "ckpt-1"))
+    expected = {f"{name}{VALUE}": variable.numpy() for name, variable in variables.items()}
+    return Sample.of(folder, expected, "ckpt-1.index")
+
+
+def sliced(folder: Path) -> Sample:
+    """One variable in three slices beside a whole one, by the graph API."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("parts", (9, 4), partitioner=v1.fixed_size_partitioner(3), use_resource=True)
+        whole = v1.get_variable("whole", (4, 4), use_resource=True)
+        saver = v1.train.Saver()
+        session.run(v1.global_variables_initializer())
+        folder.mkdir()
+        saver.save(session, str(folder / "m.ckpt"), write_meta_graph=False)
+        expected = {"whole": session.run(whole)}
+    return Sample.of(folder, expected, "m.ckpt.index")
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
+    folder = tmp_path_factory.mktemp("tensorflow")
+    return {make.__name__: make(folder / make.__name__) for make in (saved_model, many, sliced)}
+
+
+class TestSavedModel(FormatSuite):
+    @pytest.fixture
+    def reader(self) -> Any:
+        return FORMAT
+
+    @pytest.fixture
+    def samples(self, written: dict[str, Sample]) -> list[Sample]:
+        return [written["saved_model"], written["sliced"]]
+
+
+def test_the_rest_of_the_folder_stays_opaque(written: dict[str, Sample]) -> None:
+    files = written["saved_model"].files
+    found = layouts({path: BytesSource(data) for path, data in files.items()}, [FORMAT])
+    assert {path: layout.format for path, layout in found.items()} == {
+        "fingerprint.pb": "opaque",
+        "saved_model.pb": "opaque",
+        "variables/variables.data-00000-of-00001": "tensor data",
+        "variables/variables.index": "savedmodel",
+    }
+
+
+def test_slices_and_strings_are_left_out(written: dict[str, Sample]) -> None:
+    for name in ("sliced", "saved_model"):
+        sample = written[name]
+        sources = {path: BytesSource(data) for path, data in sample.files.items()}
+        layout = FORMAT.layout(sample.main, sources[sample.main], sources)
+        keys = {key.decode() for key, _ in entries(sources[sample.main]) if not key.startswith(b"\0")}
+        left_out = keys - {t.name for t in layout.tensors} - {""}
+        assert left_out == (
+            {"parts"} if name == "sliced" else {f"words{VALUE}", "_CHECKPOINTABLE_OBJECT_GRAPH"}
+        )
+
+
+def test_many_entries_take_several_blocks(written: dict[str, Sample]) -> None:
+    sample = written["many"]
+    assert len(sample.files[sample.main]) > 262_144
+    FormatSuite().test_tensors_equal_the_frameworks(FORMAT, [sample])
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def block(*pairs: tuple[int, bytes, bytes], restarts: int = 0) -> bytes:
+    body = b"".join(varint(s) + varint(len(k)) + varint(len(v)) + k + v for s, k, v in pairs)
+    return body + restarts.to_bytes(4, "little")
+
+
+def table(*blocks: bytes, handles: list[tuple[int, int]] | None = None, kind: int = 0) -> bytes:
+    data, places = b"", []
+    for part in blocks:
+        places.append((len(data), len(part)))
+        data += part + bytes([kind]) + bytes(4)
+    index = block(*((0, b"k%d" % n, varint(o) + varint(s)) for n, (o, s) in enumerate(handles or places)))
+    footer = varint(0) + varint(0) + varint(len(data)) + varint(len(index))
+    return data + index + bytes(5) + footer.ljust(40, b"\0") + MAGIC
+
+
+HEADER = (0, b"", b"\x08\x01\x1a\x02\x08\x01")
+BIG = (0, b"", b"\x08\x01\x10\x01")
+
+
+def entry(
+    kind: int = 1, shape: bytes = b"\x12\x02\x08\x04", size: int = 16, offset: int = 0, shard: int = 0
+) -> bytes:
+    return (
+        b"\x08%c\x12" % kind + varint(len(shape)) + shape
+        + b"\x18" + varint(shard) + b"\x20" + varint(offset) + b"\x28" + varint(size)
+    )  # fmt: skip
+
+
+def lay(index: bytes, data: bytes = bytes(64), name: str = "a.data-00000-of-00001") -> Layout:
+    folder = {"v/a.index": BytesSource(index), f"v/{name}": BytesSource(data)}
+    return FORMAT.layout("v/a.index", folder["v/a.index"], folder)
+
+
+def test_a_table_made_by_hand_is_read() -> None:
+    layout = lay(table(block(HEADER, (0, b"aa", entry()), (1, b"b", entry(offset=32)))))
+    assert [(t.name, t.extents) for t in layout.tensors] == [
+        ("aa", (Extent(0, 16, "a.data-00000-of-00001"),)),
+        ("ab", (Extent(32, 16, "a.data-00000-of-00001"),)),
+    ]
+
+
+GOOD = block(HEADER, (0, b"aa", entry()))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"", b"\0" * 47, b"\0" * 48, table(), table(b""), table(block()),
+        table(GOOD)[:-1],
+        table(GOOD, kind=1),  # compressed
+        table(GOOD, handles=[(0, len(GOOD)), (0, len(GOOD))]),  # the same block twice
+        table(GOOD, handles=[(0, 2**62)]),
+        table(GOOD, handles=[(2**64 - 1, 1)]),
+        table(block(HEADER, (0, b"aa", entry()), restarts=1000)),
+        table(block(HEADER, (0, b"aa", entry()), (0, b"aa", entry(offset=32)))),  # a name twice
+        table(block(HEADER, (1, b"a", entry()))),  # begins like a longer key
+        table(block(HEADER, (0, b"a" * 5000, entry()))),
+        table(block(HEADER, (0, b"\xff", entry()))),
+        table(block(BIG, (0, b"a", entry()))),  # big-endian
+        table(block((0, b"", b""), (0, b"a", entry()))),  # no parts
+        table(block((0, b"", b"\x08" + varint(2**63)), (0, b"a", entry()))),
+        table(block((0, b"a", entry()))),  # no header
+        table(block(HEADER, (0, b"a", entry(size=20)))),
+        table(block(HEADER, (0, b"a", entry(offset=60)))),
+        table(block(HEADER, (0, b"a", entry(offset=2**64 - 8)))),
+        table(block(HEADER, (0, b"a", entry(shard=1)))),
+        table(block(HEADER, (0, b"a", entry(shard=2**64 - 1)))),
+        table(block(HEADER, (0, b"a", entry(shape=b"\x12\x02\x08\x04" * 16 * 5)))),
+        table(block(HEADER, (0, b"a", entry(shape=b"\x18\x01")))),  # of unknown rank
+        table(block(HEADER, (0, b"a", entry(shape=b"\x12\x0b\x08" + varint(2**64 - 4))))),
+        table(block(HEADER, (0, b"a", entry()), (0, b"b", entry(offset=8)))),  # overlap
+        table(block(HEADER, (0, b"a", b"\x0b"))),
+    ],
+)  # fmt: skip
+def test_tables_that_lie_are_refused(index: bytes) -> None:
+    assert lay(table(GOOD)).tensors
+    with pytest.raises(Malformed):
+        lay(index)
+
+
+def test_a_missing_part_is_refused() -> None:
+    with pytest.raises(Malformed, match="not beside it"):
+        lay(table(GOOD), name="b.data-00000-of-00001")
+
+
+def test_random_tables_are_refused() -> None:
+    rng = random.Random(3)
+    for _ in range(300):
+        with pytest.raises(Malformed):
+            lay(rng.randbytes(rng.randrange(300)) + MAGIC)
+
+
+def test_other_indexes_are_not_claimed() -> None:
+    assert not FORMAT.claims("faiss.index", b"IxF2")
+    assert not FORMAT.claims("variables/variables.data-00000-of-00001", b"\0\0")
+    assert FORMAT.claims("variables/variables.index", b"\0\0\x08\x08")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.formats.contract import Malformed, Tensor
-from lepton_ai.formats.encodings import deflated, raw, strided, text, varint
+from lepton_ai.formats.encodings import chunked, deflated, raw, strided, text, varint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 DECODERS: dict[str, Callable[[Tensor, Sequence[bytes]], Array]] = {
+    "chunked": chunked.decode,
     "deflated": deflated.decode,
     "raw": raw.decode,
     "strided": strided.decode,

@@ -126,7 +126,10 @@ def restore(lines: Lines, name: str, act: Act) -> Result[str]:
 
 def _only_here(lines: Lines, branch: Branch) -> list[tuple[Ref, states.VersionState]]:
     """Living versions that nothing but this branch reaches."""
-    others = [other.head for other in lines.branches() if other.name != branch.name and other.head]
+    living = [other for other in lines.branches() if other.name != branch.name]
+    others = [other.head for other in living if other.head]
+    aside = [first for other in living for first in lines.stepped_back(other)]
+    others += [first for first, (_, state) in lines.states(aside).items() if state.deleted is None]
     labels = [*lines.history.scan("tag/"), *lines.history.scan("alias/")]
     pinned = [bytes.fromhex(states.decode(states.LabelState, ref).version) for ref in labels]
     kept = graph.ancestors(lines.history, [*others, *pinned])

@@ -57,18 +57,24 @@ def read(kind: type[T], row: tuple[Any, ...]) -> T:
     try:
         return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind)
     except msgspec.ValidationError as problem:
-        raise Damaged(
-            f"the history has a row that is not one: {problem}",
-            hint="lepton verify says more; restore a backup",
-        ) from problem
+        raise _damaged(f"a row of it is none: {problem}") from problem
+
+
+def read_id(value: object) -> bytes:
+    """A column that holds an id."""
+    if not isinstance(value, bytes) or len(value) != ID_LENGTH:
+        raise _damaged("an id of it is none")
+    return value
+
+
+def disordered(table: str) -> Damaged:
+    """The error of rows that do not come in the order of their index."""
+    return _damaged(f"the rows of {table} are out of order")
 
 
 def read_version(row: tuple[Any, ...]) -> VersionRow:
     """A row of the table of versions."""
-    parents = row[5]
-    return read(
-        VersionRow, (*row[:5], tuple(_ids(parents)) if isinstance(parents, bytes) else parents, *row[6:])
-    )
+    return read(VersionRow, (*row[:5], tuple(_ids(row[5])), *row[6:]))
 
 
 def write_version(row: VersionRow) -> tuple[Any, ...]:
@@ -79,6 +85,12 @@ def write_version(row: VersionRow) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _ids(joined: bytes) -> Iterator[bytes]:
+def _damaged(what: str) -> Damaged:
+    return Damaged(f"the history is damaged: {what}", hint="lepton verify says more; restore a backup")
+
+
+def _ids(joined: object) -> Iterator[bytes]:
+    if not isinstance(joined, bytes):
+        raise _damaged("the parents of a version are none")
     for start in range(0, len(joined), ID_LENGTH):
-        yield joined[start : start + ID_LENGTH]
+        yield read_id(joined[start : start + ID_LENGTH])

@@ -117,7 +117,7 @@ class SqliteHistory:
             found = db.execute(
                 "SELECT id FROM versions WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (*ends, limit)
             )
-            return [row[0] for row in found]
+            return [rows.read_id(row[0]) for row in found]
 
     def page(self, *, before: int | None = None, limit: int | None = None) -> list[tuple[int, VersionRow]]:
         """First revisions with their sequence numbers, newest first; ``before`` continues a page."""
@@ -208,6 +208,8 @@ def _log_places(db: sqlite3.Connection, prefix: str) -> Iterator[str]:
         if found is None:
             return
         place: str = found[0]
+        if place < start:
+            raise rows.disordered("log_under")  # and this would never end
         yield place
         after = rules.above(place) if place.endswith("/") else place + "\0"
         if after is None:
@@ -218,5 +220,7 @@ def _log_places(db: sqlite3.Connection, prefix: str) -> Iterator[str]:
 def _log_under(db: sqlite3.Connection, place: str, end: int) -> Iterator[tuple[Any, ...]]:
     """Log rows of one place, newest first, each read when it is asked for."""
     while row := db.execute(rows.LOG_UNDER, (place, end)).fetchone():
+        if row[0] >= end:
+            raise rows.disordered("log")
         yield row
         end = row[0]

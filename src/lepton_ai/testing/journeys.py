@@ -1,0 +1,277 @@
+"""A state machine over a whole repository, held against a plain model of what people expect (DESIGN §4)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+
+from lepton_ai import errors
+from lepton_ai.repository import ModelRepository
+
+
+@dataclass(eq=False)
+class Expected:
+    """A version as the model knows it; ``revisions`` are the bytes of each."""
+
+    name: str
+    owner: int
+    parent: Expected | None
+    revisions: list[bytes]
+    ids: list[str]
+    high: int
+    deleted: str | None = None
+    purged: bool = False
+    tags: set[str] = field(default_factory=set)
+
+    @property
+    def living(self) -> bool:
+        """Neither deleted nor purged."""
+        return self.deleted is None and not self.purged
+
+
+@dataclass(eq=False)
+class Line:
+    """A branch as the model knows it."""
+
+    name: str
+    number: int
+    head: Expected | None
+    high: int = 0
+    alive: bool = True
+    stepped_back: list[Expected] = field(default_factory=list)
+
+    def chain(self) -> list[Expected]:
+        """Versions from the newest to the first, over first parents."""
+        found, version = [], self.head
+        while version is not None:
+            found.append(version)
+            version = version.parent
+        return found
+
+
+class RepositoryMachine(RuleBasedStateMachine):
+    """Save, update, branch, merge, roll back, delete, restore, tag, collect: compared after every step."""
+
+    versions: Bundle[Expected] = Bundle("versions")
+    lines: Bundle[Line] = Bundle("lines")
+
+    @initialize(target=lines)
+    def begin(self) -> Line:
+        """An empty repository with main."""
+        self.folder = Path(tempfile.mkdtemp(prefix="lepton-machine-"))
+        self.repo = ModelRepository(self.folder / "repo", author="anna")
+        self.all: list[Expected] = []
+        self.branches = [Line("main", 0, None)]
+        self.step = 0
+        return self.branches[0]
+
+    def teardown(self) -> None:
+        """Everything living reads back exactly, in every revision; the repository verifies."""
+        if not hasattr(self, "repo"):
+            return
+        try:
+            for version in self.all:
+                if version.living:
+                    for number in range(len(version.ids)):
+                        self._check(version, number)
+            assert self.repo.verify().clean
+        finally:
+            self.repo.close()
+            shutil.rmtree(self.folder)
+
+    @rule(target=versions, line=lines, data=st.binary(max_size=200), size=st.sampled_from([0, 5000]))
+    def save(self, line: Line, data: bytes, size: int) -> object:
+        """The next version of a branch."""
+        if not line.alive:
+            return multiple()
+        file = self._file(data + bytes(size))
+        version = self.repo.save_files(file, line.name)
+        return self._grown(line, version.name, file.read_bytes(), version.id)
+
+    @rule(version=versions, data=st.binary(max_size=200))
+    def update(self, version: Expected, data: bytes) -> None:
+        """A new revision; refused for a deleted version."""
+        file = self._file(data)
+        try:
+            done = self.repo.update_version(version.ids[-1], file)
+        except errors.NotFound:
+            assert not version.living
+        else:
+            assert version.living
+            version.revisions.append(data)
+            version.ids.append(done.id)
+
+    @rule(target=lines, version=versions)
+    def create_branch(self, version: Expected) -> object:
+        """A branch from a version."""
+        name = f"b{len(self.branches)}"
+        try:
+            self.repo.create_branch(name, self.repo.version(version.ids[-1]))
+        except errors.NotFound:
+            assert not version.living
+            return multiple()
+        line = Line(name, len(self.branches), version, version.high)
+        self.branches.append(line)
+        return line
+
+    @rule(target=versions, line=lines, version=versions)
+    def roll_back(self, line: Line, version: Expected) -> object:
+        """A new version with an older one's content."""
+        if not line.alive:
+            return multiple()
+        try:
+            done = self.repo.rollback(version.ids[-1], line.name)
+        except errors.NotFound:
+            assert not version.living
+            return multiple()
+        return self._grown(line, done.name, version.revisions[-1], done.id)
+
+    @rule(version=versions)
+    def delete(self, version: Expected) -> None:
+        """A tombstone; branches that stand on it step back."""
+        try:
+            self.repo.delete_version(self.repo.version(version.ids[-1], deleted=True))
+        except errors.InUse:
+            assert version.tags
+        except errors.NotFound:
+            assert not version.living
+        else:
+            assert version.living
+            assert not version.tags
+            version.deleted = "alone"
+            for line in self.branches:
+                if line.alive and line.head is version:
+                    line.stepped_back.append(version)
+                    line.head = next((v for v in line.chain() if v.living), None)
+
+    @rule(version=versions)
+    def restore(self, version: Expected) -> None:
+        """The tombstone comes off; no branch moves."""
+        try:
+            self.repo.restore_version(self.repo.version(version.ids[-1], deleted=True))
+        except errors.AlreadyExists:
+            assert version.living
+        except errors.NotFound:
+            assert version.purged
+        else:
+            assert version.deleted
+            version.deleted = None
+
+    @rule(version=versions)
+    def tag(self, version: Expected) -> None:
+        """A tag on the newest revision forbids deletion."""
+        name = f"t{len(version.tags)}-{self.all.index(version)}"
+        try:
+            self.repo.tag(name, version.ids[-1])
+        except errors.NotFound:
+            assert not version.living
+        else:
+            version.tags.add(name)
+
+    @rule(version=versions)
+    def untag(self, version: Expected) -> None:
+        """Tags come off."""
+        while version.tags:
+            self.repo.remove_tag(version.tags.pop())
+
+    @rule(source=lines, into=lines)
+    def merge(self, source: Line, into: Line) -> None:
+        """Fast-forward where that is possible; nothing where there is nothing new; else refused."""
+        if not (source.alive and into.alive) or source is into:
+            return
+        clash = {v.name for v in into.stepped_back} & {v.name for v in source.chain() if v not in into.chain()}
+        if clash:
+            return
+        try:
+            done = self.repo.merge_branch(source.name, into.name)
+        except errors.Diverged:
+            assert into.head not in source.chain()
+            assert source.head not in into.chain()
+            return
+        if done is None:
+            assert source.head is None or source.head in into.chain()
+        else:
+            assert into.head is None or into.head in source.chain()
+            into.head, into.high = source.head, max(into.high, source.high)
+
+    @precondition(lambda self: len(self.branches) > 1)
+    @rule(line=lines)
+    def delete_branch(self, line: Line) -> None:
+        """Versions that nothing else reaches go with it."""
+        if not line.alive or line.name == "main":
+            return
+        self.repo.delete_branch(line.name)
+        line.alive = False
+        kept: set[int] = set()
+        for other in self.branches:
+            if other.alive:
+                kept |= {id(v) for v in other.chain()}
+                for aside in other.stepped_back:
+                    kept |= {id(v) for v in Line("", -1, aside).chain()} if aside.living else set()
+        for version in self.all:
+            if version.tags:
+                kept |= {id(v) for v in Line("", -1, version).chain()}
+        for version in [*line.chain(), *line.stepped_back]:
+            if id(version) not in kept and version.living:
+                version.deleted = line.name
+
+    @rule()
+    def collect(self) -> None:
+        """Deleted versions lose their bytes; nothing else does."""
+        self.step += 1
+        self.repo.gc(grace=0)
+        for version in self.all:
+            if version.deleted is not None:
+                version.deleted, version.purged = None, True
+
+    @rule()
+    def open_again(self) -> None:
+        """Another process would see the same."""
+        self.repo.close()
+        self.repo = ModelRepository(self.folder / "repo", author="anna", create=False)
+
+    @invariant()
+    def lists_agree(self) -> None:
+        """Names by branch, heads and the list of all are what the model says."""
+        if not hasattr(self, "repo"):
+            return
+        for line in self.branches:
+            if not line.alive:
+                continue
+            head = self.repo.branch(line.name).head
+            assert (head.id if head else None) == (line.head.ids[-1] if line.head else None)
+            expected = {v.ids[-1] for v in [*line.chain(), *line.stepped_back] if v.living}
+            assert {info.id for info in self.repo.list_versions(line.name)} == expected
+        assert {i.id for i in self.repo.list_versions()} == {v.ids[-1] for v in self.all if v.living}
+
+    @invariant()
+    def one_reads_back(self) -> None:
+        """Some living version reads back exactly."""
+        living = [version for version in getattr(self, "all", []) if version.living]
+        if living:
+            version = living[len(living) * 7 // 11]
+            self._check(version, len(version.ids) - 1)
+
+    def _grown(self, line: Line, name: str, data: bytes, version_id: str) -> Expected:
+        line.high += 1
+        assert name == f"v{line.high}"
+        version = Expected(name, line.number, line.head, [data], [version_id], line.high)
+        line.head = version
+        self.all.append(version)
+        return version
+
+    def _file(self, data: bytes) -> Path:
+        file = self.folder / "model.bin"
+        file.write_bytes(data)
+        return file
+
+    def _check(self, version: Expected, number: int) -> None:
+        out = self.folder / "out"
+        self.repo.checkout(self.repo.version(version.ids[number]), out)
+        assert (out / "model.bin").read_bytes() == version.revisions[number]
+        shutil.rmtree(out)

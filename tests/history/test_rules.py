@@ -1,0 +1,374 @@
+"""DESIGN §4, sentence by sentence: names, revisions, branches, tombstones, labels."""
+
+from __future__ import annotations
+
+import pytest
+
+from lepton_ai import errors
+from lepton_ai.history import listing
+
+from .worlds import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def names(world: World, branch: str | None = None, **more: bool) -> list[str]:
+    return [info.name for info in listing.versions(world.lines, branch, **more)]
+
+
+class TestNames:
+    def test_automatic_names_count_up(self, world: World) -> None:
+        assert [world.save().name for _ in range(3)] == ["v1", "v2", "v3"]
+
+    def test_given_names_stand_beside(self, world: World) -> None:
+        world.save(name="2026-11-20-10-30")
+        assert world.save().name == "v1"
+        world.save(name="v7")
+        assert world.save().name == "v8"
+
+    @pytest.mark.parametrize("name", ["", "a b", "deadbeef", "0123456", "-x", ".x", "a/b", "v1~2", "a@b", "x" * 129, "a..b"])
+    def test_bad_names_are_refused(self, world: World, name: str) -> None:
+        with pytest.raises(errors.InvalidName):
+            world.save(name=name)
+
+    def test_names_are_unique_on_a_branch(self, world: World) -> None:
+        world.save(name="a")
+        with pytest.raises(errors.AlreadyExists):
+            world.save(name="a")
+
+    def test_inherited_names_are_taken(self, world: World) -> None:
+        world.save(name="a")
+        world.branch("side", "a")
+        with pytest.raises(errors.AlreadyExists):
+            world.save("side", name="a")
+
+    def test_two_branches_may_both_have_v2(self, world: World) -> None:
+        world.save(content=1)
+        world.branch("side", "v1")
+        world.save("side", 2)
+        world.save("main", 3)
+        assert world.content("main@v2") == 3
+        assert world.content("side@v2") == 2
+        assert world.content("v2", "side") == 2
+
+    def test_a_number_is_never_used_again(self, world: World) -> None:
+        world.save()
+        world.save()
+        world.delete("v2")
+        assert world.save().name == "v3"
+
+    def test_a_branch_from_an_older_version_counts_on_from_there(self, world: World) -> None:
+        for _ in range(4):
+            world.save()
+        world.branch("side", "v2")
+        assert world.save("side").name == "v3"
+
+    def test_the_order_of_addresses(self, world: World) -> None:
+        world.save(content=1, name="x")
+        world.save(content=2)
+        world.label("tag", "t", "v1")
+        world.label("alias", "t", "x")
+        world.label("tag", "x", "v1")
+        assert world.content("x") == 1
+        assert world.content("t") == 2
+        world.unlabel("tag", "t")
+        assert world.content("t") == 1
+
+    def test_an_id_prefix_addresses_a_revision(self, world: World) -> None:
+        row = world.save(content=5)
+        assert world.content(row.id.hex()[:8]) == 5
+        assert world.content(row.id.hex()) == 5
+        with pytest.raises(errors.NotFound):
+            world.find("ffffffffffff")
+
+    def test_a_branch_name_means_its_newest(self, world: World) -> None:
+        world.save(content=1)
+        world.branch("side", "v1")
+        world.save("side", 2)
+        assert world.content("side") == 2
+
+    @pytest.mark.parametrize("address", ["", "@v1", "v1~0", "v1~x", "~1"])
+    def test_what_is_no_address(self, world: World, address: str) -> None:
+        with pytest.raises(errors.InvalidName):
+            world.find(address)
+
+
+class TestRevisions:
+    def test_an_update_is_a_new_revision_under_the_same_name(self, world: World) -> None:
+        first = world.save(content=1)
+        world.save(content=2)
+        second = world.update("v1", 3)
+        assert world.content("v1") == 3
+        assert world.content("v1~1") == 1
+        assert world.content("v1~2") == 3
+        assert second.id != first.id
+        with pytest.raises(errors.NotFound, match="2 revisions"):
+            world.find("v1~3")
+
+    def test_parents_bind_a_revision(self, world: World) -> None:
+        first = world.save(content=1)
+        second = world.save(content=2)
+        world.update("v1", 3)
+        assert world.find("v2").record.parents == (first.id.hex(),)
+        assert world.find("v2").row.id == second.id
+
+    def test_created_is_the_first_time_and_updated_the_last(self, world: World) -> None:
+        world.save(content=1)
+        before = listing.versions(world.lines)[0]
+        world.update("v1", 2)
+        after = listing.versions(world.lines)[0]
+        assert before.created_at == before.updated_at == after.created_at < after.updated_at
+        assert after.revision == 2
+
+    def test_branches_that_stand_on_it_move_along(self, world: World) -> None:
+        world.save(content=1)
+        world.branch("side", "v1")
+        revision = world.update("v1", 2)
+        assert world.lines.branch("main").head == revision.id
+        assert world.lines.branch("side").head == revision.id
+        assert world.save().parents == (revision.id,)
+
+    def test_tags_bind_a_revision(self, world: World) -> None:
+        world.save(content=1)
+        world.label("tag", "gold", "v1")
+        world.update("v1", 2)
+        assert world.content("gold") == 1
+
+
+class TestBranches:
+    def test_a_branch_from_nothing_counts_from_one(self, world: World) -> None:
+        world.branch("side")
+        assert world.head("side") is None
+        assert world.save("side").name == "v1"
+
+    def test_one_that_exists(self, world: World) -> None:
+        world.branch("side")
+        with pytest.raises(errors.AlreadyExists):
+            world.branch("side")
+        assert world.branch("side", exist_ok=True) == "side"
+
+    def test_a_branch_inherits_names(self, world: World) -> None:
+        for content in (1, 2, 3):
+            world.save(content=content)
+        world.branch("side", "v2")
+        assert names(world, "side") == ["v1", "v2"]
+        with pytest.raises(errors.NotFound):
+            world.find("side@v3")
+        assert world.content("side@v2") == 2
+
+    def test_rename(self, world: World) -> None:
+        world.save(content=1)
+        world.branch("old", "v1")
+        world.save("old", 2)
+        world.rename("old", "new")
+        assert world.content("new@v2") == 2
+        assert {info.branch for info in listing.versions(world.lines)} == {"main", "new"}
+        with pytest.raises(errors.NotFound):
+            world.lines.branch("old")
+        with pytest.raises(errors.InUse):
+            world.rename("main", "other")
+
+    def test_deleting_keeps_what_was_merged(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        world.merge("side")
+        world.save("side", 2)
+        assert world.delete_branch("side") == ["v2"]
+        assert names(world) == ["v1"]
+        assert listing.versions(world.lines)[0].branch == "main"
+
+    def test_deleting_keeps_what_a_tag_reaches(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        world.save("side", 2)
+        world.save("side", 3)
+        world.label("tag", "gold", "side@v2")
+        assert world.delete_branch("side") == ["v3"]
+        assert world.content("gold") == 2
+
+    def test_restoring_brings_all_back(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        world.save("side", 2)
+        world.delete_branch("side")
+        assert names(world) == []
+        world.restore_branch("side")
+        assert names(world, "side") == ["v1", "v2"]
+        assert world.save("side").name == "v3"
+
+    def test_what_was_deleted_before_stays_deleted(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        world.save("side", 2)
+        world.delete("side@v2")
+        world.delete_branch("side")
+        world.restore_branch("side")
+        assert names(world, "side") == ["v1"]
+
+    def test_the_name_of_a_deleted_branch_is_free(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        world.delete_branch("side")
+        world.branch("side")
+        assert world.save("side", 2).name == "v1"
+        assert world.content("side@v1") == 2
+
+    def test_main_stays(self, world: World) -> None:
+        with pytest.raises(errors.InUse):
+            world.delete_branch("main")
+
+
+class TestMerge:
+    def test_an_empty_target_fast_forwards(self, world: World) -> None:
+        world.branch("side")
+        row = world.save("side", 1)
+        merged = world.merge("side")
+        assert merged is not None
+        assert merged.id == row.id
+        assert world.content("main@v1") == 1
+        assert world.save().name == "v2"
+
+    def test_nothing_new(self, world: World) -> None:
+        world.save()
+        world.branch("side", "v1")
+        assert world.merge("side") is None
+
+    def test_diverged_branches_need_a_real_merge(self, world: World) -> None:
+        world.save()
+        world.branch("side", "v1")
+        world.save("side", 1)
+        world.save("main", 2)
+        with pytest.raises(errors.Diverged):
+            world.merge("side")
+
+    def test_clashing_names_make_a_merge_version(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.branch("side", "v1")
+        world.save("side", 3)
+        world.delete("main@v2")
+        merged = world.merge("side")
+        assert merged is not None
+        assert merged.name == "v3"
+        assert merged.parents[1] == world.find("side@v2").row.id
+        assert world.content("main@v3") == 3
+        world.restore("main@v2")
+        assert world.content("main@v2") == 2
+
+
+class TestDeletion:
+    def test_the_branch_steps_back(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.delete("v2", why="bad")
+        assert world.head() == "v1"
+        assert names(world) == ["v1"]
+        with pytest.raises(errors.NotFound, match="deleted by anna.*: bad"):
+            world.find("v2")
+
+    def test_it_steps_back_over_deleted_ones(self, world: World) -> None:
+        for content in (1, 2, 3):
+            world.save(content=content)
+        world.delete("v2")
+        world.delete("v3")
+        assert world.head() == "v1"
+
+    def test_deleting_everything_empties_the_branch(self, world: World) -> None:
+        world.save()
+        world.delete("v1")
+        assert world.head() is None
+        row = world.save()
+        assert row.name == "v2"
+        assert row.parents == ()
+
+    def test_every_branch_that_stands_on_it_steps_back(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.branch("side", "v2")
+        world.delete("v2")
+        assert world.head("main") == world.head("side") == "v1"
+
+    def test_one_in_the_middle_leaves_the_line(self, world: World) -> None:
+        for content in (1, 2, 3):
+            world.save(content=content)
+        world.delete("v2")
+        assert world.head() == "v3"
+        assert names(world) == ["v1", "v3"]
+
+    def test_restoring_never_moves_a_branch(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.delete("v2")
+        world.restore("v2")
+        assert world.head() == "v1"
+        assert world.content("v2") == 2
+        assert sorted(names(world, "main")) == ["v1", "v2"]
+        with pytest.raises(errors.AlreadyExists):
+            world.restore("v2")
+
+    @pytest.mark.parametrize("kind", ["tag", "alias"])
+    def test_a_label_forbids_it(self, world: World, kind: str) -> None:
+        world.save(content=1)
+        world.label(kind, "gold", "v1")  # type: ignore[arg-type]
+        world.update("v1", 2)
+        with pytest.raises(errors.InUse, match=f"{kind} gold"):
+            world.delete("v1")
+        world.unlabel(kind, "gold")  # type: ignore[arg-type]
+        world.delete("v1")
+
+    def test_a_restored_one_is_listed_in_its_place(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.delete("v2")
+        world.save(content=3)
+        world.restore("v2")
+        assert names(world, "main") == ["v1", "v2", "v3"]
+        assert names(world) == ["v1", "v2", "v3"]
+
+
+class TestLabels:
+    def test_an_alias_moves_and_remembers(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.label("alias", "production", "v1")
+        world.label("alias", "production", "v2")
+        assert world.content("production") == 2
+        moves = listing.log(world.lines, "alias/production")
+        first, second = world.find("v1").row.id.hex(), world.find("v2").row.id.hex()
+        assert [(line.before, line.after) for line in moves] == [(first, second), (None, first)]
+        world.delete("v1")
+
+    def test_a_tag_is_fixed(self, world: World) -> None:
+        world.save(content=1)
+        world.save(content=2)
+        world.label("tag", "gold", "v1")
+        with pytest.raises(errors.AlreadyExists):
+            world.label("tag", "gold", "v2")
+
+    def test_unknown_ones(self, world: World) -> None:
+        with pytest.raises(errors.NotFound):
+            world.unlabel("tag", "none")
+        with pytest.raises(errors.InvalidName):
+            world.save()
+            world.label("tag", "dead beef", "v1")
+
+
+class TestRaces:
+    def test_an_expected_head_that_moved_is_reported(self, world: World) -> None:
+        first = world.save()
+        world.save()
+        with pytest.raises(errors.LostRace):
+            world.save(expected=first.id)
+
+    def test_the_log_says_who_when_why(self, world: World) -> None:
+        world.save()
+        world.save()
+        world.delete("v2", why="wrong data")
+        lines = listing.log(world.lines, "branch/main")
+        assert [line.act for line in lines] == ["delete", "save", "save", "create repository"]
+        assert lines[0].why == "wrong data"
+        assert lines[0].actor == "anna"
+        assert lines[0].after == lines[1].before

@@ -38,7 +38,7 @@ def saved_model(folder: Path) -> Sample:
         values = rng.integers(0, 2, size=(3, n + 1)).astype(dtype.as_numpy_dtype)
         variable = tf.Variable(tf.constant(values, dtype=dtype), name=name)
         setattr(module, f"v_{name}", variable)
-        expected[f"v_{name}{VALUE}"] = values
+        expected[f"v_{name}{VALUE}"] = variable.numpy()
     module.scalar = tf.Variable(4.5)
     module.empty = tf.Variable(tf.zeros((0, 7)))
     module.words = tf.Variable(["left", "opaque"])

@@ -120,7 +120,7 @@ class _Walk:
         if message.wire != BYTES:
             raise Malformed(f"field {message.number} at byte {message.start} is no message")
         proto = onnx_tensors.read(self._wire, message)
-        name = self._findings.unique(prefix + (name or proto.name))
+        name = self._findings.names.unique(prefix + (name or proto.name))
         self._findings.add(onnx_tensors.place(proto, name, self._findings.neighbours))
 
     def _node(self, message: Field, prefix: str, depth: int) -> None:
@@ -163,7 +163,7 @@ class _Walk:
     def _list(self, item: Field, name: str) -> None:
         """The numbers of an attribute ``floats`` or ``ints``: what a tree ensemble has learnt."""
         dtype = "float32" if item.number == 7 else "int64"
-        name = self._findings.unique(name)
+        name = self._findings.names.unique(name)
         if item.wire != BYTES:
             self._findings.add(onnx_tensors.numbers_with_tags(item, name, dtype, (item.times,)))
         elif dtype == "float32" and item.length % 4 == 0:

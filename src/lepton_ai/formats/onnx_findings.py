@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from lepton_ai.formats.checks import clean_name
-from lepton_ai.formats.contract import MAX_TENSORS, Layout, Malformed, Segment, Tensor, partition
+from lepton_ai.formats.contract import Layout, Segment, Tensor, partition
 from lepton_ai.formats.encodings.dtypes import ITEMSIZE
+from lepton_ai.formats.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,28 +20,10 @@ class Findings:
 
     def __init__(self, path: str, size: int, folder: Mapping[str, Source]) -> None:
         self._size = size
+        self.names = Names(size)
         self.neighbours = _beside(path, folder)
         self._tensors: list[Tensor] = []
         self._runs: dict[str, dict[tuple[int, int], Segment]] = {"": {}}
-        self._names: dict[str, int] = {}
-        self._letters = 16 * size + (1 << 20)
-
-    def unique(self, name: str) -> str:
-        """The name, or ``name~2``, ``name~3`` … when it is taken.
-
-        Raises:
-            Malformed: nobody can be called so, or the names together are far longer than the file (tensors of
-                nested graphs repeat their parents').
-        """
-        chosen = name
-        while chosen in self._names:
-            self._names[name] += 1
-            chosen = f"{name}~{self._names[name]}"
-        self._names[clean_name(chosen)] = 1
-        self._letters -= len(chosen)
-        if self._letters < 0 or len(self._names) > MAX_TENSORS:
-            raise Malformed("more names than such a file can need")
-        return chosen
 
     def add(self, tensor: Tensor | None) -> None:
         """Take a tensor in; tensors that are the very same bytes share them."""

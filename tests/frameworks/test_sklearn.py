@@ -83,6 +83,18 @@ def test_types_that_skops_does_not_know_are_named(forest: RandomForestClassifier
         load(tmp_path, ["own.skops"])
 
 
+def test_skops_that_can_be_fooled_is_refused(
+    pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import skops
+
+    save(pipeline, tmp_path, "m")
+    monkeypatch.setattr(skops, "__version__", "0.11.0")
+    with pytest.raises(Unsupported, match="CVE-2025-54412"):
+        load(tmp_path, ["m.skops"])
+    assert answers(load(tmp_path, ["m.skops"], trust=True)) == answers(pipeline)
+
+
 @pytest.mark.parametrize("file", ["m.pkl", "m.pickle", "m.joblib"])
 def test_pickle_is_refused_before_it_runs(tmp_path: Path, file: str) -> None:
     ran = tmp_path / "ran"

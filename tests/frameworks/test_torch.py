@@ -369,6 +369,14 @@ def test_old_pickle_file_is_refused_before_it_runs(tmp_path: Path) -> None:
     refuse(tmp_path, "m.pth", ran, "pickle")
 
 
+def test_torch_whose_safe_loading_is_not_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save({"w": torch.ones(1)}, tmp_path, "m", "state_dict")
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+    with pytest.raises(Unsupported, match="CVE-2025-32434"):
+        load(tmp_path, ["m.pt"])
+    assert torch.equal(load(tmp_path, ["m.pt"], trust=True)["w"], torch.ones(1))
+
+
 def test_whole_pickled_module_needs_trust(tmp_path: Path, rows: torch.Tensor) -> None:
     model = Small()
     torch.save(model, tmp_path / "m.pt")

@@ -143,6 +143,22 @@ def need(module: str, install: str) -> Any:
         raise MissingExtra(what, hint=f"pip install '{install}'") from missing
 
 
+def check_safe(module: Any, since: tuple[int, ...], hole: str, install: str) -> None:
+    """Refuse a release of a package that runs code from files which it claims to read safely.
+
+    ``since`` is the first release without the ``hole``.
+
+    Raises:
+        Unsupported: it is older.
+    """
+    release = tuple(int(part) for part in module.__version__.split("+")[0].split(".")[:3] if part.isdigit())
+    if release < since:
+        raise Unsupported(
+            f"{module.__name__} {module.__version__} can run code from such a file ({hole})",
+            hint=f"pip install -U '{install}', or trust=True",
+        )
+
+
 def untrusted(path: str, why: str) -> Untrusted:
     """The refusal to open a file that could run code."""
     return Untrusted(

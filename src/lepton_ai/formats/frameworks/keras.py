@@ -25,6 +25,7 @@ from lepton_ai.formats.frameworks.contract import (
     WHOLE,
     Found,
     Saved,
+    check_safe,
     chosen,
     first_line,
     is_a,
@@ -100,11 +101,8 @@ class Keras:
         if not trust and (names := keras_configs.lambdas(configs)):
             raise untrusted(path, f"it holds Python bytecode that would run: {', '.join(names)}")
         keras = _keras()
-        if not trust and _version(keras) < SAFE_SINCE:
-            raise Unsupported(
-                f"Keras {keras.__version__} runs code from files in spite of its safe mode (CVE-2025-9905)",
-                hint="pip install -U 'lepton-ai[keras]', or trust=True",
-            )
+        if not trust:
+            check_safe(keras, SAFE_SINCE, "CVE-2025-9905", "lepton-ai[keras]")
         return _load(keras, folder, path, trust)
 
 
@@ -187,10 +185,6 @@ def _keras() -> Any:
             f"Keras has no backend: {missing.message}",
             hint="pip install 'lepton-ai[tensorflow]', or set KERAS_BACKEND to torch or jax if you have that",
         ) from missing
-
-
-def _version(keras: Any) -> tuple[int, ...]:
-    return tuple(int(part) for part in keras.__version__.split(".")[:3] if part.isdigit())
 
 
 FRAMEWORK = Keras()

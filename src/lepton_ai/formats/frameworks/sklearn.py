@@ -14,7 +14,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.errors import Unsupported
-from lepton_ai.formats.frameworks.contract import PICKLE, WHOLE, Found, Saved, chosen, is_a, need, untrusted
+from lepton_ai.formats.frameworks.contract import (
+    PICKLE,
+    WHOLE,
+    Found,
+    Saved,
+    check_safe,
+    chosen,
+    is_a,
+    need,
+    untrusted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +78,8 @@ class Sklearn:
                 raise untrusted(path, "it is a pickle: reading it runs whatever code it names")
             unpickled: object = need("joblib", INSTALL).load(folder / path)
             return unpickled
+        if not trust:
+            check_safe(need("skops", INSTALL), (0, 12), "CVE-2025-54412", INSTALL)
         skops = need("skops.io", INSTALL)
         types = skops.get_untrusted_types(file=folder / path)
         if types and not trust:

@@ -28,7 +28,17 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.errors import Unsupported
 from lepton_ai.formats.frameworks import safetensors_files, torch_programs
-from lepton_ai.formats.frameworks.contract import TENSORS, WHOLE, Found, Saved, chosen, is_a, need, untrusted
+from lepton_ai.formats.frameworks.contract import (
+    TENSORS,
+    WHOLE,
+    Found,
+    Saved,
+    check_safe,
+    chosen,
+    is_a,
+    need,
+    untrusted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,6 +168,8 @@ def _save_state(state: Any, folder: Path, stem: str, kind: str) -> Saved:
 
 
 def _load_state(torch: Any, folder: Path, path: str, trust: bool) -> object:
+    if not trust:
+        check_safe(torch, (2, 6), "CVE-2025-32434", INSTALL)
     try:
         return torch.load(folder / path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as refused:

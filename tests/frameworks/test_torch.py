@@ -305,10 +305,12 @@ def test_exported_program_is_saved_as_it_is(tmp_path: Path, rows: torch.Tensor) 
         save(program, tmp_path, "m", "torchscript")
 
 
-def test_onnx(tmp_path: Path, rows: torch.Tensor) -> None:
+@pytest.mark.parametrize("example", [5, 1])
+def test_onnx_by_either_exporter(tmp_path: Path, rows: torch.Tensor, example: int) -> None:
+    """Whichever is installed: torch's new exporter needs onnxscript."""
     runtime = pytest.importorskip("onnxruntime")
     model = Small()
-    saved, program = there_and_back(model, tmp_path, "onnx", example_inputs=rows)
+    saved, program = there_and_back(model, tmp_path, "onnx", example_inputs=rows[:example])
     assert names(saved) == ["model_v1.onnx"]
     session = runtime.InferenceSession(program.SerializeToString())
     (answer,) = session.run(None, {"x": rows[:3].numpy()})

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
+ONE_FILE = 1_900_000_000
+"""Bytes of weights up to which an ONNX model is one file: protobuf holds 2 GB, the graph needs some of it."""
+
 GIVE = "give example_inputs=… (what one call of the model takes), or set model.example_input_array"
 
 
@@ -79,13 +82,18 @@ def to_onnx(model: Any, inputs: Inputs, path: Path) -> None:
     import torch
 
     with _evaluating(model), _deprecated():
-        args, kwargs = inputs
         if importlib.util.find_spec("onnxscript"):
-            torch.onnx.export(model, args, path, kwargs=kwargs, dynamo=True, dynamic_shapes=_batch(inputs))
+            args, kwargs = _map(_doubled, inputs)
+            size = sum(
+                tensor.nbytes for tensor in model.state_dict().values() if isinstance(tensor, torch.Tensor)
+            )
+            options: dict[str, Any] = {"dynamic_shapes": _batch(inputs), "external_data": size > ONE_FILE}
+            torch.onnx.export(model, args, path, kwargs=kwargs, dynamo=True, verbose=False, **options)
             return
+        args, kwargs = inputs
         names = [*list(inspect.signature(model.forward).parameters)[: len(args)], *kwargs]
         plain = [isinstance(value, torch.Tensor) for value in (*args, *kwargs.values())]
-        options: dict[str, Any] = {}
+        options = {}
         if all(plain) and len(names) == len(plain):
             options = {"input_names": names, "dynamic_axes": {name: {0: "batch"} for name in names}}
         torch.onnx.export(model, args, path, kwargs=kwargs, dynamo=False, **options)

@@ -29,7 +29,9 @@ class TestNames:
         world.save(name="v7")
         assert world.save().name == "v8"
 
-    @pytest.mark.parametrize("name", ["", "a b", "deadbeef", "0123456", "-x", ".x", "a/b", "v1~2", "a@b", "x" * 129, "a..b"])
+    @pytest.mark.parametrize(
+        "name", ["", "a b", "deadbeef", "0123456", "-x", ".x", "a/b", "v1~2", "a@b", "x" * 129, "a..b"]
+    )
     def test_bad_names_are_refused(self, world: World, name: str) -> None:
         with pytest.raises(errors.InvalidName):
             world.save(name=name)
@@ -266,7 +268,7 @@ class TestDeletion:
         world.delete("v2", why="bad")
         assert world.head() == "v1"
         assert names(world) == ["v1"]
-        with pytest.raises(errors.NotFound, match="deleted by anna.*: bad"):
+        with pytest.raises(errors.NotFound, match=r"deleted by anna.*: bad"):
             world.find("v2")
 
     def test_it_steps_back_over_deleted_ones(self, world: World) -> None:
@@ -351,8 +353,8 @@ class TestLabels:
     def test_unknown_ones(self, world: World) -> None:
         with pytest.raises(errors.NotFound):
             world.unlabel("tag", "none")
+        world.save()
         with pytest.raises(errors.InvalidName):
-            world.save()
             world.label("tag", "dead beef", "v1")
 
 

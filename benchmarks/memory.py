@@ -1,0 +1,106 @@
+"""Resident memory of saving, checking out and verifying a large safetensors file: it must not grow with the model.
+
+    python benchmarks/memory.py [--gib 2] [--json FILE]
+
+Each command runs as a process of its own; its largest resident set is what the operating system counted
+(``ru_maxrss``). The target is under 600 MB for 2 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+TARGET_MB = 600
+STEPS = {
+    "save": "repo.save_files({file!r})",
+    "save a fine-tune": "repo.save_files({tuned!r})",
+    "checkout": "repo.checkout('v2', {out!r})",
+    "one tensor": "repo.version('v2').tensor('layer.3.weight')",
+    "verify": "assert repo.verify().clean",
+}
+
+
+def write_model(path: Path, gib: float, seed: int, drift: float = 0.0) -> None:
+    """A safetensors file of bf16-like layers, written piece by piece."""
+    side = 4096
+    layers = max(1, int(gib * (1 << 30)) // (side * side * 2))
+    size = side * side * 2
+    header = {
+        f"layer.{n}.weight": {
+            "dtype": "BF16",
+            "shape": [side, side],
+            "data_offsets": [n * size, (n + 1) * size],
+        }
+        for n in range(layers)
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for layer in range(layers):
+            rng = np.random.default_rng([seed, layer])
+            weights = rng.standard_normal((side, side), dtype=np.float32) * 0.02
+            if drift:
+                weights += (
+                    np.random.default_rng([seed, layer, 1]).standard_normal((side, side), dtype=np.float32)
+                    * drift
+                )
+            file.write((weights.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+
+
+def run(code: str) -> tuple[float, float]:
+    """Seconds and largest resident set (MB) of a Python process."""
+    started = time.perf_counter()
+    child = os.posix_spawn(sys.executable, [sys.executable, "-c", code], os.environ)
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise SystemExit(f"failed: {code}")
+    scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return time.perf_counter() - started, usage.ru_maxrss / scale
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gib", type=float, default=2.0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="lepton-memory-") as folder:
+        root = Path(folder)
+        os.environ["XDG_CONFIG_HOME"] = os.environ["HOME"] = str(root / "home")
+        names = {"file": str(root / "model.safetensors"), "out": str(root / "out")}
+        names["tuned"] = str(root / "tuned" / "model.safetensors")
+        Path(names["tuned"]).parent.mkdir()
+        write_model(Path(names["file"]), arguments.gib, 1)
+        write_model(Path(names["tuned"]), arguments.gib, 1, drift=1e-4)
+        opening = f"from lepton_ai.repository import ModelRepository\nrepo = ModelRepository({str(root / 'repo')!r})\n"
+        for name, step in STEPS.items():
+            seconds, peak = run(opening + step.format(**names))
+            rows.append({"operation": name, "seconds": round(seconds, 2), "peak_mb": round(peak, 1)})
+            print(
+                f"{name:20} {seconds:8.2f} s {peak:8.1f} MB   {'ok' if peak < TARGET_MB else 'OVER'}",
+                flush=True,
+            )
+        stored = sum(file.stat().st_size for file in (root / "repo" / ".lepton").rglob("*") if file.is_file())
+        raw = 2 * Path(names["file"]).stat().st_size
+    print(
+        f"stored / raw {stored / raw:.3f}   ({platform.machine()}, {os.cpu_count()} processors, {arguments.gib} GiB)"
+    )
+    if arguments.json:
+        arguments.json.write_text(
+            json.dumps({"gib": arguments.gib, "stored": stored, "raw": raw, "rows": rows}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Segments of files → sealed, deduplicated objects in packs, and back (DESIGN §7)."""

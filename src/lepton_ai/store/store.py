@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
+from blake3 import blake3
+
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.contract import Blobs, Content, Finding, PackInfo, PackUse
+from lepton_ai.store import content as contents_
+from lepton_ai.store import live
+from lepton_ai.store.blocks.span import Span
+from lepton_ai.store.contract import ID_SIZE, Blobs, Content, Finding, PackInfo, PackUse
+from lepton_ai.store.durable import make_folder, storage_errors
+from lepton_ai.store.index import Index
+from lepton_ai.store.packs.writer import sweep
+from lepton_ai.store.reader import Reader
+from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.keyring import Keyring
+from lepton_ai.store.verify import Verifier
 from lepton_ai.store.writer import Writer
 
 BLOCK_SIZE = 1 << 20
+_AT_ONCE = 500
 
 
 class Store:
-    """Blocks, small objects and packs over one :class:`Blobs`. Methods may be called from any thread."""
+    """Blocks, small objects and packs over one :class:`Blobs`. Methods may be called from any thread.
+
+    ``temporary`` must be on the file system of a local ``blobs``. ``block_size`` is for new tensors, in bytes.
+    """
 
     def __init__(
         self,
@@ -25,66 +42,124 @@ class Store:
         *,
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        raise NotImplementedError
+        owner = blake3(b"lepton-ai index", key=keyring.id_key).hexdigest(length=16)
+        self._blobs = blobs
+        self._keyring = keyring
+        self._temporary = temporary
+        self._block_size = block_size
+        self._index = Index(index_path, blobs, owner)
+        self._reader = Reader(blobs, self._index, keyring)
+        self._span: Span | None = None
 
     def writer(self, progress: Progress = SILENT, *, avoid: Collection[str] = ()) -> Writer:
         """Begin to write; a context manager. Packs named in ``avoid`` (condemned ones) are not relied on."""
-        raise NotImplementedError
+        with storage_errors(self._temporary):
+            make_folder(self._temporary)
+            sweep(self._temporary)
+        return Writer(
+            self._blobs, self._reader, self._keyring, self._temporary, self._block_size, progress, avoid
+        )
 
     def read(self, content: Content, offset: int, length: int) -> bytes:
         """``length`` bytes of a file from ``offset``; opens only the blocks (and bases) that cover them.
 
         Raises:
             UsageError: the range lies outside of the file.
-            Damaged, KeyMissing, StorageFailed.
+            Damaged, KeyMissing, TooNew, StorageFailed.
         """
-        raise NotImplementedError
+        result = io.BytesIO()  # grows in place and is given away without a copy
+        for portion in contents_.read(self._reader, self._map(content), offset, length):
+            result.write(portion)
+        return result.getvalue()
 
     def copy(self, content: Content, write: Callable[[bytes], object], progress: Progress = SILENT) -> None:
         """Give the whole file to ``write``, in order. Advances ``progress``, but starts no task.
 
         Raises:
-            Damaged, KeyMissing, StorageFailed.
+            Damaged, KeyMissing, TooNew, StorageFailed.
         """
-        raise NotImplementedError
+        for portion in contents_.read(self._reader, self._map(content), 0, content.size):
+            write(bytes(portion))
+            progress.advance(len(portion))
 
     def get(self, object_id: bytes) -> bytes:
         """A small object that :meth:`Writer.put` took.
 
         Raises:
             Damaged: no pack holds it, or it is not what was saved.
-            KeyMissing, StorageFailed.
+            KeyMissing, TooNew, StorageFailed.
         """
-        raise NotImplementedError
+        return bytes(self._reader.fetch([object_id])[object_id])
 
     def missing(self, object_ids: Iterable[bytes]) -> set[bytes]:
-        """Those of the ids that no pack holds."""
-        raise NotImplementedError
+        """Those of the ids that cannot be read by what the packs' tables say: no pack holds them or their bases."""
+        wanted = set(object_ids)
+        missing = self._unroutable(wanted)
+        if missing:
+            self._index.refresh()
+            missing = self._unroutable(missing)
+        return missing
+
+    def _unroutable(self, ids: set[bytes]) -> set[bytes]:
+        result: set[bytes] = set()
+        rest = iter(ids)
+        while some := list(islice(rest, _AT_ONCE)):
+            routes = Routes(self._index)
+            routes.prepare(some)
+            result.update(id_ for id_ in some if routes.route(id_) is None)
+        return result
 
     def stored_bytes(self, contents: Iterable[Content]) -> int:
         """Bytes in packs of the distinct blocks of ``contents``, as they would be read (without bases' own bytes)."""
-        raise NotImplementedError
+        ids = {
+            stream.blocks[i : i + ID_SIZE]
+            for content in contents
+            for stream in content.streams
+            for i in range(0, len(stream.blocks), ID_SIZE)
+        }
+        return sum(places[0].length for places in self._index.find(ids).values())
 
     def packs(self) -> list[PackInfo]:
         """Every pack, oldest first."""
-        raise NotImplementedError
+        self._index.refresh()
+        return self._index.packs()
 
     def live(self, roots: Iterable[bytes]) -> list[PackUse]:
         """How much of each pack the objects ``roots`` (blocks and small objects) need, bases included."""
-        raise NotImplementedError
+        self._index.refresh()
+        return live.use(self._index, roots)
 
     def drop(self, packs: Iterable[str]) -> None:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""
-        raise NotImplementedError
+        live.drop(self._index, self._blobs, packs)
 
     def compact(self, packs: Iterable[str], roots: Iterable[bytes]) -> tuple[str, ...]:
-        """Copy what ``roots`` need of ``packs`` into new packs, as stored, and name these; drops nothing."""
-        raise NotImplementedError
+        """Copy what ``roots`` need of ``packs`` into new packs, as stored, and name these; drops nothing.
+
+        Raises:
+            NotFound: there is no such pack.
+            Damaged: something that is needed cannot be copied.
+            NoSpace, StorageFailed, KeyMissing.
+        """
+        self._index.refresh()
+        with storage_errors(self._temporary):
+            make_folder(self._temporary)
+        return live.compact(self._reader, self._blobs, self._temporary, packs, roots)
 
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:
-        """Check everything; ``fast``: the structure only. Starts its own task on ``progress``."""
-        raise NotImplementedError
+        """Check everything that is kept; ``fast``: the structure only. Starts its own task on ``progress``.
+
+        This knows what the packs hold, not what they should: whether a version is complete, :meth:`missing` says.
+        """
+        return Verifier(self._reader, self._blobs).run(fast=fast, progress=progress)
 
     def close(self) -> None:
         """Let go of files and connections."""
-        raise NotImplementedError
+        self._index.close()
+
+    def _map(self, content: Content) -> Span:
+        """The content prepared for reading; the last one is kept for the next call."""
+        span = self._span
+        if span is None or span.content is not content:
+            self._span = span = Span(content)
+        return span

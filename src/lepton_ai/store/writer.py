@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from lepton_ai.store.contract import Added, Content, Run, Written
+from lepton_ai.errors import Busy, NotFound, UsageError
+from lepton_ai.progress import Progress
+from lepton_ai.store.blocks.cut import Group, Plan, cut
+from lepton_ai.store.coder import Coded, Coder, Pairing, Sealed
+from lepton_ai.store.contract import Added, Blobs, Content, Run, Written
+from lepton_ai.store.packs.format import LARGEST, SMALL, blob_name
+from lepton_ai.store.packs.writer import PackWriter
+from lepton_ai.store.pipeline import Digest, Pool
+from lepton_ai.store.publish import publish
+from lepton_ai.store.reader import Reader
+from lepton_ai.store.seal.keyring import Keyring
 
 
 class Writer:
-    """Takes files and small objects; :meth:`finish` makes them durable. Leaving without it leaves nothing."""
+    """Takes files and small objects; :meth:`finish` makes them durable. Leaving without it leaves nothing.
+
+    For one thread. Nothing of a save is visible in the store before ``finish`` returns; if the process dies in it,
+    whole packs that nothing refers to may remain, and go with the next garbage collection.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        reader: Reader,
+        keyring: Keyring,
+        temporary: Path,
+        block_size: int,
+        progress: Progress,
+        avoid: Collection[str],
+    ) -> None:
+        self._blobs = blobs
+        self._reader = reader
+        self._temporary = temporary
+        self._block_size = block_size
+        self._progress = progress
+        self._coder = Coder(reader, keyring, avoid)
+        self._pool = Pool()
+        self._packs: list[PackWriter] = []
+        self._done = False
 
     def __enter__(self) -> Self:
-        raise NotImplementedError
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raise NotImplementedError
+        self._done = True
+        self._pool.close()
+        for pack in self._packs:
+            pack.discard()
 
     def add(self, file: BinaryIO, plan: Sequence[Run], base: Content | None = None) -> Added:
         """Take a file, read once from where it stands; ``plan`` covers exactly its bytes.
@@ -29,11 +67,46 @@ class Writer:
             UsageError: the file is longer or shorter than the plan (it changed meanwhile).
             NoSpace, StorageFailed, Damaged, KeyMissing.
         """
-        raise NotImplementedError
+        self._check_open()
+        cutting = Plan(plan)
+        pairing = Pairing(base)
+        blocks = [bytearray() for _ in cutting.streams]
+        sizes: list[int] = []
+        digest = Digest()
+
+        def work(group: Group) -> tuple[Group, Coded]:
+            return group, self._coder.code(group.parts, cutting.streams, pairing)
+
+        def read(group: Group) -> Group:
+            digest.update(group.data)
+            return group
+
+        try:
+            for group, coded in self._pool.map(work, map(read, cut(file, cutting, self._block_size))):
+                for part, id_ in zip(group.parts, coded.ids, strict=True):
+                    blocks[part.stream] += id_
+                    if cutting.has_opaque and part.stream == 0:
+                        sizes.append(len(part.data))
+                for sealed in coded.new:
+                    self._append(sealed)
+                self._progress.advance(len(group.data))
+            return Added(cutting.content(self._block_size, blocks, sizes), digest.finish(), cutting.size)
+        except BaseException:
+            self._done = True  # blocks in flight are lost: nothing may rely on them
+            raise
+        finally:
+            digest.close()
 
     def put(self, data: bytes) -> bytes:
         """Take a small object and return its id."""
-        raise NotImplementedError
+        self._check_open()
+        if len(data) > LARGEST // 2:
+            raise UsageError(f"{len(data):,} bytes are too many for a small object.")
+        id_ = self._reader.object_id(data)
+        sealed = self._coder.small(id_, data, SMALL)
+        if sealed is not None:
+            self._append(sealed)
+        return id_
 
     def finish(self) -> Written:
         """Make everything durable: packs fsynced, renamed, their folder fsynced. Nothing can be added afterwards.
@@ -42,4 +115,30 @@ class Writer:
             Busy: a pack that this save relies on was dropped meanwhile: save again.
             NoSpace, StorageFailed.
         """
-        raise NotImplementedError
+        self._check_open()
+        self._done = True
+        self._pool.close()
+        self._check_used()
+        infos = publish(self._packs, self._blobs, self._reader.index)
+        names = tuple(info.name for info in infos)
+        return Written(names, frozenset(self._coder.used), sum(info.size for info in infos))
+
+    def _append(self, sealed: Sealed) -> None:
+        if not self._packs or self._packs[-1].full:
+            if self._packs:
+                self._packs[-1].close()
+            self._packs.append(PackWriter(self._temporary))
+        self._packs[-1].append(sealed.header, *sealed.body)
+
+    def _check_open(self) -> None:
+        if self._done:
+            raise UsageError("This writer is finished.")
+
+    def _check_used(self) -> None:
+        """The index may be older than the packs (a copy put back): never rely on a pack that is gone."""
+        for pack in sorted(self._coder.used):
+            try:
+                self._blobs.info(blob_name(pack))
+            except NotFound as error:
+                self._reader.index.refresh()
+                raise Busy(f"The pack {pack} was dropped while it was needed.", hint="save again") from error

@@ -1,1 +1,34 @@
-"""Codecs: how the plain bytes of a block become fewer bytes, a file each."""
+"""Codecs: how the plain bytes of a block become fewer bytes, a file each.
+
+Importing a codec is cheap; numpy and zstandard are loaded when the first block is coded.
+"""
+
+from __future__ import annotations
+
+from lepton_ai.errors import Damaged, TooNew
+from lepton_ai.store.codecs import difference, planes, raw, zstd
+from lepton_ai.store.codecs.contract import Bytes, Codec, Element
+
+CODECS: dict[int, Codec] = {
+    codec.number: codec for codec in (raw.CODEC, zstd.CODEC, planes.CODEC, difference.CODEC)
+}
+
+
+def decode(
+    number: int, version: int, data: Bytes, element: Element, base: Bytes | None, plain_length: int
+) -> bytes | bytearray:
+    """Decode with the codec that an object's header names. The caller checks the plain id.
+
+    Raises:
+        TooNew: the codec or its version is not known here.
+        Damaged: the data was not made by it.
+    """
+    codec = CODECS.get(number)
+    if codec is None or not 1 <= version <= codec.version:
+        raise TooNew(f"codec {number} version {version} is not known here", hint="upgrade lepton-ai")
+    if codec.needs_base and base is None:
+        raise Damaged(f"an object coded as {codec.name} names no base")
+    result = codec.decode(data, version, element, base, plain_length)
+    if len(result) != plain_length:
+        raise Damaged(f"{codec.name} gave {len(result)} bytes, {plain_length} are due")
+    return result

@@ -2,51 +2,243 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+from lepton_ai.errors import (
+    AlreadyExists,
+    Damaged,
+    InUse,
+    InvalidName,
+    KeyMissing,
+    NotFound,
+    TooNew,
+    Unsupported,
+)
+from lepton_ai.store.durable import make_folder, storage_errors, write_file
+from lepton_ai.store.seal.contract import KEY_SIZE, Seal
+from lepton_ai.store.seal.envelopes import (
+    BY_KEY_FILE,
+    BY_PASSPHRASE,
+    BY_RECOVERY,
+    FORMAT,
+    Envelope,
+    PlainKey,
+    SealedKey,
+    open_key,
+    passphrase_secret,
+    read,
+    seal_key,
+    unwrap,
+    wrap,
+    write,
+)
+from lepton_ai.store.seal.plain import PlainSeal
+from lepton_ai.store.seal.texts import (
+    RECOVERY,
+    RECOVERY_SIZE,
+    key_file_text,
+    parse_key_text,
+    recovery_key,
+    recovery_text,
+)
+
+KEY_FILE_VARIABLE = "LEPTON_AI_KEY_FILE"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PLAIN_SEAL = PlainSeal()
+_AES_GCM = 1
 
 
 class Keyring:
     """The id key and the sealing keys of one repository, opened; ``folder`` is its ``.lepton/keys``."""
 
+    def __init__(self, folder: Path, repository_id: str, id_key: bytes, master: bytes | None) -> None:
+        self.folder = folder
+        self.repository_id = repository_id
+        self._id_key = id_key
+        self._master = master
+        self._seals: dict[bytes, Seal] = {}
+        self._current: Seal = _PLAIN_SEAL
+        self._number = 0
+        if master is not None:
+            self._load()
+
     @property
     def id_key(self) -> bytes:
         """32 bytes that key the block ids; never rotates."""
-        raise NotImplementedError
+        return self._id_key
 
     @property
     def encrypted(self) -> bool:
         """Whether new objects are encrypted."""
-        raise NotImplementedError
+        return self._master is not None
+
+    @property
+    def current(self) -> Seal:
+        """The seal for new objects."""
+        return self._current
+
+    def opener(self, number: int, key_id: bytes) -> Seal:
+        """The seal that an object's header names.
+
+        Raises:
+            KeyMissing: its key is not among ours, also not since another process rotated.
+            TooNew: no such kind of seal is known here.
+        """
+        if number == _PLAIN_SEAL.number:
+            return _PLAIN_SEAL
+        if number != _AES_GCM:
+            raise TooNew(f"seal {number} is not known here", hint="upgrade lepton-ai")
+        if key_id not in self._seals and self._master is not None:
+            self._load()
+        if key_id not in self._seals:
+            raise KeyMissing(f"The sealing key {key_id.hex()} is not in {self.folder}.")
+        return self._seals[key_id]
+
+    def _load(self) -> None:
+        """Open every sealing key in the folder."""
+        from lepton_ai.store.seal.aesgcm import AesGcmSeal
+
+        newest = (0, "")
+        with storage_errors(self.folder):
+            paths = sorted(self.folder.glob("sealing-*.json"))
+        for path in paths:
+            file = read(path, SealedKey)
+            key = open_key(self._secret, file) if file.purpose == "sealing" else None
+            if key is None or len(key) != KEY_SIZE:
+                raise Damaged(f"{path} is damaged or of another repository.")
+            key_id = bytes.fromhex(file.id)
+            seal = self._seals.setdefault(key_id, AesGcmSeal(key, key_id))
+            if (file.number, file.id) > newest:
+                newest, self._current = (file.number, file.id), seal
+        if not self._seals:
+            raise Damaged(f"There is no sealing key in {self.folder}.")
+        self._number = newest[0]
+
+    @property
+    def _secret(self) -> bytes:
+        if self._master is None:
+            raise Unsupported("This repository is not encrypted, so it has no keys to wrap or rotate.")
+        return self._master
 
     @classmethod
     def create(cls, folder: Path, repository_id: str, *, encrypt: bool = True) -> Keyring:
-        """Make new random keys. Nothing opens them again until one of the ``wrap_with_*`` was called."""
-        raise NotImplementedError
+        """Make new random keys. Nothing opens them again until one of the ``wrap_with_*`` was called.
 
-    def wrap_with_key_file(self, path: Path | None = None) -> Path:
-        """Make a key file (default: in the user's config folder) that opens this ring; its path."""
-        raise NotImplementedError
+        Raises:
+            AlreadyExists: there are keys in ``folder``.
+            NoSpace, StorageFailed.
+        """
+        if not _ID.fullmatch(repository_id):
+            raise InvalidName(f"{repository_id!r} is no id of a repository.")
+        with storage_errors(folder):
+            make_folder(folder)
+            if any(folder.glob("*.json")):
+                raise AlreadyExists(f"There are keys in {folder} already.")
+        id_key = os.urandom(KEY_SIZE)
+        if not encrypt:
+            write(folder / "plain.json", PlainKey(FORMAT, repository_id, id_key))
+            return cls(folder, repository_id, id_key, None)
+        master = os.urandom(KEY_SIZE)
+        _add_sealing_key(folder, repository_id, master, 1)
+        write(folder / "id.json", seal_key(master, id_key, "id", repository_id))
+        return cls(folder, repository_id, id_key, master)
 
-    def wrap_with_recovery_key(self, path: Path) -> str:
-        """Make a recovery key, write it to the file ``path`` and return it."""
-        raise NotImplementedError
+    def wrap_with_key_file(self, path: Path | None = None, *, name: str = BY_KEY_FILE) -> Path:
+        """Make a key file (default: in the user's config folder) that opens this ring; its path.
 
-    def wrap_with_passphrase(self, passphrase: str) -> None:
-        """Let a passphrase open this ring."""
-        raise NotImplementedError
+        Raises:
+            AlreadyExists: the file or an envelope of this name is there.
+        """
+        envelope = self._place(name)
+        place = path or default_key_file(self.repository_id)
+        with storage_errors(place):
+            if path is None:
+                make_folder(place.parent, 0o700)
+                place.parent.chmod(0o700)
+            if place.exists():
+                raise AlreadyExists(f"{place} exists already.")
+        secret = os.urandom(KEY_SIZE)
+        write_file(place, key_file_text(secret, self.repository_id).encode(), 0o600)
+        write(envelope, wrap(self._secret, BY_KEY_FILE, self.repository_id, secret))
+        return place
+
+    def wrap_with_recovery_key(self, path: Path, *, name: str = BY_RECOVERY) -> str:
+        """Make a recovery key, write it to the file ``path`` and return it.
+
+        Raises:
+            AlreadyExists: the file or an envelope of this name is there.
+        """
+        envelope = self._place(name)
+        if path.exists():
+            raise AlreadyExists(f"{path} exists already.")
+        secret = os.urandom(RECOVERY_SIZE)
+        write_file(path, recovery_text(secret, self.repository_id).encode(), 0o600)
+        write(envelope, wrap(self._secret, BY_RECOVERY, self.repository_id, secret))
+        return recovery_key(secret)
+
+    def wrap_with_passphrase(self, passphrase: str, *, name: str = BY_PASSPHRASE) -> None:
+        """Let a passphrase open this ring.
+
+        Raises:
+            AlreadyExists: an envelope of this name is there.
+        """
+        envelope = self._place(name)
+        secret = passphrase_secret(passphrase)
+        write(envelope, wrap(self._secret, BY_PASSPHRASE, self.repository_id, secret))
+
+    def _place(self, name: str) -> Path:
+        if not _ID.fullmatch(name):
+            raise InvalidName(f"{name!r} is no name for an envelope: letters, digits, - and _.")
+        path = self.folder / f"envelope-{name}.json"
+        if path.exists():
+            raise AlreadyExists(
+                f"There is an envelope {name!r} already.", hint="give another name, or remove it"
+            )
+        return path
 
     def envelopes(self) -> list[str]:
         """Names of the envelopes."""
-        raise NotImplementedError
+        with storage_errors(self.folder):
+            return sorted(p.stem.removeprefix("envelope-") for p in self.folder.glob("envelope-*.json"))
 
     def remove_envelope(self, name: str) -> None:
-        """Remove one; the last one stays. Raises: NotFound, InUse."""
-        raise NotImplementedError
+        """Remove one. Whoever opened it before may have kept the keys: this takes nothing back.
+
+        Raises:
+            NotFound: there is none of this name.
+            InUse: it is the last one.
+        """
+        names = self.envelopes()
+        if name not in names:
+            raise NotFound(f"There is no envelope {name!r}.", hint=f"there are: {', '.join(names)}")
+        if len(names) == 1:
+            raise InUse("The last envelope stays: without it nobody could open the repository.")
+        path = self.folder / f"envelope-{name}.json"
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
 
     def rotate(self) -> str:
         """Add a new sealing key and seal with it from now on; its id. Old keys still open what they sealed."""
-        raise NotImplementedError
+        id_ = _add_sealing_key(self.folder, self.repository_id, self._secret, self._number + 1)
+        self._load()
+        return id_
+
+
+def _add_sealing_key(folder: Path, repository_id: str, master: bytes, number: int) -> str:
+    id_ = os.urandom(8).hex()
+    file = seal_key(master, os.urandom(KEY_SIZE), "sealing", repository_id, id_, number)
+    write(folder / f"sealing-{id_}.json", file)
+    return id_
+
+
+def default_key_file(repository_id: str) -> Path:
+    """Where this user's key file for a repository is kept."""
+    from platformdirs import user_config_path
+
+    return user_config_path("lepton-ai", appauthor=False) / "keys" / f"{repository_id}.key"
 
 
 def open_keys(
@@ -58,5 +250,65 @@ def open_keys(
 
     Raises:
         KeyMissing: none fits; says what to do.
+        Damaged, TooNew, StorageFailed.
     """
-    raise NotImplementedError
+    if (folder / "plain.json").exists() and not (folder / "id.json").exists():
+        plain = read(folder / "plain.json", PlainKey)
+        if len(plain.id_key) != KEY_SIZE:
+            raise Damaged(f"{folder / 'plain.json'} is damaged.")
+        return Keyring(folder, repository_id, plain.id_key, None)
+    with storage_errors(folder):
+        paths = sorted(folder.glob("envelope-*.json"))
+    envelopes = [read(path, Envelope) for path in paths]
+    tried: list[str] = []
+    for place in _key_files(repository_id):
+        master = _by_file(place, envelopes, tried)
+        if master is not None:
+            return _open(folder, repository_id, master)
+    if passphrase is not None and any(e.kind == BY_PASSPHRASE for e in envelopes):
+        secret = passphrase_secret(passphrase if isinstance(passphrase, str) else passphrase())
+        master = _try(envelopes, BY_PASSPHRASE, secret)
+        if master is not None:
+            return _open(folder, repository_id, master)
+        tried.append("the passphrase does not fit")
+    raise KeyMissing(
+        f"No key opens the repository {repository_id}: {'; '.join(tried)}.",
+        hint=f"put the key file there, or set {KEY_FILE_VARIABLE} to a key file or a recovery key's file",
+    )
+
+
+def _key_files(repository_id: str) -> list[Path]:
+    named = os.environ.get(KEY_FILE_VARIABLE)
+    return [*([Path(named)] if named else []), default_key_file(repository_id)]
+
+
+def _by_file(place: Path, envelopes: list[Envelope], tried: list[str]) -> bytes | None:
+    """The master key by a key file or recovery-key file; or why not, appended to ``tried``."""
+    try:
+        with storage_errors(place):
+            text = place.read_bytes().decode("utf-8", "replace") if place.exists() else None
+        if text is None:
+            tried.append(f"there is no {place}")
+            return None
+        kind, _, secret = parse_key_text(text, str(place))
+    except KeyMissing as error:
+        tried.append(error.message.rstrip("."))
+        return None
+    master = _try(envelopes, BY_RECOVERY if kind == RECOVERY else BY_KEY_FILE, secret)
+    if master is None:
+        tried.append(f"{place} is not for it")
+    return master
+
+
+def _try(envelopes: list[Envelope], kind: str, secret: bytes) -> bytes | None:
+    masters = (unwrap(envelope, secret) for envelope in envelopes if envelope.kind == kind)
+    return next((master for master in masters if master is not None), None)
+
+
+def _open(folder: Path, repository_id: str, master: bytes) -> Keyring:
+    path = folder / "id.json"
+    file = read(path, SealedKey)
+    id_key = open_key(master, file) if file.purpose == "id" else None
+    if id_key is None or len(id_key) != KEY_SIZE:
+        raise Damaged(f"{path} is damaged or of another repository.")
+    return Keyring(folder, repository_id, id_key, master)

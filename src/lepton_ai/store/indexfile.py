@@ -1,0 +1,99 @@
+"""The index's file: its tables, how it is opened, and how a broken one is replaced while others use it."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+
+from lepton_ai.store.durable import make_folder, storage_errors
+
+TIMEOUT = 30.0
+"""Seconds to wait for another process."""
+
+BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""SQLite's primary codes that say: this file is not the index that it should be."""
+
+SCHEMA = 1
+_TABLES = (
+    "CREATE TABLE state(owner TEXT NOT NULL, complete INTEGER NOT NULL)",
+    """CREATE TABLE packs(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+        objects INTEGER NOT NULL, stored INTEGER NOT NULL, written_at REAL NOT NULL)""",
+    """CREATE TABLE objects(
+        id BLOB NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL, length INTEGER NOT NULL,
+        plain INTEGER NOT NULL, base BLOB, depth INTEGER NOT NULL, kind INTEGER NOT NULL,
+        PRIMARY KEY (id, pack, place)) WITHOUT ROWID""",
+    "CREATE TABLE dropped(name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
+)
+
+
+def open_index(path: Path, owner: str) -> sqlite3.Connection:
+    """Open the index of ``owner``; a new, foreign or outdated file becomes an empty one.
+
+    Raises:
+        sqlite3.Error: also when the file is no database.
+        StorageFailed, NoSpace.
+    """
+    with storage_errors(path.parent):
+        make_folder(path.parent)
+    connection = sqlite3.connect(path, timeout=TIMEOUT, isolation_level=None, check_same_thread=False)
+    try:
+        if not _fits(connection, owner):
+            _create(connection, owner)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _fits(connection: sqlite3.Connection, owner: str) -> bool:
+    if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
+        return False
+    names = "SELECT count(*) FROM sqlite_schema WHERE name IN ('state', 'packs', 'objects', 'dropped')"
+    if connection.execute(names).fetchone()[0] != len(_TABLES):
+        return False
+    return bool(connection.execute("SELECT 1 FROM state WHERE owner = ?", (owner,)).fetchone())
+
+
+def _create(connection: sqlite3.Connection, owner: str) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _fits(connection, owner):  # nobody else did it while we waited
+            tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            for (name,) in connection.execute(tables).fetchall():
+                connection.execute(f"DROP TABLE {_quoted(name)}")
+            for table in _TABLES:
+                connection.execute(table)
+            connection.execute("INSERT INTO state VALUES (?, 0)", (owner,))
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def replace_index(path: Path, owner: str) -> None:
+    """Remove a file that is no good index, unless another process did so meanwhile.
+
+    Whoever still has the old file open is told by SQLite when it next writes (SQLITE_READONLY_DBMOVED).
+    """
+    with path.with_name(path.name + ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            connection = open_index(path, owner)
+            try:
+                if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok":
+                    return
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in BROKEN:
+                raise
+        for end in ("", "-journal"):
+            path.with_name(path.name + end).unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""What is still needed, and moving it together: the store's half of garbage collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from lepton_ai.errors import NotFound
+from lepton_ai.store.contract import Blobs, PackUse
+from lepton_ai.store.index import Index, Place
+from lepton_ai.store.packs.format import blob_name
+from lepton_ai.store.packs.writer import PackWriter
+from lepton_ai.store.publish import publish
+from lepton_ai.store.reader import Reader
+from lepton_ai.store.routes import Routes
+
+_AT_ONCE = 500
+
+
+def needed(index: Index, roots: Iterable[bytes]) -> Iterator[Place]:
+    """One representation of every root and of every base on the way, each once: those that a reader would choose.
+
+    Other representations of the same objects are garbage. Roots that no pack holds are passed over.
+    """
+    seen: set[bytes] = set()
+    ids = iter(roots)
+    while some := list(islice(ids, _AT_ONCE)):
+        routes = Routes(index)
+        routes.prepare(id_ for id_ in some if id_ not in seen)
+        for id_ in some:
+            for place in () if id_ in seen else routes.route(id_) or ():
+                if place.id not in seen:
+                    seen.add(place.id)
+                    yield place
+
+
+def use(index: Index, roots: Iterable[bytes]) -> list[PackUse]:
+    """How much of each pack is needed, oldest pack first."""
+    found: dict[str, tuple[int, int]] = {}
+    for place in needed(index, roots):
+        size, count = found.get(place.pack, (0, 0))
+        found[place.pack] = (size + place.length, count + 1)
+    frames = index.frames()
+    result = []
+    for info in index.packs():
+        size, count = found.get(info.name, (0, 0))
+        live = size + frames[info.name] if count else 0
+        result.append(
+            PackUse(info.name, info.size, live, info.size - live, count, info.objects, info.written_at)
+        )
+    return result
+
+
+def drop(index: Index, blobs: Blobs, packs: Iterable[str]) -> None:
+    """Delete packs for good.
+
+    Out of the index first: whoever looks an object up from now on is not led to a pack that may be gone. Then the packs
+    themselves; until that is done the index remembers their names, so that no refresh enters them again. A call
+    that died is completed by the next one.
+    """
+    names = sorted({*packs, *index.dropped()})
+    if not names:
+        return
+    index.forget(names, dropped=True)
+    blobs.delete(blob_name(name) for name in names)
+    index.undrop(names)
+
+
+def compact(
+    reader: Reader, blobs: Blobs, temporary: Path, packs: Iterable[str], roots: Iterable[bytes]
+) -> tuple[str, ...]:
+    """Copy what is needed of ``packs`` into new ones, as stored; each object's seal is checked on the way."""
+    names = set(packs)
+    unknown = names - {info.name for info in reader.index.packs()}
+    if unknown:
+        raise NotFound(f"There is no pack {min(unknown)}.")
+    places = sorted(
+        (place for place in needed(reader.index, roots) if place.pack in names),
+        key=lambda place: (place.pack, place.offset),
+    )
+    written: list[PackWriter] = []
+    try:
+        for place in places:
+            if not written or written[-1].full:
+                if written:
+                    written[-1].close()
+                written.append(PackWriter(temporary))
+            data = blobs.get(blob_name(place.pack), place.offset, place.length)
+            header, _ = reader.unseal(place, memoryview(data))
+            written[-1].append(data[: header.header_size], data[header.header_size :])
+        return tuple(info.name for info in publish(written, blobs, reader.index))
+    finally:
+        for pack in written:
+            pack.discard()

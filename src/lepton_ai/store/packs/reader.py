@@ -1,0 +1,74 @@
+"""Reading a pack's table of contents, also when its footer is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from blake3 import blake3
+
+from lepton_ai.errors import Damaged
+from lepton_ai.store.contract import Blobs
+from lepton_ai.store.packs.format import (
+    HEAD,
+    HEADER_SIZE,
+    LARGEST_HEADER,
+    TRAILER_SIZE,
+    Header,
+    blob_name,
+    check_version,
+    headers,
+    unpack_header,
+    unpack_trailer,
+)
+
+_TAIL_READ = 1 << 16
+
+
+def read_footer(blobs: Blobs, pack: str, size: int) -> bytes:
+    """The footer of ``pack``, checked: it is whole and describes exactly ``size`` bytes.
+
+    Raises:
+        Damaged: it is not; names the pack.
+        NotFound, TooNew, StorageFailed.
+    """
+    try:
+        return _footer(blobs, blob_name(pack), size)
+    except Damaged as error:
+        raise Damaged(f"Pack {pack}: {error.message}.", hint="see what is affected: lepton verify") from error
+
+
+def _footer(blobs: Blobs, name: str, size: int) -> bytes:
+    if size < len(HEAD) + TRAILER_SIZE:
+        raise Damaged("it is cut")
+    end = blobs.get(name, size - min(size, _TAIL_READ), min(size, _TAIL_READ))
+    length, objects, digest = unpack_trailer(end[-TRAILER_SIZE:])
+    if length > size - len(HEAD) - TRAILER_SIZE:
+        raise Damaged("the footer's length is wrong")
+    if length + TRAILER_SIZE <= len(end):
+        footer = end[len(end) - TRAILER_SIZE - length : len(end) - TRAILER_SIZE]
+    else:
+        footer = blobs.get(name, size - TRAILER_SIZE - length, length)
+    if blake3(footer).digest() != digest:
+        raise Damaged("the footer is not what was written")
+    check_version(blobs.get(name, 0, len(HEAD)), HEAD, "the head")
+    count, last = 0, len(HEAD)
+    for offset, header in headers(footer):
+        count, last = count + 1, offset + header.size
+    if count != objects or last + length + TRAILER_SIZE != size:
+        raise Damaged("the footer does not describe the pack")
+    return footer
+
+
+def scan(blobs: Blobs, pack: str, size: int) -> Iterator[tuple[int, Header]]:
+    """Offsets and headers of the objects that can be walked from the pack's beginning, without the footer."""
+    offset = len(HEAD)
+    while offset + HEADER_SIZE <= size:
+        try:
+            raw = blobs.get(blob_name(pack), offset, min(LARGEST_HEADER, size - offset))
+            header = unpack_header(raw)
+        except Damaged:
+            return
+        if header.id == bytes(32) or offset + header.size > size:
+            return
+        yield offset, header
+        offset += header.size

@@ -1,0 +1,93 @@
+"""Writing one pack into a temporary file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from blake3 import blake3
+
+from lepton_ai.store.contract import Blobs
+from lepton_ai.store.durable import storage_errors
+from lepton_ai.store.packs.format import HEAD, TABLE, blob_name, pack_trailer
+
+PACK_SIZE = 512 << 20
+"""A pack that has grown to this many bytes gets no more objects."""
+
+SETTLED = 60.0
+"""Seconds after which a temporary file that nobody locks is a leftover of a dead process."""
+
+
+class PackWriter:
+    """Objects, appended to a file in ``folder`` that stays locked until it is published or discarded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"pack-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        self.footer = bytearray(TABLE)
+        self.objects = 0
+        self.size = 0
+        self.name = ""
+        self._hash = blake3()
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("xb", buffering=1 << 18)
+            with suppress(OSError):  # some network file systems have no locks: then the file is never swept
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._write(HEAD)
+
+    def _write(self, data: bytes | bytearray) -> None:
+        with storage_errors(self.path.parent, len(data)):
+            self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def append(self, header: bytes, *body: bytes) -> None:
+        """Append one object: its packed header and the parts of its body."""
+        self._write(header)
+        for part in body:
+            self._write(part)
+        self.footer += header
+        self.objects += 1
+
+    @property
+    def full(self) -> bool:
+        """Whether the pack should get no more objects."""
+        return self.size >= PACK_SIZE
+
+    def close(self) -> None:
+        """Write footer and trailer; the name is known afterwards."""
+        footer = bytes(self.footer)
+        self._write(footer)
+        self._write(pack_trailer(len(footer), self.objects, blake3(footer).digest()))
+        with storage_errors(self.path.parent):
+            self._file.flush()
+        self.name = self._hash.hexdigest()
+
+    def publish(self, blobs: Blobs) -> None:
+        """Hand the closed pack over to ``blobs``; it is durable when this returns."""
+        blobs.put(blob_name(self.name), self.path)
+        self._file.close()
+
+    def discard(self) -> None:
+        """Forget everything; harmless after :meth:`publish`."""
+        if not self._file.closed:
+            with suppress(OSError):  # what could not be written need not be
+                self._file.close()
+            self.path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead processes left in ``folder``: files that nobody locks and that are not brand-new."""
+    for path in folder.glob("pack-*.tmp"):
+        with suppress(FileNotFoundError), storage_errors(path), path.open("rb") as file:
+            if time.time() - path.stat().st_mtime < SETTLED:
+                continue
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # its writer lives, or nobody can tell
+                continue
+            path.unlink(missing_ok=True)

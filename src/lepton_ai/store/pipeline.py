@@ -1,0 +1,88 @@
+"""Work on blocks with both cores, in order, with a bounded number in flight."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from types import TracebackType
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WORKERS = max(1, min(4, os.cpu_count() or 1))
+_AHEAD = 2
+"""Items that wait for each worker, besides the one that it works on."""
+
+_DIGESTS_AHEAD = 6
+
+
+class Pool:
+    """Threads for one operation; leaving it waits for what runs and drops what waits."""
+
+    def __init__(self, workers: int = WORKERS) -> None:
+        self._ahead = workers * _AHEAD
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="lepton-ai")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what waits, wait for what runs."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """``work`` on every item, results in order. Items are taken in the caller's thread, a few ahead.
+
+        The first error ends it; nothing of it runs any more when that error is seen.
+        """
+        waiting: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                waiting.append(self._threads.submit(work, item))
+                if len(waiting) > self._ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            for future in waiting:
+                if not future.cancelled():
+                    with suppress(Exception):  # the first error is the one that counts
+                        future.result()
+
+
+class Digest:
+    """SHA-256 in a thread of its own, alongside."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lepton-ai-sha256")
+        self._waiting: deque[Future[None]] = deque()
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes; waits when the thread is behind."""
+        self._waiting.append(self._thread.submit(self._hash.update, data))
+        if len(self._waiting) > _DIGESTS_AHEAD:
+            self._waiting.popleft().result()
+
+    def finish(self) -> bytes:
+        """The digest of everything."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        self.close()
+        return self._hash.digest()
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._thread.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,162 @@
+"""Reading objects: index → packs → open → decode → check the id. Damage is gone round where there is another way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from blake3 import blake3
+
+from lepton_ai.errors import Damaged, NotFound
+from lepton_ai.store.codecs import decode
+from lepton_ai.store.codecs.contract import Bytes, Element
+from lepton_ai.store.contract import Blobs
+from lepton_ai.store.index import Index, Place
+from lepton_ai.store.packs.format import Header, blob_name, unpack_header
+from lepton_ai.store.routes import Routes
+from lepton_ai.store.seal.keyring import Keyring
+
+LARGEST_READ = 8 << 20
+"""Neighbouring objects are read in one go up to this many bytes."""
+
+
+class Reader:
+    """Plain bytes of objects. Thread-safe."""
+
+    def __init__(self, blobs: Blobs, index: Index, keyring: Keyring) -> None:
+        self.index = index
+        self._blobs = blobs
+        self._keyring = keyring
+
+    def object_id(self, plain: Bytes) -> bytes:
+        """The id of an object: BLAKE3 of its plain bytes, keyed with the repository's id key."""
+        return blake3(plain, key=self._keyring.id_key).digest()
+
+    def fetch(self, ids: Iterable[bytes]) -> dict[bytes, Bytes]:
+        """The plain bytes of objects, checked.
+
+        Raises:
+            Damaged: one of them cannot be read in any way.
+            KeyMissing, TooNew, StorageFailed.
+        """
+        wanted = list(dict.fromkeys(ids))
+        routes = Routes(self.index)
+        routes.prepare(wanted)
+        ways = [routes.route(id_) for id_ in wanted]
+        if not all(ways):
+            self.index.refresh()
+            routes.forget()
+            routes.prepare(wanted)
+            ways = [routes.route(id_) for id_ in wanted]
+        plain: dict[bytes, Bytes] = {}
+        raw = self._load(place for way in ways for place in way or ())
+        for id_ in wanted:
+            self._resolve(id_, routes, raw, plain)
+        return {id_: plain[id_] for id_ in wanted}
+
+    def _resolve(
+        self, id_: bytes, routes: Routes, raw: dict[Place, memoryview], plain: dict[bytes, Bytes]
+    ) -> None:
+        """Put the plain bytes of ``id_`` (and of its bases) into ``plain``."""
+        bad: set[Place] = set()
+        mended: set[str] = set()
+        first: Damaged | None = None
+        while id_ not in plain:
+            route = routes.route(id_, bad)
+            if route is None:
+                doubtful = {place.pack for place in bad} - mended
+                if not doubtful:
+                    raise first or routes.why_not(id_)
+                for pack in doubtful:  # perhaps only the index is wrong
+                    self.index.reload(pack)
+                mended |= doubtful
+                bad.clear()
+                routes.forget()
+                continue
+            problem = self._walk(route, raw, plain, bad)
+            first = first or problem
+
+    def _walk(
+        self, route: list[Place], raw: dict[Place, memoryview], plain: dict[bytes, Bytes], bad: set[Place]
+    ) -> Damaged | None:
+        """Decode along a route; the damage that ended it, whose place is then in ``bad``."""
+        for place in reversed(route):
+            if place.id in plain:
+                continue
+            try:
+                data = raw.pop(place, None)
+                if data is None:
+                    data = memoryview(self._get(place))
+                plain[place.id] = self.open(place, data, plain[place.base] if place.base else None)
+            except (Damaged, NotFound) as error:
+                bad.add(place)
+                where = f"pack {place.pack}, object {place.id.hex()[:16]}… at {place.offset}"
+                return Damaged(
+                    f"Damaged: {where}: {error.message}", hint="see what is affected: lepton verify"
+                )
+        return None
+
+    def open(self, place: Place, data: memoryview, base: Bytes | None) -> Bytes:
+        """Open and decode the object that stands at ``place``, and check its id.
+
+        Raises:
+            Damaged: it is not what was saved, or not what the index says.
+            KeyMissing, TooNew.
+        """
+        header, payload = self.unseal(place, data)
+        element = Element(header.element, header.width)
+        plain = decode(header.codec, header.codec_version, payload, element, base, header.plain_length)
+        if self.object_id(plain) != place.id:
+            raise Damaged("the bytes are not those that were saved")
+        return plain
+
+    def unseal(self, place: Place, data: memoryview) -> tuple[Header, Bytes]:
+        """Header and payload of the object that stands at ``place``.
+
+        Raises:
+            Damaged, KeyMissing, TooNew.
+        """
+        header = unpack_header(data)
+        if (header.id, header.base, header.size, header.plain_length) != (
+            place.id, place.base, len(data), place.plain_length,
+        ):  # fmt: skip
+            raise Damaged("another object stands there than the index says")
+        seal = self._keyring.opener(header.seal, header.key_id)
+        size = header.header_size
+        return header, seal.open(data[size:], bytes(data[:size]))
+
+    def _get(self, place: Place) -> bytes:
+        return self._blobs.get(blob_name(place.pack), place.offset, place.length)
+
+    def _load(self, places: Iterable[Place]) -> dict[Place, memoryview]:
+        """The stored bytes of many objects; neighbours are read together. What cannot be read is left out."""
+        result: dict[Place, memoryview] = {}
+        for run in _neighbours(places):
+            length = sum(place.length for place in run)
+            try:
+                data = memoryview(self._blobs.get(blob_name(run[0].pack), run[0].offset, length))
+            except (Damaged, NotFound):
+                continue  # each alone will say what is wrong
+            start = 0
+            for place in run:
+                result[place] = data[start : start + place.length]
+                start += place.length
+        return result
+
+
+def _neighbours(places: Iterable[Place]) -> list[list[Place]]:
+    """The places, each once, in groups that follow each other in a pack without a gap."""
+    groups: list[list[Place]] = []
+    total = 0
+    for place in sorted(set(places), key=lambda place: (place.pack, place.offset)):
+        last = groups[-1][-1] if groups else None
+        if (
+            last is not None
+            and (last.pack, last.offset + last.length) == (place.pack, place.offset)
+            and total + place.length <= LARGEST_READ
+        ):
+            groups[-1].append(place)
+            total += place.length
+        else:
+            groups.append([place])
+            total = place.length
+    return groups

@@ -1,0 +1,206 @@
+"""Checking everything that is kept. One damaged pack never stops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from lepton_ai.errors import Damaged, LeptonError, NotFound
+from lepton_ai.progress import Progress
+from lepton_ai.store.codecs.contract import Bytes
+from lepton_ai.store.contract import BlobInfo, Blobs, Finding
+from lepton_ai.store.index import Place
+from lepton_ai.store.packs.format import Header, blob_name, headers, pack_name
+from lepton_ai.store.packs.reader import read_footer, scan
+from lepton_ai.store.pipeline import Pool
+from lepton_ai.store.reader import Reader
+from lepton_ai.store.routes import Routes
+
+_STRETCH = 2 << 20
+"""Plain bytes that are checked together."""
+
+_STRETCH_OBJECTS = 512
+_AT_ONCE = 500
+
+Problem = tuple[bytes, str]
+
+
+class Stretch(NamedTuple):
+    """Neighbouring objects of a pack and their bytes; or why these could not be read."""
+
+    places: list[Place]
+    data: bytes | None
+    error: str
+
+
+class Verifier:
+    """Checks the packs in ``blobs``; the id key and the sealing keys are needed for the full check only."""
+
+    def __init__(self, reader: Reader, blobs: Blobs) -> None:
+        self._reader = reader
+        self._index = reader.index
+        self._blobs = blobs
+
+    def run(self, *, fast: bool, progress: Progress) -> Iterator[Finding]:
+        """Everything that is wrong. A pack that is dropped meanwhile is no finding."""
+        yield from self._gone()
+        self._index.refresh()
+        packs = [info for info in self._blobs.list("packs/") if pack_name(info.name)]
+        packs.sort(key=lambda info: (info.written_at, info.name))
+        progress.start("Verifying", sum(info.size for info in packs))
+        counts = self._index.counts()
+        for info in packs:
+            name = info.name.rpartition("/")[2].removesuffix(".pack")
+            try:
+                yield from self._structure(name, info, counts.get(name, (0, 0)))
+                if fast:
+                    progress.advance(info.size)
+                else:
+                    yield from self._contents(name, info, progress)
+            except NotFound as error:
+                if name in {known.name for known in self._index.packs()}:
+                    yield Finding(name, (), error.message)
+            except LeptonError as error:
+                yield Finding(name, (), error.message)
+
+    def _gone(self) -> Iterator[Finding]:
+        """Packs that the index knows and that are not there."""
+        known = {info.name for info in self._index.packs()}
+        gone = known - {pack_name(info.name) for info in self._blobs.list("packs/")} - self._index.dropped()
+        for name in sorted(gone):
+            ids = [place.id for place in self._index.objects(name)]
+            if ids:  # else it was dropped since
+                yield self._finding(name, ids, "the pack is gone", self._elsewhere(ids, name))
+
+    def _structure(self, name: str, info: BlobInfo, counts: tuple[int, int]) -> Iterator[Finding]:
+        """Footer, index and bases."""
+        try:
+            entries = list(headers(read_footer(self._blobs, name, info.size)))
+        except Damaged as error:
+            found = {header.id for _, header in scan(self._blobs, name, info.size)}
+            ids = [place.id for place in self._index.objects(name) if place.id not in found]
+            yield self._finding(name, ids, error.message, self._elsewhere(ids, name))
+            return
+        if counts != (len(entries), len(entries)) or not self._indexed(name, entries):
+            self._index.reload(name)
+            yield Finding(name, (), "the index did not describe this pack; it has been corrected")
+        routes = Routes(self._index)
+        stranded = []
+        for start in range(0, len(entries), _AT_ONCE):
+            edges = [header for _, header in entries[start : start + _AT_ONCE] if header.base is not None]
+            routes.prepare(header.base for header in edges if header.base is not None)
+            stranded += [header.id for header in edges if header.base and routes.route(header.base) is None]
+        if stranded:
+            lost = [id_ for id_ in stranded if routes.route(id_) is None]
+            yield self._finding(name, stranded, "the bases of these objects are missing", lost)
+
+    def _indexed(self, name: str, entries: list[tuple[int, Header]]) -> bool:
+        for start in range(0, len(entries), _AT_ONCE):
+            some = entries[start : start + _AT_ONCE]
+            found = self._index.find(header.id for _, header in some)
+            if not all(_place(name, offset, header) in found.get(header.id, ()) for offset, header in some):
+                return False
+        return True
+
+    def _contents(self, name: str, info: BlobInfo, progress: Progress) -> Iterator[Finding]:
+        """Open, decode and check every object, and the pack's own hash."""
+        places = self._places(name, info.size)
+        digest = blake3()
+        problems: dict[str, list[bytes]] = {}
+        readable = True
+        with Pool() as pool:
+            for stretch, found in pool.map(self._check, self._read(name, info.size, places, digest)):
+                readable = readable and stretch.data is not None
+                for id_, problem in found:
+                    problems.setdefault(problem, []).append(id_)
+                progress.advance(sum(place.length for place in stretch.places))
+        progress.advance(info.size - sum(place.length for place in places))
+        for problem, ids in problems.items():
+            yield self._finding(name, ids, problem, [id_ for id_ in ids if not self._readable(id_)])
+        if readable and not problems and digest.hexdigest() != name:
+            yield Finding(name, (), "the pack is not what was written, though all of its objects are")
+
+    def _places(self, name: str, size: int) -> list[Place]:
+        try:
+            return [_place(name, *entry) for entry in headers(read_footer(self._blobs, name, size))]
+        except Damaged:
+            return [_place(name, *entry) for entry in scan(self._blobs, name, size)]
+
+    def _read(self, name: str, size: int, places: list[Place], digest: blake3) -> Iterator[Stretch]:
+        """The pack from beginning to end, in stretches; what is not an object is hashed only."""
+        end = 0
+        for group in _stretches(places):
+            start, stop = group[0].offset, group[-1].offset + group[-1].length
+            try:
+                digest.update(self._blobs.get(blob_name(name), end, start - end))
+                data = self._blobs.get(blob_name(name), start, stop - start)
+                digest.update(data)
+                yield Stretch(group, data, "")
+            except NotFound:
+                raise
+            except LeptonError as error:
+                yield Stretch(group, None, error.message)
+            end = stop
+        while end < size:
+            length = min(_STRETCH, size - end)
+            digest.update(self._blobs.get(blob_name(name), end, length))
+            end += length
+
+    def _check(self, stretch: Stretch) -> tuple[Stretch, list[Problem]]:
+        """What is wrong with the objects of a stretch."""
+        if stretch.data is None:
+            return stretch, [(place.id, stretch.error) for place in stretch.places]
+        bases = self._bases({place.base for place in stretch.places if place.base is not None})
+        view, problems = memoryview(stretch.data), []
+        first = stretch.places[0].offset
+        for place in stretch.places:
+            start = place.offset - first
+            try:
+                if place.base is not None and place.base not in bases:
+                    raise Damaged("the bases of these objects cannot be read")
+                self._reader.open(place, view[start : start + place.length], bases.get(place.base or b""))
+            except LeptonError as error:
+                problems.append((place.id, error.message))
+        return stretch, problems
+
+    def _bases(self, ids: set[bytes]) -> dict[bytes, Bytes]:
+        """Those of the bases that can be read."""
+        try:
+            return self._reader.fetch(ids)
+        except LeptonError:
+            return {id_: self._reader.fetch([id_])[id_] for id_ in ids if self._readable(id_)}
+
+    def _readable(self, id_: bytes) -> bool:
+        try:
+            self._reader.fetch([id_])
+        except LeptonError:
+            return False
+        return True
+
+    def _elsewhere(self, ids: list[bytes], pack: str) -> list[bytes]:
+        """Those of the objects that only ``pack`` has."""
+        routes = Routes(self._index, avoid={pack})
+        return [id_ for id_ in ids if routes.route(id_) is None]
+
+    @staticmethod
+    def _finding(pack: str, ids: list[bytes], problem: str, lost: list[bytes]) -> Finding:
+        return Finding(pack, tuple(dict.fromkeys(ids)), problem, tuple(dict.fromkeys(lost)))
+
+
+def _place(pack: str, offset: int, header: Header) -> Place:
+    return Place(header.id, pack, offset, header.size, header.plain_length, header.base, header.depth)
+
+
+def _stretches(places: list[Place]) -> Iterator[list[Place]]:
+    group: list[Place] = []
+    total = 0
+    for place in places:
+        if group and (total + place.plain_length > _STRETCH or len(group) >= _STRETCH_OBJECTS):
+            yield group
+            group, total = [], 0
+        group.append(place)
+        total += place.plain_length
+    if group:
+        yield group

@@ -1,0 +1,60 @@
+# Everything a person does with this checkout. `make help` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?=
+VENV ?= .venv
+BIN = $(VENV)/bin
+# Two workers: measured on two cores, with a file's tests kept together so that a framework is imported once.
+WORKERS ?= 2
+PYTEST_ARGS ?=
+FUZZ_ROUNDS ?= 10000
+
+export VENV PYTHON
+
+.PHONY: help demo test test-slow lint format fuzz bench pictures dev env-demo env-test env-dev clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: env-demo ## see it work: trains, saves, branches, rolls back … in ./lepton-demo (set DEMO=FOLDER for another)
+	@$(BIN)/lepton demo $(DEMO)
+
+test: env-test ## install what the tests need, then run all of them (linters too)
+	@tools/system-packages.sh git strace
+	@tools/run-tests.sh -n $(WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+test-slow: env-test ## the long tests: hundreds of killed processes, large files, a built wheel
+	@tools/system-packages.sh git strace
+	@tools/run-tests.sh -m slow $(PYTEST_ARGS)
+
+lint: env-test ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env-test ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+fuzz: env-test ## $(FUZZ_ROUNDS) mutations for every reader, with the branch coverage reached
+	$(BIN)/python tools/fuzz.py --rounds $(FUZZ_ROUNDS)
+
+bench: env-test ## every benchmark in benchmarks/, one after the other
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pictures: env-demo ## draw docs/images again, from the running product
+	$(BIN)/python tools/draw_journey.py
+	$(BIN)/python tools/draw_terminal.py
+
+dev: env-dev ## everything above, and the hooks that run before a commit
+	$(BIN)/pre-commit install
+
+env-demo env-test env-dev: env-%:
+	@tools/environment.sh $*
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# system-packages.sh NAME…: see that programs outside Python are there; the one place that installs any.
+# As root on Debian or Ubuntu a missing one is installed; elsewhere it is named. With CI=true a missing one fails.
+set -euo pipefail
+
+missing=()
+for name in "$@"; do
+    case $name in
+        strace) [ "$(uname -s)" != Linux ] || command -v strace >/dev/null || missing+=(strace) ;;
+        python3-venv) missing+=(python3-venv) ;;
+        *) command -v "$name" >/dev/null || missing+=("$name") ;;
+    esac
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing ${missing[*]} …"
+    export DEBIAN_FRONTEND=noninteractive
+    if { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null; then
+        exit 0
+    fi
+fi
+
+echo "Not installed: ${missing[*]}. On Debian or Ubuntu: sudo apt-get install ${missing[*]}" >&2
+case " ${missing[*]} " in
+    *' python3-venv '*) exit 3 ;;
+esac
+[ "${CI:-}" != true ] || exit 3
+echo "Going on without; the tests that need it say so." >&2

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -39,9 +39,9 @@ STRANGER = Stranger()
 
 @pytest.fixture
 def stranger(monkeypatch: pytest.MonkeyPatch):
-    ours = registry.entry_points(group=registry.GROUP)
-    theirs = EntryPoint("zzz", f"{__name__}:STRANGER", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [*ours, theirs])
+    ours = metadata.entry_points(group=registry.GROUP)
+    theirs = metadata.EntryPoint("zzz", f"{__name__}:STRANGER", registry.GROUP)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [*ours, theirs])
     frameworks.cache_clear()
     yield STRANGER
     frameworks.cache_clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from lepton_ai.errors import Ambiguous, LeptonError, NotFound, Unsupported
@@ -12,6 +11,7 @@ from lepton_ai.formats.frameworks.contract import Found, Framework, Saved, first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from importlib.metadata import EntryPoint
     from pathlib import Path
 
 GROUP = "lepton_ai.frameworks"
@@ -20,6 +20,8 @@ GROUP = "lepton_ai.frameworks"
 @cache
 def frameworks() -> tuple[Framework, ...]:
     """Every adapter that is installed; strangers' come first, since theirs know their objects better."""
+    from importlib.metadata import entry_points  # 60 ms, which commands that touch no live model need not pay
+
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     return tuple(entry.load() for entry in sorted(found.values(), key=_strangers_first))
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
 import msgspec
@@ -30,27 +29,37 @@ class Checkout:
 
 def checkout(folder: Path) -> Checkout | None:
     """The git checkout around ``folder``; None when there is none, no commit in it, or no git."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
+    status = _git(folder, "status", "--porcelain=v2", "--branch")
+    if status is None:
         return None
-    patch = _git_bytes(folder, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD") or b""
-    status = _git(folder, "status", "--porcelain") or ""
+    lines = status.splitlines()
+    head = {key: value for key, _, value in (line[2:].partition(" ") for line in lines if line.startswith("# "))}
+    commit = head.get("branch.oid", "(initial)")
+    if commit == "(initial)":
+        return None
+    branch = head.get("branch.head", "")
+    dirty = any(not line.startswith("# ") for line in lines)
+    patch = b""
+    if dirty:
+        patch = _git_bytes(folder, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD") or b""
     return Checkout(
         commit=commit,
         remote=_without_secrets(_git(folder, "config", "--get", "remote.origin.url") or ""),
-        branch=_git(folder, "symbolic-ref", "--short", "-q", "HEAD") or "",
-        dirty=bool(status),
+        branch="" if branch == "(detached)" else branch,
+        dirty=dirty,
         patch=patch if len(patch) <= MAX_PATCH else b"",
     )
 
 
 def packages() -> bytes:
-    """Installed distributions as JSON, name → version, sorted."""
-    found = {}
-    for distribution in distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            found[name] = distribution.version
+    """Installed distributions as JSON, name → version, sorted; told by the names of their folders, which is quick."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        place = Path(folder or ".")
+        for entry in place.iterdir() if place.is_dir() else ():
+            name, dash, version = entry.name.removesuffix(".dist-info").partition("-")
+            if entry.suffix == ".dist-info" and dash:
+                found.setdefault(name, version)
     return msgspec.json.encode(found, order="sorted")
 
 

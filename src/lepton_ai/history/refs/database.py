@@ -107,7 +107,7 @@ class Database:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-        except sqlite3.Error as problem:
+        except (sqlite3.Error, UnicodeDecodeError) as problem:
             raise self._explained(problem) from problem
         finally:
             self._lock.release()
@@ -151,8 +151,8 @@ class Database:
                 hint="close other programs that have it open, then repeat",
             )
 
-    def _explained(self, problem: sqlite3.Error) -> LeptonError:
-        if failures.is_busy(problem):
+    def _explained(self, problem: sqlite3.Error | UnicodeDecodeError) -> LeptonError:
+        if isinstance(problem, sqlite3.Error) and failures.is_busy(problem):
             return self._note.busy(self._timeout)
         self._let_go()  # the next call finds out anew how the file is
         return failures.explain(problem, self.path)

@@ -28,8 +28,10 @@ def is_busy(problem: sqlite3.Error) -> bool:
     return _code(problem) in _BUSY
 
 
-def explain(problem: sqlite3.Error | OSError, path: Path) -> LeptonError:
+def explain(problem: sqlite3.Error | OSError | UnicodeDecodeError, path: Path) -> LeptonError:
     """The error to raise instead of ``problem``, which came up while working on ``path``."""
+    if isinstance(problem, UnicodeDecodeError):  # of a text, or of SQLite's own words about a broken name
+        return damaged(path, str(problem))
     if isinstance(problem, OSError):
         return full(path) if problem.errno in _FULL else refused(path, problem)
     code = _code(problem)

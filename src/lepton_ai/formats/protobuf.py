@@ -21,6 +21,9 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 MOST_FIELDS = 10_000_000
 LONGEST_TEXT = 4096
+LONGEST_HEAD = 20
+"""Bytes of a tag and a number or a length at most."""
+
 PIECE = 65536
 CONTINUED = bytes(range(0x80, 0x100))
 
@@ -77,21 +80,23 @@ class Wire:
             start = field.end
 
     def _field(self, start: int, end: int) -> Field:
-        tag, at = self._varint(start, end)
-        number, wire = tag >> 3, tag & 7
-        value = 0
-        if wire == VARINT:
-            value, after = self._varint(at, end)
+        buffer, first = self._window.ahead(start, LONGEST_HEAD)
+        tag, at = _varint(buffer, first)
+        number, wire, value = tag >> 3, tag & 7, 0
+        if wire == BYTES:
+            length, at = _varint(buffer, at)
+        elif wire == VARINT:
+            value, after = _varint(buffer, at)
             length = after - at
-        elif wire == BYTES:
-            length, at = self._varint(at, end)
         elif wire in {FIXED64, FIXED32}:
             length = 8 if wire == FIXED64 else 4
+            value = int.from_bytes(buffer[at : at + length], "little")
         else:
             raise Malformed(f"wire type {wire} at byte {start}")
-        if not 0 < number < 1 << 29 or at + length > end:
+        offset = start + at - first
+        if not 0 < number < 1 << 29 or offset + length > end:
             raise Malformed(f"field {number} at byte {start} does not end in its message")
-        return Field(number, wire, start, at, length, value)
+        return Field(number, wire, start, offset, length, value)
 
     def _run(self, first: Field, end: int) -> Field:
         """The fields like ``first`` that follow it without a gap, ``first`` included."""
@@ -109,21 +114,6 @@ class Wire:
             else:
                 count += found.end() // (len(tag) + first.length)
         return Field(first.number, first.wire, first.start, first.start, at - first.start, times=count)
-
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        data = self._window.read(at, max(0, min(10, end - at)))
-        if data and data[0] < 0x80:  # nearly all of them
-            return data[0], at + 1
-        value = shift = 0
-        for byte in data:
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                if value >> 64:
-                    break
-                return value, at
-            shift += 7
-        raise Malformed(f"the number before byte {at} does not end")
 
     def text(self, field: Field) -> str:
         """A short string.
@@ -148,11 +138,25 @@ class Wire:
             return [signed(field.value)]
         if field.wire != BYTES or field.length > 10 * most:
             raise Malformed(f"field {field.number} at byte {field.start} is no list of numbers")
-        found, at = [], field.offset
-        while at < field.end:
-            value, at = self._varint(at, field.end)
+        data, found, at = self._window.read(field.offset, field.length), [], 0
+        while at < len(data):
+            value, at = _varint(data, at)
             found.append(signed(value))
         return found
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at ``at`` and where it ends."""
+    if at < len(data) and data[at] < 0x80:  # nearly all of them
+        return data[at], at + 1
+    value = shift = 0
+    for byte in data[at : at + 10]:
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80 and value < 1 << 64:
+            return value, at
+        shift += 7
+    raise Malformed("a number that does not end")
 
 
 def signed(value: int) -> int:

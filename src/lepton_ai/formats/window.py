@@ -39,6 +39,20 @@ class Window:
             at = 0
         return self._buffer[at : at + length]
 
+    def ahead(self, offset: int, length: int) -> tuple[bytes, int]:
+        """A buffer and the place of ``offset`` in it; ``length`` bytes follow there, or what the Source still has.
+
+        Raises:
+            Malformed: ``offset`` is not inside of the Source.
+        """
+        at = offset - self._start
+        if at < 0 or at + length > len(self._buffer):
+            length = max(0, min(length, self.size - offset))
+            if at < 0 or at + length > len(self._buffer):
+                self._fill(offset, length)
+                at = 0
+        return self._buffer, at
+
     def _fill(self, offset: int, length: int) -> None:
         gap = offset - self._start - len(self._buffer)
         runs_on = -len(self._buffer) <= gap <= self._step // 4  # a short string was stepped over

@@ -1,9 +1,9 @@
 """XGBoost's own model files: UBJSON (``.ubj`` and whatever else it is asked to write) and JSON.
 
 The arrays of the trees are tensors, called by the way to them:
-``learner.gradient_booster.model.trees.0.split_conditions``. In UBJSON they are raw and big-endian; those of a KiB
-and more get segments of their own (most are a few dozen bytes: a segment each would cost more than it saves).
-In JSON they are text, and the file stays one opaque run.
+``learner.gradient_booster.model.trees.0.split_conditions``. In UBJSON they are raw and big-endian; those of 8 KiB
+and more get segments of their own (most are far smaller, and a block of its own each would cost more than it
+saves). In JSON they are text, and the file stays one opaque run.
 
 Source: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
 """
@@ -26,7 +26,7 @@ UBJSON = re.compile(rb"\{(?:i|U|I\0|l\0{3}|L\0{7})\x07learner\{")
 JSON = re.compile(rb'\s*\{\s*"learner"\s*:\s*\{')
 
 ROOT = "learner"
-SMALLEST_SEGMENT = 1024
+SMALLEST_SEGMENT = 8192
 
 TYPES = {
     **dict.fromkeys(("base_weights", "loss_changes", "split_conditions", "sum_hessian"), "float32"),

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 MAX_NAME = 4096
 """Characters of a tensor's name."""
 
-MAX_JSON_VALUES = 4_000_000
-"""A parsed value takes about sixty bytes, whatever its two or three bytes of text claim."""
+MAX_JSON_VALUES = 5_000_000
+"""A parsed value takes sixty bytes and a key three times that, whatever their few bytes of text claim."""
 
 
 def clean_name(name: str) -> str:
@@ -30,6 +30,11 @@ def clean_name(name: str) -> str:
     if not name.isprintable() and any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in name):
         raise Malformed("a name with characters that are none")
     return name
+
+
+def is_extent(value: Any) -> bool:
+    """Whether a value is a natural number that a file can have as a size or place: no true, no 5000 digits."""
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def put(found: dict[str, Tensor], tensor: Tensor) -> str:
@@ -46,8 +51,10 @@ def put(found: dict[str, Tensor], tensor: Tensor) -> str:
         raise Malformed(f"more than {MAX_TENSORS} tensors")
     name = clean_name(tensor.name)
     for number in range(2, 11):
-        renamed = msgspec.structs.replace(tensor, name=name)
-        if found.setdefault(name, renamed) == renamed:
+        if name not in found:
+            found[name] = tensor if name == tensor.name else msgspec.structs.replace(tensor, name=name)
+            return name
+        if msgspec.structs.replace(found[name], name=tensor.name) == tensor:
             return name
         name = f"{tensor.name}~{number}"
     raise Malformed(f"ten tensors are called {tensor.name[:80]!r}")
@@ -59,7 +66,7 @@ def parse_json(data: bytes) -> Any:
     Raises:
         Malformed: it is not JSON in UTF-8, nests too deeply, repeats a key, or has too many values.
     """
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_JSON_VALUES:
+    if 3 * data.count(b":") + sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
         raise Malformed("more values than a header has")
     try:
         return json.loads(data.decode(), object_pairs_hook=_object)

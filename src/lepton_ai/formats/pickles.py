@@ -58,8 +58,8 @@ class Table:
 
     __slots__ = ("flat",)
 
-    def __init__(self, flat: list[Any] | None = None) -> None:
-        self.flat = flat if flat is not None else []
+    def __init__(self) -> None:
+        self.flat: list[Any] | tuple[()] = ()
 
 
 class Record:
@@ -200,6 +200,8 @@ class _Machine:
 
     def put(self, index: int) -> None:
         self.memo[index] = self.top()
+        if len(self.memo) > MAX_CONTAINERS:
+            raise Malformed(f"a pickle that keeps more than {MAX_CONTAINERS} values")
 
     def get(self, width: int) -> None:
         index = self.number(width)
@@ -245,7 +247,10 @@ class _Machine:
             target = target.table
         if not isinstance(target, Table) or len(values) % 2:
             raise Malformed("a pickle that sets items of what has none")
-        target.flat += values
+        if target.flat:
+            target.flat += values
+        else:
+            target.flat = values
 
     def append(self, values: list[Any]) -> None:
         target = self.top()

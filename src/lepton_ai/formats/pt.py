@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pt2", ".ptl")
 _OTHERS = (".npz", ".skops", ".keras")
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_FIRST_MEMBER = re.compile(rb"PK\x03\x04.{26}[^/]+/data[./]", re.DOTALL)
+_FIRST_MEMBER = re.compile(rb"[^/]+/data[./].+")
 _MAX_CONFIG = 64 << 20
 _TORCH_2_7 = ("serialized_state_dict.pt", "serialized_constants.pt")
 
@@ -46,7 +46,8 @@ class Pt:
             return True
         if not head.startswith(b"PK\x03\x04") or lower.endswith(_OTHERS):
             return False
-        return lower.endswith(SUFFIXES) or _FIRST_MEMBER.match(head) is not None
+        first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+        return lower.endswith(SUFFIXES) or _FIRST_MEMBER.fullmatch(first) is not None
 
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (contract)
         """Where the tensors of ``path`` sit."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lepton_ai.formats.checks import parse_json, put
+from lepton_ai.formats.checks import is_extent, parse_json, put
 from lepton_ai.formats.contract import Extent, Layout, Malformed, Segment, Source, Tensor, partition
 from lepton_ai.formats.encodings.dtypes import BITS
 from lepton_ai.formats.encodings.shapes import nbytes_of
@@ -83,9 +83,9 @@ def _tensor(name: str, entry: Any, base: int, size: int) -> Tensor:
     if code not in _TYPES:
         raise Malformed(f"elements of type {code[:80]!r}")
     dtype = _TYPES[code]
-    if any(type(number) is not int for number in (start, end, *shape)):
-        raise Malformed(f"the shape or place of {name[:80]!r} has no numbers")
-    if not 0 <= start <= end <= size - base:
+    if not all(is_extent(number) for number in (start, end, *shape)):
+        raise Malformed(f"the shape or place of {name[:80]!r} makes no sense")
+    if not start <= end <= size - base:
         raise Malformed(f"the bytes of {name[:80]!r} lie outside of the file")
     if end - start != nbytes_of(dtype, shape, packed=True):
         raise Malformed(f"the bytes of {name[:80]!r} do not fit its shape")

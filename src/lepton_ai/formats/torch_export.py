@@ -6,11 +6,11 @@ torch/_export/serde/schema.py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from lepton_ai.formats.checks import parse_json
+from lepton_ai.formats.checks import is_extent, parse_json
 from lepton_ai.formats.contract import Malformed
 from lepton_ai.formats.torch_tensors import DTYPES, View
 
@@ -95,8 +95,7 @@ def _view(path: str, meta: _Meta) -> View:
     return View(path, None, dtype, bits, offset, shape, strides)
 
 
-def _natural(value: Any) -> int:
-    number: int = value.as_int
-    if number < 0:
+def _natural(value: _Integer) -> int:
+    if not is_extent(value.as_int):
         raise Malformed("a weight whose shape makes no sense")
-    return number
+    return value.as_int

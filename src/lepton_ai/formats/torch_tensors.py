@@ -102,7 +102,7 @@ class _Walk:
 
     def __init__(self, pickle: Pickle) -> None:
         self.steps = 2 * pickle.opcodes + 1000
-        self.letters = 16 * self.steps
+        self.letters = 16 * self.steps + (1 << 20)
 
     def spend(self, steps: int, letters: int = 0) -> None:
         self.steps -= steps

@@ -192,19 +192,19 @@ def _directory(source: Source) -> tuple[int, int, int]:
 
 
 def _end_record(source: Source) -> tuple[int, tuple[Any, ...]]:
-    """Place and fields of the record at the very end, which a comment may follow."""
-    for reach in (_END.size, _END.size + 0xFFFF):
-        reach = min(reach, source.size)  # noqa: PLW2901  (a file may be shorter)
+    """Place and fields of the record at the very end, which a comment may follow that must not look like another."""
+    for reach in (min(_END.size, source.size), min(_END.size + 0xFFFF, source.size)):
         base = source.size - reach
         tail = source.read(base, reach)
         at = tail.rfind(b"PK\x05\x06")
-        while at >= 0:
-            if at + _END.size <= len(tail):
-                fields = _END.unpack_from(tail, at)
-                if at + _END.size + fields[-1] == len(tail):
-                    return base + at, fields
-            at = tail.rfind(b"PK\x05\x06", 0, at)
-    raise Malformed("it has no end record of a zip archive")
+        if at >= 0:
+            break
+    if at < 0 or at + _END.size > len(tail):
+        raise Malformed("it has no end record of a zip archive")
+    fields = _END.unpack_from(tail, at)
+    if at + _END.size + fields[-1] != len(tail):
+        raise Malformed("its end record is not at its end")
+    return base + at, fields
 
 
 def _entries(directory: bytes, count: int) -> Iterable[_Entry]:

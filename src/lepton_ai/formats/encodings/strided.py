@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.formats.contract import Malformed, Tensor
 from lepton_ai.formats.encodings.dtypes import dtype_of
+from lepton_ai.formats.encodings.shapes import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +54,12 @@ def _strides(tensor: Tensor, length: int, itemsize: int) -> list[int]:
     strides = tensor.args.get("strides")
     if not isinstance(strides, list) or len(strides) != len(tensor.shape):
         raise Malformed(f"{tensor.name!r}: strides do not fit its shape")
-    count = reach = 1
+    count, reach = count_of(tensor.shape), 1
     result = []
     for extent, stride in zip(tensor.shape, strides, strict=True):
         if type(stride) is not int or stride < 0:
             raise Malformed(f"{tensor.name!r}: strides do not fit its shape")
-        count *= extent
-        reach += max(extent - 1, 0) * stride
+        reach += (extent - 1) * stride if extent else 0
         result.append(stride if extent > 1 else 0)
     if not count or reach * itemsize != length:
         raise Malformed(f"{tensor.name!r}: {length} bytes do not hold what its strides reach")

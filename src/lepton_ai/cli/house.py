@@ -1,0 +1,170 @@
+"""``lepton gc``, ``lepton verify`` and ``lepton stats``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from lepton_ai.cli import exits, inputs
+from lepton_ai.cli.group import Json, Repo, examples
+from lepton_ai.cli.output import (
+    Column,
+    human_size,
+    plural,
+    print_facts,
+    print_json,
+    print_table,
+    printable,
+    say,
+    version_json,
+)
+from lepton_ai.cli.session import opened
+from lepton_ai.history.collect import Report
+from lepton_ai.history.verify import Damage, Verdict
+
+COLUMNS = (
+    Column("Version", style="bold"),
+    Column("Branch", style="cyan"),
+    Column("Size", right=True),
+    Column("Stored", right=True),
+)
+PACK_DIGITS = 16
+
+
+@examples("lepton gc --dry-run", "lepton gc", "lepton gc --grace 30d")
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and how much.")] = False,
+    grace: Annotated[
+        str,
+        typer.Option(
+            "--grace", metavar="TIME", help="How long deleted versions stay restorable: 14d, 12h, 0."
+        ),
+    ] = "14d",
+    repo: Repo = None,
+    as_json: Json = False,
+) -> None:
+    """Free what no living or restorable version needs.
+
+    Nothing that a branch, tag or alias reaches, nothing deleted less than the grace period ago, and nothing that a
+    running save has just written.
+    """
+    period = inputs.seconds(grace)
+    with opened(repo, as_json=as_json) as repository:
+        report = repository.gc(grace=period, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        _print_report(report)
+
+
+@examples("lepton verify", "lepton verify --fast", "lepton verify --json | jq .damages")
+def verify(
+    fast: Annotated[bool, typer.Option("--fast", help="Look at the structure only.")] = False,
+    repo: Repo = None,
+    as_json: Json = False,
+) -> int:
+    """Check that everything is what was saved.
+
+    Reads, opens, decodes and hashes every stored byte; --fast looks at the structure only. Exits with 5 when something
+    is damaged, and names the versions and tensors that it touches.
+    """
+    with opened(repo, as_json=as_json) as repository:
+        verdict = repository.verify(fast=fast)
+    if as_json:
+        print_json(_verdict_json(verdict))
+    else:
+        _print_verdict(verdict)
+    return exits.OK if verdict.clean else exits.INTEGRITY
+
+
+@examples("lepton stats", "lepton stats --json | jq .ratio")
+def stats(repo: Repo = None, as_json: Json = False) -> None:
+    """Show what the repository takes.
+
+    In all, and version by version: as saved, and as stored.
+    """
+    with opened(repo, as_json=as_json) as repository:
+        found = repository.stats()
+    if as_json:
+        print_json(
+            {
+                "raw_bytes": found.raw_bytes,
+                "stored_bytes": found.stored_bytes,
+                "ratio": found.ratio,
+                "versions": [version_json(info) for info in found.versions],
+                "pack_bytes": found.pack_bytes,
+                "packs": found.packs,
+            }
+        )
+        return
+    print_facts(
+        (
+            ("As saved", f"{human_size(found.raw_bytes)} in {plural(len(found.versions), 'version')}"),
+            ("As stored", f"{human_size(found.stored_bytes)}, {plural(found.packs, 'pack')} among it"),
+            ("Ratio", f"{found.ratio:.2f}"),
+        )
+    )
+    if found.versions:
+        rows = (
+            (info.name, info.branch, human_size(info.raw_bytes), human_size(info.stored_bytes))
+            for info in found.versions
+        )
+        say("")
+        print_table(COLUMNS, rows)
+
+
+def _print_report(report: Report) -> None:
+    would = "would free" if report.dry_run else "freed"
+    count = plural(len(report.packs), "pack")
+    say(f"{would} {human_size(report.bytes)} in {count}, {human_size(report.kept_bytes)} stay")
+    if report.versions:
+        gone = "would be gone for good" if report.dry_run else "are gone for good"
+        say(f"deleted versions that {gone}: {', '.join(report.versions)}")
+    if report.rewritten:
+        say(f"packs copied without what is dead: {len(report.rewritten)}")
+    if report.waiting:
+        say(f"packs left until a running save has ended: {len(report.waiting)}; repeat lepton gc later")
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "clean": verdict.clean,
+        "fast": verdict.fast,
+        "versions": verdict.versions,
+        "packs": verdict.packs,
+        "bytes": verdict.bytes,
+        "damages": [
+            {
+                "where": damage.where,
+                "problem": damage.problem,
+                "touches": [
+                    {"version": version, "file": file, "tensor": tensor or None}
+                    for version, file, tensor in damage.touches
+                ],
+            }
+            for damage in verdict.damages
+        ],
+    }
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    how = "structure" if verdict.fast else "every byte"
+    seen = f"{plural(verdict.versions, 'revision')}, {plural(verdict.packs, 'pack')}, {human_size(verdict.bytes)}"
+    if verdict.clean:
+        say(f"clean: {how} of {seen} checked")
+        return
+    for damage in verdict.damages:
+        say(f"damaged: {printable(_place(damage))}: {printable(damage.problem)}")
+        for version, file, tensor in damage.touches:
+            say(
+                f"  touches {printable(version)}  {printable(file)}"
+                + (f"  {printable(tensor)}" if tensor else "")
+            )
+    say(f"{plural(len(verdict.damages), 'damage')} found in {seen}; everything else can be read")
+
+
+def _place(damage: Damage) -> str:
+    kind, _, name = damage.where.partition(" ")
+    return f"{kind} {name[:PACK_DIGITS]}" if kind == "pack" else damage.where

@@ -1,0 +1,116 @@
+"""Versions with their parents, as ``lepton log --graph`` draws them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lepton_ai.cli.graph import Node
+from lepton_ai.history import graph, listing, states
+from lepton_ai.history.lines import Lines
+from lepton_ai.history.record import parse_record
+from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.repository import ModelRepository
+from lepton_ai.types import Record, Status
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A version in the drawing, as its newest revision.
+
+    ``labels`` are the branches that stand on it, and tags and aliases as "tag/NAME", "alias/NAME"; ``source`` is the
+    name of the version that a rollback, merge or import took over.
+    """
+
+    node: Node
+    record: Record
+    id: str
+    status: Status
+    labels: tuple[str, ...]
+    source: str
+
+
+def lineage(repository: ModelRepository, branch: str | None, limit: int | None) -> list[Drawn]:
+    """The newest ``limit`` versions, newest first: those that a branch is built upon, or all.
+
+    Raises:
+        NotFound: there is no such branch.
+    """
+    lines = repository.lines
+    rows = list(_rows(lines, branch, limit))
+    known = lines.states([row.first for row in rows])
+    newest = lines.history.versions([bytes.fromhex(state.newest) for _, state in known.values()])
+    records = {row.first: parse_record(row.record, row.id) for row in newest.values()}
+    near = _near(lines, rows, records)
+    labels = _labels(lines)
+    drawn = []
+    for row in rows:
+        state, record = known[row.first][1], records[row.first]
+        source = near.get(bytes.fromhex(record.operation.source)) if record.operation.source else None
+        node = Node(row.first, _parents(row, near), _sign(record, state))
+        drawn.append(
+            Drawn(
+                node,
+                record,
+                state.newest,
+                listing.status_of(state),
+                tuple(labels[row.first]),
+                source.name if source else "",
+            )
+        )
+    return drawn
+
+
+def _rows(lines: Lines, branch: str | None, limit: int | None) -> Iterator[VersionRow]:
+    """First revisions, newest first."""
+    reached = _reached(lines, branch) if branch is not None else None
+    before: int | None = None
+    left = limit
+    while left is None or left > 0:
+        page = lines.history.page(before=before, limit=CHUNK if left is None else min(CHUNK, left))
+        if not page:
+            return
+        before = page[-1][0]
+        for _, row in page:
+            if reached is None or row.first in reached:
+                yield row
+                left = left and left - 1
+
+
+def _reached(lines: Lines, branch: str) -> set[bytes]:
+    """Ids of the first revisions of everything that a branch is built upon."""
+    head = lines.branch(branch).head
+    ids = graph.ancestors(lines.history, [head] if head else [])
+    return {row.first for row in lines.history.versions(sorted(ids)).values()}
+
+
+def _near(lines: Lines, rows: list[VersionRow], records: dict[bytes, Record]) -> dict[bytes, VersionRow]:
+    """Rows of parents and sources, by the id of the revision that is meant."""
+    ids = {parent for row in rows for parent in row.parents}
+    ids |= {bytes.fromhex(r.operation.source) for r in records.values() if r.operation.source}
+    return lines.history.versions(sorted(ids))
+
+
+def _parents(row: VersionRow, near: dict[bytes, VersionRow]) -> tuple[bytes, ...]:
+    """Ids of the parents' first revisions: a version is one node in all its revisions."""
+    return tuple(near[parent].first for parent in row.parents if parent in near)
+
+
+def _labels(lines: Lines) -> defaultdict[bytes, list[str]]:
+    meant = [(branch.name, branch.head) for branch in lines.branches() if branch.head]
+    labels = [ref for kind in ("tag/", "alias/") for ref in lines.history.scan(kind)]
+    meant += [(ref.key, bytes.fromhex(states.decode(states.LabelState, ref).version)) for ref in labels]
+    rows = lines.history.versions([target for _, target in meant])
+    found: defaultdict[bytes, list[str]] = defaultdict(list)
+    for name, target in meant:
+        found[rows[target].first].append(name)
+    return found
+
+
+def _sign(record: Record, state: states.VersionState) -> str:
+    if state.deleted is not None or state.purged_at is not None:
+        return "○"
+    return {"rollback": "↺", "merge": "◆"}.get(record.operation.kind, "●")

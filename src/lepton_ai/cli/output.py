@@ -1,0 +1,170 @@
+"""What commands print: JSON for machines, aligned columns for pipes, the same in colour for terminals."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from lepton_ai.types import VersionInfo
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ID_DIGITS = 12
+STYLES = {"Active": "green", "Deleted": "yellow", "Purged": "bright_black"}
+
+
+class Column(NamedTuple):
+    """A column of a table; ``right`` aligns numbers, ``style`` is Rich's, for terminals."""
+
+    title: str
+    right: bool = False
+    style: str = ""
+    wrap: bool = False
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on stdout. NaN and infinities are the words "NaN", "Infinity", "-Infinity"."""
+    text = msgspec.json.format(msgspec.json.encode(_without_nan(msgspec.to_builtins(value))), indent=2)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def say(text: str) -> None:
+    """Print one line for people on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Say something beside the result: on stderr, so that pipes stay clean."""
+    sys.stderr.write(f"lepton: {printable(text)}\n")
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of texts below their titles; a pipe gets every row on one line, never cut."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if (console := colours()) is not None:
+        _print_with_rich(console, columns, cells)
+        return
+    lines = [[column.title for column in columns], *cells]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        padded = [
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ]
+        say("  ".join(padded).rstrip())
+
+
+def colours() -> Console | None:
+    """Rich's console when stdout is a terminal; None when it is not."""
+    return _console() if sys.stdout.isatty() else None
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and values below each other, the values aligned; empty ones are left out."""
+    kept = [(name, printable(value)) for name, value in facts if value]
+    width = max((len(name) for name, _ in kept), default=0)
+    for name, value in kept:
+        say(f"{name + ':':<{width + 1}}  {value}")
+
+
+def printable(text: str) -> str:
+    """The text on one line, without control characters: what others wrote must not command the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(_shown(letter) for letter in text)
+
+
+def human_size(size: float) -> str:
+    """Bytes for people: 812 B, 3.4 KiB, 1.2 GiB."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(amount) < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{int(amount)} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def local_time(stamp: str) -> str:
+    """A time stamp (RFC 3339) in local time, to the second."""
+    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: float) -> str:
+    """A number for people: at most six significant digits."""
+    return f"{value:.6g}"
+
+
+def pairs(values: dict[str, Any]) -> str:
+    """Names and values on one line: ``accuracy=0.97 loss=0.1``."""
+    return " ".join(f"{key}={number(v) if isinstance(v, float) else v}" for key, v in values.items())
+
+
+def version_json(info: VersionInfo) -> dict[str, Any]:
+    """A version as every command prints it."""
+    return {
+        "name": info.name,
+        "id": info.id,
+        "branch": info.branch,
+        "status": info.status,
+        "created_at": info.created_at,
+        "updated_at": info.updated_at,
+        "author": info.author,
+        "metrics": info.metrics,
+        "raw_bytes": info.raw_bytes,
+        "stored_bytes": info.stored_bytes,
+        "message": info.message,
+        "revision": info.revision,
+    }
+
+
+def plural(count: int, what: str) -> str:
+    """``1 version``, ``2 versions``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _print_with_rich(console: Console, columns: Sequence[Column], rows: list[list[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            style=column.style,
+            no_wrap=not column.wrap,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, no_color=True if os.environ.get("NO_COLOR") else None)
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    return " " if letter in "\n\t\u00a0\u3000" else letter.encode("unicode_escape").decode()
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: the words stand for it, as they do in the record."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

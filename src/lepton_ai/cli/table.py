@@ -1,0 +1,63 @@
+"""Which commands there are, where they live and what ``lepton --help`` says about them.
+
+This table is all that the program knows before a command runs; the modules are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+EVERYDAY = "Everyday"
+BRANCHES = "Branches and names"
+UNDO = "Going back"
+HOUSE = "Keeping house"
+
+
+class Entry(NamedTuple):
+    """A command: its name, ``module:function`` in this room, its line in the help, and where that stands.
+
+    A hidden one is another spelling of a command, or not for everyday.
+    """
+
+    name: str
+    target: str
+    help: str
+    section: str
+    hidden: bool = False
+
+
+COMMANDS = (
+    Entry("init", "init:init", "Make a repository.", EVERYDAY),
+    Entry("save", "save:save", "Save files as the next version.", EVERYDAY),
+    Entry("update", "save:update", "Write a new revision of a version.", EVERYDAY),
+    Entry("versions", "versions:versions", "List versions.", EVERYDAY),
+    Entry("list-versions", "versions:versions", "List versions.", EVERYDAY, hidden=True),
+    Entry("list_versions", "versions:versions", "List versions.", EVERYDAY, hidden=True),
+    Entry("log", "log:log", "Show who moved what, when and why.", EVERYDAY),
+    Entry("show", "show:show", "Show everything that a version carries.", EVERYDAY),
+    Entry("checkout", "files:checkout", "Write a version's files into a folder.", EVERYDAY),
+    Entry("tensors", "tensors:tensors", "List the tensors of a version.", EVERYDAY),
+    Entry("tensor", "tensors:tensor", "Read one tensor of a version.", EVERYDAY),
+    Entry(
+        "demo",
+        "demo:demo",
+        "Show the whole journey on a real model, in a new folder, in under a minute.",
+        EVERYDAY,
+    ),
+    Entry("branch", "branches:branch", "List, create, rename or delete branches.", BRANCHES),
+    Entry("switch", "branches:switch", "Choose the branch that commands mean when none is named.", BRANCHES),
+    Entry("merge", "branches:merge", "Bring what a branch has into another.", BRANCHES),
+    Entry("tag", "labels:tag", "List, set or remove tags: fixed names for versions.", BRANCHES),
+    Entry("alias", "labels:alias", "List, move or remove aliases: movable names with a history.", BRANCHES),
+    Entry("rollback", "undo:rollback", "Make a new version with what an older one carries.", UNDO),
+    Entry("delete", "undo:delete", "Delete a version, restorable until gc.", UNDO),
+    Entry("restore", "undo:restore", "Bring a deleted version or branch back.", UNDO),
+    Entry("gc", "house:gc", "Free what no living or restorable version needs.", HOUSE),
+    Entry("verify", "house:verify", "Check that everything is what was saved.", HOUSE),
+    Entry("stats", "house:stats", "Show what the repository takes.", HOUSE),
+    Entry("backup", "copies:backup", "Copy the whole repository, while others write.", HOUSE),
+    Entry("restore-backup", "copies:restore_backup", "Make a repository from a backup.", HOUSE),
+    Entry("export", "copies:export", "Write one version into a single file.", HOUSE),
+    Entry("import", "copies:import_", "Take an exported version in.", HOUSE),
+    Entry("keys", "keys:GROUP", "List, add, remove, rotate and recover keys.", HOUSE),
+)

@@ -1,0 +1,78 @@
+"""``lepton versions``, also ``list-versions`` and ``list_versions``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lepton_ai.cli.group import Json, Repo, examples
+from lepton_ai.cli.options import BranchOption, LimitOption
+from lepton_ai.cli.output import (
+    ID_DIGITS,
+    Column,
+    human_size,
+    local_time,
+    note,
+    pairs,
+    print_json,
+    print_table,
+    version_json,
+)
+from lepton_ai.cli.session import opened
+from lepton_ai.types import VersionInfo
+
+COLUMNS = (
+    Column("Version", style="bold"),
+    Column("Status"),
+    Column("Branch", style="cyan"),
+    Column("Created At"),
+    Column("Updated At"),
+    Column("Author", wrap=True),
+    Column("Size", right=True),
+    Column("Stored", right=True),
+    Column("Id", style="bright_black"),
+    Column("Metrics", wrap=True),
+)
+
+
+@examples(
+    "lepton versions",
+    "lepton versions -b feature --limit 10",
+    "lepton versions --json | jq '.[] | select(.metrics.accuracy > 0.9) | .name'",
+)
+def versions(
+    branch: BranchOption = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Show deleted ones too.")] = False,
+    limit: LimitOption = None,
+    repo: Repo = None,
+    as_json: Json = False,
+) -> None:
+    """List versions.
+
+    All branches unless one is named; the oldest first. Size is that of the files as they were saved, Stored what they
+    take in the repository; what several versions share is counted for each of them.
+    """
+    with opened(repo, as_json=as_json) as repository:
+        found = repository.list_versions(branch, deleted=deleted, limit=limit)
+    if as_json:
+        print_json([version_json(info) for info in found])
+    elif found:
+        print_table(COLUMNS, (_row(info) for info in found))
+    else:
+        note("there are no versions yet; lepton save FILE makes one")
+
+
+def _row(info: VersionInfo) -> tuple[str, ...]:
+    return (
+        info.name,
+        info.status,
+        info.branch,
+        local_time(info.created_at),
+        local_time(info.updated_at),
+        info.author,
+        human_size(info.raw_bytes),
+        human_size(info.stored_bytes),
+        info.id[:ID_DIGITS],
+        pairs(dict(info.metrics)),
+    )

@@ -55,7 +55,10 @@ def read(kind: type[T], row: tuple[Any, ...]) -> T:
         Damaged: a column has another type than it was given.
     """
     try:
-        return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind)
+        # As it is: otherwise a text where bytes should be would be taken for their Base64.
+        return msgspec.convert(
+            dict(zip(kind.__struct_fields__, row, strict=True)), kind, builtin_types=(bytes,)
+        )
     except msgspec.ValidationError as problem:
         raise _damaged(f"a row of it is none: {problem}") from problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.testing.refs import RefSuite
 from lepton_ai.testing.refs_machine import RefMachine
+from tests.history.refs.conftest import MEMORY
 
 
 class TestSqliteHistory(RefSuite):
@@ -24,9 +26,9 @@ class TestSqliteHistory(RefSuite):
             history.close()
 
     @pytest.fixture
-    def reopen(self, tmp_path: Path, opened: list[SqliteHistory]) -> Callable[[], SqliteHistory]:
+    def reopen(self, swift_path: Path, opened: list[SqliteHistory]) -> Callable[[], SqliteHistory]:
         def again() -> SqliteHistory:
-            opened.append(SqliteHistory(tmp_path / "history.db"))
+            opened.append(SqliteHistory(swift_path / "history.db"))
             return opened[-1]
 
         return again
@@ -38,7 +40,7 @@ class TestSqliteHistory(RefSuite):
 
 class SqliteMachine(RefMachine):
     def open(self) -> SqliteHistory:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
         return self._open()
 
     def reopen(self) -> SqliteHistory:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from lepton_ai.formats import protobuf
 from lepton_ai.formats.contract import BytesSource, Extent, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.onnx import FORMAT
@@ -374,6 +375,38 @@ def test_numbers_with_a_tag_each_are_understood() -> None:
     assert (found["f"] == np.arange(300, dtype=np.float32).reshape(3, 100)).all()
     assert found["d"].tolist() == [0.0, 1.0, 2.0]
     assert (found["i"] == np.arange(9000, dtype=np.int32) - 40).all()
+
+
+def test_elements_in_two_places_or_long_tags_stay_opaque() -> None:
+    shape = b"\x08\x02\x10"
+    for fields in (
+        shape + b"\x01" + message(9, bytes(8)) + message(9, bytes(8)),
+        shape + b"\x01" + message(4, bytes(4)) + message(4, bytes(4)),
+        shape + b"\x0e" + b"\x25" + bytes(4) + b"\x25" + bytes(4),  # complex numbers with a tag for each half
+        shape + b"\x01" + b"\xa5\0" + bytes(4) + b"\xa5\0" + bytes(4),
+        shape + b"\x01" + message(9, bytes(8)) + message(3, b""),  # a chunk of a larger tensor
+        shape + b"\x01",
+    ):
+        layout = lay(tensor_message(fields))
+        assert not layout.tensors
+        assert [s.tensor for s in layout.segments] == [None]
+    too_long = b"\x08\x02\x10\x0e" + message(4, bytes(12))
+    with pytest.raises(Malformed, match="do not make"):
+        lay(tensor_message(too_long))
+
+
+def test_packed_attribute_lists_are_understood() -> None:
+    attribute = message(5, message(1, b"coefficients") + message(7, np.arange(3, dtype=np.float32).tobytes()))
+    node = message(1, message(3, b"linear") + attribute + message(7, b"ai.onnx.ml"))
+    data = message(7, node)
+    found = dict(read_tensors({"m.onnx": BytesSource(data)}, "m.onnx", lay(data)))
+    assert found["linear/coefficients"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_more_fields_than_anybody_writes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protobuf, "MOST_FIELDS", 100)
+    with pytest.raises(Malformed, match="more than 100"):
+        lay(b"\x08\x09" * 101)
 
 
 def test_what_is_not_a_model_is_not_claimed_or_refused() -> None:

@@ -31,6 +31,8 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> Array:
     import numpy as np
 
     dtype = dtype_of(tensor.dtype)
+    if dtype.kind not in "fiu":
+        raise Malformed(f"{tensor.name!r}: {dtype} is not written as text")
     kind, whole = (np.float64, False) if dtype.kind == "f" else (np.int64, True)
     try:
         tokens = _tokens(b"".join(parts), tensor.args.get("separator", ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -18,27 +18,31 @@ from lepton_ai.store.routes import Routes
 _AT_ONCE = 500
 
 
-def needed(index: Index, roots: Iterable[bytes]) -> Iterator[Place]:
+def needed(index: Index, roots: Iterable[bytes], avoid: Collection[str] = ()) -> Iterator[Place]:
     """One representation of every root and of every base on the way, each once: those that a reader would choose.
 
-    Other representations of the same objects are garbage. Roots that no pack holds are passed over.
+    Other representations of the same objects are garbage; those in the packs ``avoid`` are chosen only where there is
+    no other way. Roots that no pack holds are passed over.
     """
     seen: set[bytes] = set()
     ids = iter(roots)
     while some := list(islice(ids, _AT_ONCE)):
-        routes = Routes(index)
+        routes = Routes(index, avoid)
         routes.prepare(id_ for id_ in some if id_ not in seen)
         for id_ in some:
-            for place in () if id_ in seen else routes.route(id_) or ():
+            way = None if id_ in seen else routes.route(id_)
+            if way is None and avoid and id_ not in seen:
+                way = Routes(index).route(id_)
+            for place in way or ():
                 if place.id not in seen:
                     seen.add(place.id)
                     yield place
 
 
-def use(index: Index, roots: Iterable[bytes]) -> list[PackUse]:
+def use(index: Index, roots: Iterable[bytes], avoid: Collection[str] = ()) -> list[PackUse]:
     """How much of each pack is needed, oldest pack first."""
     found: dict[str, tuple[int, int]] = {}
-    for place in needed(index, roots):
+    for place in needed(index, roots, avoid):
         size, count = found.get(place.pack, (0, 0))
         found[place.pack] = (size + place.length, count + 1)
     frames = index.frames()

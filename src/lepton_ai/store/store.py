@@ -124,10 +124,13 @@ class Store:
         self._index.refresh()
         return self._index.packs()
 
-    def live(self, roots: Iterable[bytes]) -> list[PackUse]:
-        """How much of each pack the objects ``roots`` (blocks and small objects) need, bases included."""
+    def live(self, roots: Iterable[bytes], *, avoid: Collection[str] = ()) -> list[PackUse]:
+        """How much of each pack the objects ``roots`` (blocks and small objects) need, bases included.
+
+        The packs ``avoid`` count as needed only for what no other pack holds.
+        """
         self._index.refresh()
-        return live.use(self._index, roots)
+        return live.use(self._index, roots, avoid)
 
     def drop(self, packs: Iterable[str]) -> None:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""

@@ -54,7 +54,9 @@ class Verifier:
         counts = self._index.counts()
         for info in packs:
             name = info.name.rpartition("/")[2].removesuffix(".pack")
-            if name in dropped:  # a collection died between forgetting it and deleting it; the next one goes on
+            if (
+                name in dropped
+            ):  # a collection died between forgetting it and deleting it; the next one goes on
                 progress.advance(info.size)
                 continue
             try:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 SMALLEST = 1 << 18
 LARGEST = 1 << 20
-BOUND = 1 << 46
-"""One place in 2^18 is a cut, so chunks are about half a MiB."""
+BOUND = 3 << 44
+"""One place in 349,525 is a cut, so chunks are about 560 KiB, and one in ten has the largest size."""
 
 ADD = 0xD6E8FEB86659FD93
 MULTIPLY = 0x9E3779B97F4A7C15

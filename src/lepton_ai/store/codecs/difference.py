@@ -1,8 +1,8 @@
-"""Difference to a base of equal length: bit patterns as integers, subtracted; zigzag, byte planes, zstd.
+"""Difference to a base of equal length: bit patterns as integers, subtracted; zigzag, byte planes.
 
 For numbers of ``b`` bits, modulo ``2**b``, ``x`` of the block and ``y`` of the base at the same place::
 
-    d = x - y        z = (d << 1) ^ (d >>arithmetic (b - 1))        data = zstd(planes of z · rest of plain)
+    d = x - y        z = (d << 1) ^ (d >>arithmetic (b - 1))        data = planes of z · rest of plain, as in planes.py
 
 Fine-tuning moves a weight by few units in the last place, so ``d`` is small and its high planes are empty. Plain
 subtraction is 11-25 % smaller than XOR on really fine-tuned weights, and it is symmetric: ``y = x - d``.
@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from lepton_ai.errors import Damaged
 from lepton_ai.store.codecs.contract import Bytes, Element
-from lepton_ai.store.codecs.planes import join, numbers, split
-from lepton_ai.store.codecs.zstd import PLANES as LEVEL
-from lepton_ai.store.codecs.zstd import compress, decompress
+from lepton_ai.store.codecs.planes import decode_planes, encode_planes, numbers
 
 
 class Difference:
@@ -26,7 +24,7 @@ class Difference:
     needs_base = True
 
     def encode(self, plain: Bytes, element: Element, base: Bytes | None, /) -> bytes | None:
-        """One zstd frame; None without a base of equal length."""
+        """The planes of the difference; None without a base of equal length."""
         if base is None or len(base) != len(plain):
             return None
         import numpy as np
@@ -36,7 +34,7 @@ class Difference:
         sign = change.view(f"<i{element.width}") >> (8 * element.width - 1)
         np.left_shift(change, 1, out=change)
         np.bitwise_xor(change, sign.view(change.dtype), out=change)
-        return compress(split(change, plain[new.nbytes :]).data, LEVEL)
+        return encode_planes(change, plain[new.nbytes :])
 
     def decode(
         self, data: Bytes, _version: int, element: Element, base: Bytes | None, plain_length: int, /
@@ -47,7 +45,7 @@ class Difference:
         import numpy as np
 
         result = bytearray(plain_length)
-        values = join(decompress(data, plain_length), element.width, result)
+        values = decode_planes(data, element.width, result)
         sign = values & 1
         np.negative(sign, out=sign)
         np.right_shift(values, 1, out=values)

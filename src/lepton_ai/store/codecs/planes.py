@@ -1,13 +1,17 @@
-"""Byte planes: all lowest bytes of the numbers, then all second ones …, then zstd.
+"""Byte planes: all lowest bytes of the numbers, then all second ones …, each plane coded by itself with zstd.
 
-The high bytes of a tensor's numbers (sign and exponent) resemble each other and the low ones do not; side by side
-they are coded well, mixed they are not. For numbers of ``w`` bytes and ``n = length // w``::
+The high bytes of a tensor's numbers (sign and exponent) resemble each other and the low ones do not; apart they are
+coded well, mixed they are not. For numbers of ``w`` bytes, ``n = length // w`` of them::
 
-    data = zstd(plane_0 · plane_1 · … · plane_{w-1} · rest),  plane_k[i] = plain[i·w + k],  rest = plain[n·w:]
+    data = size_0 … size_{w-1} (u32 each) · coded plane_0 · … · coded plane_{w-1} · plain[n·w:]
+    plane_k[i] = plain[i·w + k]
+
+A coded plane is a zstd frame of ``n`` bytes, or the ``n`` bytes themselves when its size is ``n``.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.errors import Damaged
@@ -36,36 +40,47 @@ def numbers(data: Bytes, width: int) -> Array:
     return np.frombuffer(data, dtype=f"<u{width}", count=len(data) // width)
 
 
-def split(values: Array, rest: Bytes) -> Array:
-    """The byte planes of unsigned integers, lowest first, and the rest behind them, as one array of bytes."""
+def encode_planes(values: Array, rest: Bytes) -> bytes:
+    """Code the byte planes of unsigned integers, lowest first; the rest follows as it is."""
     import numpy as np
 
     width, count = values.dtype.itemsize, len(values)
-    result = np.empty(count * width + len(rest), dtype=np.uint8)
-    planes = result[: count * width].reshape(width, count)
-    np.copyto(planes[0], values, casting="unsafe")
-    for k in range(1, width):
-        np.right_shift(values, 8 * k, out=planes[k], dtype=values.dtype, casting="unsafe")
-    result[count * width :] = np.frombuffer(rest, dtype=np.uint8)
-    return result
+    plane = np.empty(count, dtype=np.uint8)
+    parts = [b""]
+    for k in range(width):
+        np.right_shift(values, 8 * k, out=plane, dtype=values.dtype, casting="unsafe")
+        coded = compress(plane.data, LEVEL)
+        parts.append(coded if len(coded) < count else plane.tobytes())
+    parts[0] = struct.pack(f"<{width}I", *map(len, parts[1:]))
+    return b"".join((*parts, rest))
 
 
-def join(data: Bytes, width: int, into: bytearray) -> Array:
-    """Fill ``into`` from planes and rest; the numbers in it, writable.
+def decode_planes(data: Bytes, width: int, into: bytearray) -> Array:
+    """Fill ``into`` from what :func:`encode_planes` made; the numbers in it, writable.
 
     Raises:
-        Damaged: there are no integers of this width.
+        Damaged: that did not make it.
     """
     import numpy as np
 
-    values = numbers(into, width)
-    count = len(values)
-    planes = np.frombuffer(data, dtype=np.uint8, count=count * width).reshape(width, count)
-    np.copyto(values, planes[width - 1])
-    for k in range(width - 2, -1, -1):
-        np.left_shift(values, 8, out=values)
-        np.bitwise_or(values, planes[k], out=values)
-    into[count * width :] = memoryview(data)[count * width :]
+    values, view = numbers(into, width), memoryview(data)
+    count, rest = len(values), len(into) % width
+    if len(view) < 4 * width:
+        raise Damaged("the table of the planes is cut")
+    sizes = struct.unpack_from(f"<{width}I", view)
+    if 4 * width + sum(sizes) + rest != len(view):
+        raise Damaged("the planes are not as long as their table says")
+    end = len(view) - rest
+    into[len(into) - rest :] = view[end:]
+    for k in range(width - 1, -1, -1):
+        coded = view[end - sizes[k] : end]
+        end -= sizes[k]
+        plane = np.frombuffer(coded if len(coded) == count else decompress(coded, count), dtype=np.uint8)
+        if k == width - 1:
+            np.copyto(values, plane)
+        else:
+            np.left_shift(values, 8, out=values)
+            np.bitwise_or(values, plane, out=values)
     return values
 
 
@@ -78,16 +93,16 @@ class Planes:
     needs_base = False
 
     def encode(self, plain: Bytes, element: Element, _base: Bytes | None, /) -> bytes:
-        """One zstd frame of the planes."""
+        """Every plane by itself."""
         values = numbers(plain, element.width)
-        return compress(split(values, plain[values.nbytes :]).data, LEVEL)
+        return encode_planes(values, plain[values.nbytes :])
 
     def decode(
         self, data: Bytes, _version: int, element: Element, _base: Bytes | None, plain_length: int, /
     ) -> bytearray:
         """The numbers, joined from their planes."""
         result = bytearray(plain_length)
-        join(decompress(data, plain_length), element.width, result)
+        decode_planes(data, element.width, result)
         return result
 
 

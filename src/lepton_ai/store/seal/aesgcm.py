@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from lepton_ai.errors import Damaged
 from lepton_ai.store.seal.contract import Bytes
 
@@ -25,8 +22,12 @@ class AesGcmSeal:
     overhead = NONCE + TAG
 
     def __init__(self, key: bytes, key_id: bytes) -> None:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self.key_id = key_id
         self._cipher = AESGCM(key)
+        self._refusal = InvalidTag
 
     def seal(self, payload: Bytes, associated: bytes) -> tuple[bytes, ...]:
         """Encrypt and authenticate."""
@@ -40,5 +41,5 @@ class AesGcmSeal:
             raise Damaged("the sealed bytes are cut")
         try:
             return self._cipher.decrypt(view[:NONCE], view[NONCE:], associated)
-        except InvalidTag:
+        except self._refusal:
             raise Damaged("the sealed bytes are not what was written") from None

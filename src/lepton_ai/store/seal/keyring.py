@@ -18,6 +18,7 @@ from lepton_ai.errors import (
     Unsupported,
 )
 from lepton_ai.store.durable import make_folder, storage_errors, write_file
+from lepton_ai.store.seal.aesgcm import AesGcmSeal
 from lepton_ai.store.seal.contract import KEY_SIZE, Seal
 from lepton_ai.store.seal.envelopes import (
     BY_KEY_FILE,
@@ -48,7 +49,6 @@ from lepton_ai.store.seal.texts import (
 KEY_FILE_VARIABLE = "LEPTON_AI_KEY_FILE"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLAIN_SEAL = PlainSeal()
-_AES_GCM = 1
 
 
 class Keyring:
@@ -89,7 +89,7 @@ class Keyring:
         """
         if number == _PLAIN_SEAL.number:
             return _PLAIN_SEAL
-        if number != _AES_GCM:
+        if number != AesGcmSeal.number:
             raise TooNew(f"seal {number} is not known here", hint="upgrade lepton-ai")
         if key_id not in self._seals and self._master is not None:
             self._load()
@@ -99,8 +99,6 @@ class Keyring:
 
     def _load(self) -> None:
         """Open every sealing key in the folder."""
-        from lepton_ai.store.seal.aesgcm import AesGcmSeal
-
         newest = (0, "")
         with storage_errors(self.folder):
             paths = sorted(self.folder.glob("sealing-*.json"))

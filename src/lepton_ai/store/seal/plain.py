@@ -1,4 +1,4 @@
-"""No encryption: body = payload · first 16 bytes of BLAKE3(associated · payload).
+"""No encryption: body = payload · first 16 bytes of BLAKE3(length of associated (u32) · associated · payload).
 
 The check value is no protection against people, only against disks: it makes any flipped bit an error, also one that
 would not change the decoded bytes.
@@ -37,4 +37,4 @@ class PlainSeal:
 
 
 def _check(payload: Bytes, associated: bytes) -> bytes:
-    return blake3(associated).update(payload).digest(length=CHECK)
+    return blake3(len(associated).to_bytes(4, "little") + associated).update(payload).digest(length=CHECK)

@@ -115,16 +115,16 @@ class Collector:
         if mixed:
             self._store.compact(mixed, self.roots())
         self._condemn([*dead, *mixed])
-        self._wait_for_leases()
         condemned = {ref.key.removeprefix("condemned/"): ref for ref in self._history.scan("condemned/")}
         if not condemned:
             return ()
+        self._wait_for_leases()
         oldest = min((state.started_at for _, state in leases.living(self._history)), default=now())
         ready = {
             name: ref for name, ref in condemned.items() if states.decode(states.Condemned, ref).at < oldest
         }
         roots = self.roots()
-        uses = {use.pack: use for use in self._store.live(roots)}
+        uses = {use.pack: use for use in self._store.live(roots, avoid=set(ready))}
         needed = {name for name in ready if name in uses and uses[name].live}
         self._store.drop([name for name in ready if name not in needed])
         self._commit([states.clear(ref) for ref in ready.values()])

@@ -26,7 +26,7 @@ def versions(
 ) -> list[VersionInfo]:
     """The newest ``limit`` versions, oldest of them first: of one branch's line, or of all branches."""
     if branch is None:
-        rows: Iterable[VersionRow] = (row for row in _all(lines))
+        rows = _all(lines, CHUNK if limit is None else min(CHUNK, limit))
     else:
         rows = _of_branch(lines, lines.branch(branch))
     found: list[VersionInfo] = []
@@ -58,9 +58,9 @@ def log(lines: Lines, prefix: str, *, limit: int | None = None) -> list[LogLine]
     return result[:limit]
 
 
-def _all(lines: Lines) -> Iterable[VersionRow]:
+def _all(lines: Lines, size: int) -> Iterable[VersionRow]:
     before: int | None = None
-    while page := lines.history.page(before=before, limit=CHUNK):
+    while page := lines.history.page(before=before, limit=size):
         before = page[-1][0]
         yield from (row for _, row in page)
 

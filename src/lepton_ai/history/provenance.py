@@ -33,7 +33,9 @@ def checkout(folder: Path) -> Checkout | None:
     if status is None:
         return None
     lines = status.splitlines()
-    head = {key: value for key, _, value in (line[2:].partition(" ") for line in lines if line.startswith("# "))}
+    head = {
+        key: value for key, _, value in (line[2:].partition(" ") for line in lines if line.startswith("# "))
+    }
     commit = head.get("branch.oid", "(initial)")
     if commit == "(initial)":
         return None

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from lepton_ai import errors
 from lepton_ai.repository import ModelRepository
@@ -85,7 +94,7 @@ class RepositoryMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     @rule(target=versions, line=lines, data=st.binary(max_size=200), size=st.sampled_from([0, 5000]))
-    def save(self, line: Line, data: bytes, size: int) -> object:
+    def save(self, line: Line, data: bytes, size: int) -> MultipleResults[Expected] | Expected:
         """The next version of a branch."""
         if not line.alive:
             return multiple()
@@ -107,7 +116,7 @@ class RepositoryMachine(RuleBasedStateMachine):
             version.ids.append(done.id)
 
     @rule(target=lines, version=versions)
-    def create_branch(self, version: Expected) -> object:
+    def create_branch(self, version: Expected) -> MultipleResults[Line] | Line:
         """A branch from a version."""
         name = f"b{len(self.branches)}"
         try:
@@ -120,7 +129,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         return line
 
     @rule(target=versions, line=lines, version=versions)
-    def roll_back(self, line: Line, version: Expected) -> object:
+    def roll_back(self, line: Line, version: Expected) -> MultipleResults[Expected] | Expected:
         """A new version with an older one's content."""
         if not line.alive:
             return multiple()
@@ -184,7 +193,9 @@ class RepositoryMachine(RuleBasedStateMachine):
         """Fast-forward where that is possible; nothing where there is nothing new; else refused."""
         if not (source.alive and into.alive) or source is into:
             return
-        clash = {v.name for v in into.stepped_back} & {v.name for v in source.chain() if v not in into.chain()}
+        clash = {v.name for v in into.stepped_back} & {
+            v.name for v in source.chain() if v not in into.chain()
+        }
         if clash:
             return
         try:

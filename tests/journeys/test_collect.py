@@ -1,0 +1,152 @@
+"""Garbage collection: what goes, what stays, what waits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from lepton_ai import errors
+from lepton_ai.history import states
+from lepton_ai.history.files import collect
+from lepton_ai.history.leases import Lease
+from lepton_ai.history.refs.contract import Commit
+from lepton_ai.history.save import EMPTY
+from lepton_ai.history.writing import CondemnedMeanwhile, Saving
+from lepton_ai.repository import ModelRepository
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> ModelRepository:
+    return ModelRepository(tmp_path / "repo", author="anna")
+
+
+def _file(tmp_path: Path, seed: int, size: int = 50_000) -> Path:
+    import random
+
+    file = tmp_path / "model.bin"
+    file.write_bytes(random.Random(seed).randbytes(size))
+    return file
+
+
+def _packs(repo: ModelRepository) -> int:
+    return sum(1 for _ in (repo.home.place / "packs").rglob("*.pack"))
+
+
+def test_a_deleted_version_is_freed_after_its_grace(repo: ModelRepository, tmp_path: Path) -> None:
+    repo.save_files(_file(tmp_path, 1))
+    repo.save_files(_file(tmp_path, 2))
+    repo.delete_version("v2", why="bad data")
+    assert repo.gc().versions == ()
+    assert repo.restore_version("v2").status == "Active"
+    repo.delete_version("v2")
+    plan = repo.gc(grace=0, dry_run=True)
+    assert plan.versions == ("v2",)
+    assert plan.bytes > 50_000
+    assert _packs(repo) == 2
+    report = repo.gc(grace=0)
+    assert report.versions == ("v2",)
+    assert report.bytes == plan.bytes
+    assert _packs(repo) == 1
+    with pytest.raises(errors.NotFound, match="freed"):
+        repo.restore_version("v2")
+    (gone,) = (info for info in repo.list_versions(deleted=True) if info.name == "v2")
+    assert gone.status == "Purged"
+    assert repo.verify().clean
+
+
+def test_what_another_version_shares_stays(repo: ModelRepository, tmp_path: Path) -> None:
+    file = _file(tmp_path, 1)
+    repo.save_files(file)
+    repo.save_files(file, message="the same bytes")
+    repo.delete_version("v1")
+    repo.gc(grace=0)
+    (path,) = repo.checkout("v2", tmp_path / "out")
+    assert path.read_bytes() == file.read_bytes()
+
+
+def test_bases_of_living_differences_stay(repo: ModelRepository, tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=100_000).astype(np.float32)
+    file = tmp_path / "model.safetensors"
+    for number in range(3):
+        save_file(
+            {"w": weights + np.float32(1e-5 * number) * rng.normal(size=100_000).astype(np.float32)}, file
+        )
+        repo.save_files(file)
+    repo.delete_version("v1")
+    repo.gc(grace=0)
+    (path,) = repo.checkout("v3", tmp_path / "out")
+    assert path.read_bytes() == file.read_bytes()
+    assert repo.verify().clean
+
+
+def test_a_mostly_dead_pack_is_rewritten(repo: ModelRepository, tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    _file(tmp_path, 1, 400_000).rename(tmp_path / "both" / "large.bin")
+    _file(tmp_path, 2, 50_000).rename(tmp_path / "both" / "small.bin")
+    repo.save_files(tmp_path / "both")
+    repo.save_files(tmp_path / "both" / "small.bin")
+    repo.delete_version("v1")
+    before = repo.stats().pack_bytes
+    report = repo.gc(grace=0)
+    assert report.rewritten
+    assert before - repo.stats().pack_bytes > 390_000
+    assert repo.checkout("v2", tmp_path / "out")[0].stat().st_size == 50_000
+    assert repo.verify().clean
+    again = repo.gc(grace=0)
+    assert again.packs == again.rewritten == again.waiting == ()
+
+
+def test_orphans_of_a_dead_save_go_and_those_of_a_running_one_stay(
+    repo: ModelRepository, tmp_path: Path
+) -> None:
+    file = _file(tmp_path, 3)
+    with Saving(repo.home.history, repo.home.store, "save") as saving:
+        saving.add_files(collect([file]), EMPTY)
+        saving.finish()
+        assert _packs(repo) == 1
+        repo.gc(grace=0)
+        assert _packs(repo) == 1, "a running save's pack was collected"
+    repo.gc(grace=0)
+    assert _packs(repo) == 0
+
+
+def test_a_save_that_relied_on_a_condemned_pack_begins_anew(repo: ModelRepository, tmp_path: Path) -> None:
+    file = _file(tmp_path, 4)
+    repo.save_files(file)
+    repo.delete_version("v1")
+    with Saving(repo.home.history, repo.home.store, "save") as saving:
+        saving.add_files(collect([file]), None)
+        saving.finish()
+        pack = next((repo.home.place / "packs").rglob("*.pack")).stem
+        at = states.encode(states.Condemned(time.time_ns() // 1000))
+        epoch = repo.home.history.get(["gc/epoch"]).get("gc/epoch")
+        moves = (
+            states.Move(f"condemned/{pack}", 0, at),
+            states.set_("gc/epoch", epoch, states.Epoch(1)),
+        )
+        repo.home.history.commit(Commit("test", "gc", moves=moves))
+        with pytest.raises(CondemnedMeanwhile):
+            saving.checks()
+    repo.save_files(file)
+    repo.gc(grace=0)
+    assert repo.checkout("v2", tmp_path / "out")[0].read_bytes() == file.read_bytes()
+
+
+def test_dead_leases_are_buried(repo: ModelRepository) -> None:
+    lease = Lease(repo.home.history, "save")
+    (ref,) = repo.home.history.scan("lease/")
+    dead = states.decode(states.LeaseState, ref)
+    from msgspec.structs import replace
+
+    repo.home.history.commit(
+        Commit("test", "lease", moves=(states.set_(ref.key, ref, replace(dead, pid=2**22 + 1)),))
+    )
+    repo.gc(grace=0)
+    assert repo.home.history.scan("lease/") == []
+    lease.release()

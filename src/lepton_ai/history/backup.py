@@ -76,9 +76,8 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
         raise NotFound(f"{source} holds no backup", hint="name the folder that lepton backup was given")
     if homes.exists(target):
         raise AlreadyExists(f"there is a repository in {target}", hint="restore into another folder")
-    files = [
-        file for file in sorted((source / FOLDER).rglob("*")) if file.is_file() and "tmp" not in file.parts
-    ]
+    inside = source / FOLDER
+    files = [f for f in sorted(inside.rglob("*")) if f.is_file() and f.relative_to(inside).parts[0] != "tmp"]
     total = sum(file.stat().st_size for file in files)
     check_space(target, total)
     target.mkdir(parents=True, exist_ok=True)
@@ -86,7 +85,7 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
     try:
         progress.start("restoring", total)
         for file in files:
-            _copy(file, draft / file.relative_to(source / FOLDER), progress)
+            _copy(file, draft / file.relative_to(inside), progress)
         for folder in ("packs", "tmp", "keys", "backups"):
             (draft / folder).mkdir(exist_ok=True)
         draft.rename(target / FOLDER)
@@ -97,7 +96,7 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
         ) from problem
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    packs = sum(1 for file in files if "packs" in file.parts)
+    packs = sum(1 for file in files if file.suffix == ".pack")
     return Copied(target, total, packs, _verified(target, progress))
 
 

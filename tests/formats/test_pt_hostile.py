@@ -258,6 +258,7 @@ STRANGE_ARCHIVES = {
     "program with fewer strides": program(payload(strides="[]"), x=DATA),
     "program with a type of nobody": program(payload(dtype=99), x=DATA),
     "program with a sparse weight": program(payload(layout=1), x=DATA),
+    "program with a key of a lone surrogate": program('"w":{"\\ud800":1,"path_name":"x"}'),
     "program without JSON": program("", x=DATA).replace(b'"config"', b"'config'"),
     "program that uses a pickle twice": program(
         '"v":{"path_name":"weight_0","use_pickle":true},"w":{"path_name":"weight_0","use_pickle":true}',

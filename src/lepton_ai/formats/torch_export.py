@@ -76,7 +76,7 @@ def payloads(data: bytes) -> Iterator[tuple[str, str, View | None]]:
     """
     try:
         config = msgspec.convert(parse_json(data), _Config)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter: a key of lone surrogates
         raise Malformed(f"a configuration of weights that cannot be read: {error}") from None
     for name, payload in config.config.items():
         if payload.use_pickle:

@@ -249,9 +249,14 @@ class TestDrafts:
 
     def test_an_exception_discards_it(self, repo: ModelRepository, tmp_path: Path) -> None:
         branch = repo.branch()
-        with pytest.raises(RuntimeError), branch.create_version("v1") as draft:
-            draft.add(_model(tmp_path))
-            raise RuntimeError
+
+        def work() -> None:
+            with branch.create_version("v1") as draft:
+                draft.add(_model(tmp_path))
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            work()
         assert repo.list_versions() == []
         assert branch.draft is None
 

@@ -418,7 +418,7 @@ class ModelRepository:
 
     @property
     def _saver(self) -> Saver:
-        working = None if self.settings.no_provenance else Path.cwd()
+        working = None if self.settings.no_provenance else Path()
         return Saver(self.home, self.lines, working, self.progress)
 
     def _save(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import entry_points
 
 from lepton_ai.formats import opaque
 from lepton_ai.formats.contract import Format, Layout, Malformed, Segment, Source, check_partition
@@ -21,6 +20,8 @@ GROUP = "lepton_ai.formats"
 @cache
 def formats() -> tuple[Format, ...]:
     """Every reader that is installed, ours and strangers', by name."""
+    from importlib.metadata import entry_points  # costs 60 ms: only when files are looked at
+
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     return tuple(found[name].load() for name in sorted(found))
 

@@ -21,7 +21,15 @@ from pathlib import Path
 
 import msgspec
 
-from lepton_ai.errors import Damaged, InfrastructureError, NotFound, StorageFailed, TooNew, UsageError
+from lepton_ai.errors import (
+    Damaged,
+    InfrastructureError,
+    NotFound,
+    StorageFailed,
+    TooNew,
+    Unsupported,
+    UsageError,
+)
 from lepton_ai.history import states
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
@@ -245,6 +253,8 @@ def sync_folder(folder: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raise unless a repository may be made in ``folder``."""
+    if os.name == "nt":
+        raise Unsupported("repositories on Windows are not supported yet", hint="use lepton inside WSL")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder", hint="name a folder")
     if folder.name == FOLDER:

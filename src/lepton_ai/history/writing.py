@@ -39,9 +39,13 @@ class Saving:
     def __init__(self, history: History, store: Store, what: str, progress: Progress = SILENT) -> None:
         self._history, self._store, self._progress = history, store, progress
         self._lease = Lease(history, what)
-        self._epoch = self._read_epoch()
-        self._condemned = frozenset(ref.key.removeprefix("condemned/") for ref in history.scan("condemned/"))
-        self._writer = store.writer(_Beating(progress, self._lease), avoid=self._condemned)
+        try:
+            self._epoch = self._read_epoch()
+            condemned = [ref.key.removeprefix("condemned/") for ref in history.scan("condemned/")]
+            self._writer = store.writer(_Beating(progress, self._lease), avoid=condemned)
+        except BaseException:
+            self._lease.release()
+            raise
         self._contents: dict[bytes, ContentRow] = {}
         self._stored: dict[bytes, Content] = {}
         self._relied: frozenset[str] = frozenset()

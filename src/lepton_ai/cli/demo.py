@@ -6,10 +6,11 @@ import os
 import shlex
 import shutil
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,7 @@ from lepton_ai.errors import MissingExtra, WouldOverwrite
 
 FOLDER = "lepton-demo"
 NEEDED = ("sklearn", "skops", "onnx", "skl2onnx")
+KERAS_BACKENDS = ("torch", "jax", "tensorflow")
 NEXT = """
 lepton versions                 every version: branch, times, sizes, metrics
 lepton show v3                  everything that v3 carries
@@ -58,7 +60,8 @@ def demo(
         for number, step in enumerate(steps, 1):
             _say(f"\n{number}. {step.title}", "bold")
             _say(f"   {step.why}\n", "dim")
-            _run(step, space)
+            with _hushed() if step.needs else nullcontext():
+                _run(step, space)
     _say(f"\nDone in {time.monotonic() - started:.0f} seconds.", "bold")
     _say_next(folder / "digits")
 
@@ -83,7 +86,7 @@ def _run(step: Step, space: dict[str, Any]) -> None:
 
 def _installed(name: str) -> bool:
     if name == "keras":  # it is there only together with one that computes for it
-        return find_spec(name) is not None and any(map(find_spec, ("tensorflow", "torch", "jax")))
+        return find_spec(name) is not None and any(map(find_spec, KERAS_BACKENDS))
     return find_spec(name) is not None
 
 
@@ -102,13 +105,29 @@ def _new_folder(path: Path | None) -> Path:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep the frameworks from talking in between, and Keras on a backend that is there."""
+    """Keep the frameworks from talking in between, and Keras on the backend that starts the fastest."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if find_spec("tensorflow") is None:
-        os.environ.setdefault("KERAS_BACKEND", "torch" if find_spec("torch") else "jax")
+    os.environ.setdefault("KERAS_BACKEND", next(filter(find_spec, KERAS_BACKENDS), ""))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep back what frameworks write past Python to stderr; show it when something fails."""
+    with tempfile.TemporaryFile() as kept:
+        stderr = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _say_next(repository: Path) -> None:

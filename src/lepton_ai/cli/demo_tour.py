@@ -50,7 +50,7 @@ v1 = repo.save_model(
     model, main, "digits", metrics={"accuracy": accuracy}, history={"loss": model.loss_curve_},
     params={"hidden": [256, 128]}, dataset={"name": "digits", "rows": len(x)}, message="First model",
 )
-print(v1)
+print(v1, "recovery key in", repo.recovery_file)
 """,
     ),
     Step(
@@ -81,6 +81,18 @@ print(f"accuracy {accuracy:.3f} -> {better:.3f}")
 """,
     ),
     Step(
+        "Try something else on another branch",
+        "From v1, not from here. Names are counted on each branch, so this one is smaller@v2.",
+        """
+smaller = repo.create_branch("smaller", v1)
+narrow = MLPClassifier((32,), random_state=0)
+for epoch in range(40):
+    narrow.partial_fit(x, y, classes=range(10))
+score = narrow.score(x_test, y_test)
+print(repo.save_model(narrow, smaller, "digits", metrics={"accuracy": score}, message="A tenth of the size"))
+""",
+    ),
+    Step(
         "Update v3, merge it",
         "An update is a new revision under the same name; v3~1 stays readable. main takes the branch over.",
         """
@@ -102,7 +114,7 @@ model.partial_fit(x, numpy.random.default_rng(0).permutation(y))
 bad = model.score(x_test, y_test)
 repo.save_model(model, main, "digits", metrics={"accuracy": bad}, message="Nightly training")
 v5 = main.rollback_to_version("v3")
-print(f"v4 {bad:.3f}, {v5.name} {v5.metrics['accuracy']:.3f}, same content as v3: {v5.content_id == v3.content_id}")
+print(f"v4 {bad:.3f}, v5 {v5.metrics['accuracy']:.3f}; v5 is v3 again: {v5.content_id == v3.content_id}")
 """,
     ),
     Step(
@@ -110,7 +122,7 @@ print(f"v4 {bad:.3f}, {v5.name} {v5.metrics['accuracy']:.3f}, same content as v3
         "A deleted version says who deleted it, when and why, and can be restored until gc frees it.",
         """
 $ cd digits
-$ lepton delete v4 --why "trained on mixed-up labels"
+$ lepton delete v4 -m "trained on mixed-up labels"
 $ lepton versions
 $ lepton restore v4
 """,
@@ -170,7 +182,7 @@ print(saved, [file.path for file in saved.files])
     ),
     Step(
         "Look back",
-        "Every step above, from the terminal.",
+        "Every step above, from the terminal. What versions share is in each one's size, and once in the total.",
         """
 $ cd digits
 $ lepton log --graph

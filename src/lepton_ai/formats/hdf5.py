@@ -11,6 +11,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from lepton_ai.formats.contract import Extent, Layout, Malformed, Segment, Source, Tensor, partition
+from lepton_ai.formats.encodings.chunked import DEFLATE_MOST
 from lepton_ai.formats.hdf5_file.superblock import place_of
 from lepton_ai.formats.hdf5_file.walk import Found, walk
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from lepton_ai.formats.hdf5_file.datasets import Dataset
 
 MOST_DECODED = 256 << 20
-EXPANSION = 1032
 
 
 class HDF5:
@@ -76,7 +76,7 @@ def _check_names(found: list[Found], size: int) -> None:
     if len(set(names)) != len(names):
         raise Malformed("two datasets have the same name")
     decoded = sum(len(item.names) * item.dataset.nbytes for item in found)
-    if decoded > MOST_DECODED + EXPANSION * size:
+    if decoded > MOST_DECODED + DEFLATE_MOST * size:
         raise Malformed(f"{size} bytes that claim to hold {decoded}")
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.formats.contract import Malformed, Tensor
 from lepton_ai.formats.encodings.dtypes import dtype_of
+from lepton_ai.formats.encodings.shapes import nbytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[Any]]
+
+DEFLATE_MOST = 1032
+"""Deflate never makes more bytes than this of one."""
+
+MOST_FILL = 64 << 20
+"""Bytes of an array that may be its fill value without anything being stored."""
 
 CARRIERS = {1: "u1", 2: "u2", 4: "u4", 8: "u8", 16: "c16"}
 """Types that move elements of n bytes without looking at them."""
@@ -36,27 +43,42 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> Array:
     """An array of ``tensor.shape`` and its dtype, in native byte order, C-contiguous and writable."""
     import numpy as np
 
-    args, dtype = tensor.args, dtype_of(tensor.dtype)
-    chunk = tuple(args["chunk"])
-    if len(chunk) != len(tensor.shape) or (parts and not all(chunk)):
+    dtype = dtype_of(tensor.dtype)
+    chunk = _naturals(tensor, "chunk", ())
+    numbers = _naturals(tensor, "numbers", range(len(parts)))
+    skipped = _naturals(tensor, "skipped", [0] * len(parts))
+    if len(chunk) != len(tensor.shape) or not all(chunk):
         raise Malformed(f"{tensor.name!r}: chunks of {chunk} for an array of {tensor.shape}")
-    numbers = args.get("numbers", range(len(parts)))
-    skipped = args.get("skipped", [0] * len(parts))
     if not len(numbers) == len(skipped) == len(parts):
         raise Malformed(f"{tensor.name!r}: {len(parts)} chunks, {len(numbers)} places")
+    check_means(nbytes_of(tensor.dtype, tensor.shape), sum(map(len, parts)))
     carrier = np.dtype(CARRIERS[dtype.itemsize])
     array = _filled(tensor, carrier)
     counts = tuple(-(-extent // step) for extent, step in zip(tensor.shape, chunk, strict=True))
     for number, mask, part in zip(numbers, skipped, parts, strict=True):
         data = _unfilter(tensor, part, mask, math.prod(chunk) * dtype.itemsize)
         _put(array, np.frombuffer(data, carrier).reshape(chunk), _start(tensor, number, counts, chunk))
-    if args.get("byteorder") == "big" and dtype.itemsize > 1:
+    if tensor.args.get("byteorder") == "big" and dtype.itemsize > 1:
         width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
         array.reshape(-1).view(f"u{width}").byteswap(inplace=True)
     return array.reshape(-1).view(dtype).reshape(tensor.shape)
 
 
+def check_means(nbytes: int, stored: int) -> None:
+    """Raise Malformed when an array of ``nbytes`` is far beyond what its ``stored`` bytes can hold."""
+    if nbytes > MOST_FILL + DEFLATE_MOST * stored:
+        raise Malformed(f"an array of {nbytes} bytes, of which {stored} are stored")
+
+
+def _naturals(tensor: Tensor, key: str, default: Sequence[int]) -> tuple[int, ...]:
+    found = tensor.args.get(key, default)
+    if not all(type(number) is int and number >= 0 for number in found):
+        raise Malformed(f"{tensor.name!r}: {key!r} of its chunks are no natural numbers")
+    return tuple(found)
+
+
 def _filled(tensor: Tensor, carrier: np.dtype[Any]) -> Array:
+    """The array as it is where no chunk is stored."""
     import numpy as np
 
     fill = bytes.fromhex(tensor.args.get("fill", ""))

@@ -7,6 +7,9 @@ from lepton_ai.formats.contract import Malformed, Source
 MOST_HEADER_BYTES = 256 << 20
 """More than this is never read of headers, however large the file is."""
 
+MOST_STEPS = 3_000_000
+"""So many messages, links and chunks at most are looked at; some seconds of work."""
+
 
 class Unreadable(Exception):
     """One dataset is of a kind that is kept as opaque bytes; the rest of the file is fine."""
@@ -23,6 +26,7 @@ class Access:
         self.source, self.base = source, base
         self.address_size, self.length_size = address_size, length_size
         self.size = source.size - base
+        self._steps = MOST_STEPS
         self._budget = min(2 * source.size, MOST_HEADER_BYTES) + 32768
         self._visited: set[tuple[str, int]] = set()
 
@@ -32,14 +36,16 @@ class Access:
         Raises:
             Malformed: outside of the file, or the file sends its reader in circles.
         """
-        self.spend(length + 8)
-        return self.source.read(self.base + address, length)
-
-    def spend(self, amount: int) -> None:
-        """Take ``amount`` bytes from the budget, for work that reads nothing."""
-        self._budget -= amount
+        self._budget -= length + 8
         if self._budget < 0:
             raise Malformed("its headers point to each other again and again")
+        return self.source.read(self.base + address, length)
+
+    def step(self, count: int) -> None:
+        """Count ``count`` more messages, links or chunks."""
+        self._steps -= count
+        if self._steps < 0:
+            raise Malformed("it has more parts than a model needs")
 
     def cursor(self, address: int, length: int) -> Cursor:
         """A cursor over ``length`` bytes from ``address``."""
@@ -78,7 +84,9 @@ class Cursor:
         self.take(count)
 
     def number(self, width: int) -> int:
-        """The next ``width`` bytes as an unsigned number."""
+        """The next ``width`` bytes (at most 8) as an unsigned number."""
+        if width > 8:
+            raise Malformed(f"a number of {width} bytes")
         return int.from_bytes(self.take(width), "little")
 
     def length(self) -> int:

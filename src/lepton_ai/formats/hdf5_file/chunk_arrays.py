@@ -7,6 +7,7 @@ the smallest one's elements.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from lepton_ai.formats.contract import Malformed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lepton_ai.formats.hdf5_file.access import Access
 
 CHECKSUM = 4
+NOT_ZERO = re.compile(rb"[^\0]")
 MOST_BITS = 64
 Run = tuple[int, int, bytes]
 """Number of the first element, bytes per element, the elements."""
@@ -49,13 +51,12 @@ def fixed_array(access: Access, address: int) -> Iterator[Run]:
 
 def _written(bitmap: bytes, first: int, count: int) -> Iterator[int]:
     """Numbers below ``count`` whose bit, counted from ``first``, is set (highest bit of a byte first)."""
-    for place in range(first // 8, -(-(first + count) // 8)):
-        byte = bitmap[place]
-        if byte:
-            for bit in range(8):
-                number = 8 * place + bit - first
-                if byte & (0x80 >> bit) and 0 <= number < count:
-                    yield number
+    for found in NOT_ZERO.finditer(bitmap, first // 8, -(-(first + count) // 8)):
+        byte = bitmap[found.start()]
+        for bit in range(8):
+            number = 8 * found.start() + bit - first
+            if byte & (0x80 >> bit) and 0 <= number < count:
+                yield number
 
 
 class _Sizes(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lepton_ai.formats.contract import Malformed
 from lepton_ai.formats.hdf5_file import btree_v1, btree_v2, messages
-from lepton_ai.formats.hdf5_file.access import Access, Cursor
+from lepton_ai.formats.hdf5_file.access import Access, Cursor, Unreadable
 from lepton_ai.formats.hdf5_file.chunk_arrays import Run, extensible_array, fixed_array
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lepton_ai.formats.hdf5_file.messages import Dataspace, Place
 
-MOST_CHUNKS = 1_000_000
+MOST_CHUNKS = 200_000
 
 
 class Chunk(NamedTuple):
@@ -55,15 +55,20 @@ def grid_of(space: Dataspace, place: Place, itemsize: int) -> Grid:
 
 
 def read_chunks(access: Access, place: Place, grid: Grid, *, filtered: bool) -> list[Chunk]:
-    """Every chunk that is stored and lies in the dataset's shape, in the order of the index."""
+    """Every chunk that is stored and lies in the dataset's shape, in the order of the index.
+
+    Raises:
+        Unreadable: there are more than a model's tensor has reason to.
+    """
     if place.address is None:
         return []
     found: list[Chunk] = []
     for chunk in _all(access, place, place.address, grid, filtered):
+        access.step(1)
         if grid.holds(chunk.where):
             found.append(chunk)
         if len(found) > MOST_CHUNKS:
-            raise Malformed("more chunks than any dataset needs")
+            raise Unreadable(f"more than {MOST_CHUNKS} chunks")
     return found
 
 
@@ -108,6 +113,8 @@ def _tree_2(access: Access, address: int, grid: Grid, filtered: bool) -> Iterato
         if filtered:
             size, mask = cursor.number(cursor.left - 4 - 8 * rank), cursor.number(4)
         where = tuple(cursor.number(8) for _ in range(rank))
+        if cursor.left:
+            raise Malformed("a B-tree of chunks with odd records")
         if child is not None:
             yield Chunk(where, child, size, mask)
 
@@ -118,7 +125,6 @@ def _implicit(access: Access, address: int, grid: Grid) -> Iterator[Chunk]:
     count = math.prod(most)
     if None in grid.most or count * grid.nbytes > access.size:
         raise Malformed("chunks one behind the other that do not fit into the file")
-    access.spend(8 * count)
     for number in range(count):
         yield Chunk(_unravel(number, most), address + number * grid.nbytes, grid.nbytes, 0)
 
@@ -128,17 +134,19 @@ def _listed(
 ) -> Iterator[Chunk]:
     """Chunks by number: in C order of the largest shape, ``axes[0]`` (the unlimited dimension) slowest."""
     counts = [grid.most[axis] or 1 for axis in axes]
+    absent = b"\xff" * access.address_size
     for first, width, data in runs:
-        cursor = Cursor(data, access.address_size, access.length_size)
-        for number in range(first, first + len(data) // width):
-            address, size, mask = cursor.address(), grid.nbytes, 0
+        if width < access.address_size + (5 if filtered else 0):
+            raise Malformed("an index of chunks with odd entries")
+        for place in range(0, len(data), width):
+            if data.startswith(absent, place):
+                continue
+            cursor = Cursor(data[place : place + width])
+            address, size, mask = cursor.number(access.address_size), grid.nbytes, 0
             if filtered:
-                size, mask = cursor.number(width - access.address_size - 4), cursor.number(4)
-            elif width != access.address_size:
-                raise Malformed("an index of chunks with odd entries")
-            if address is not None:
-                found = _unravel(number, counts)
-                yield Chunk(tuple(found[axes.index(axis)] for axis in range(len(axes))), address, size, mask)
+                size, mask = cursor.number(cursor.left - 4), cursor.number(4)
+            found = _unravel(first + place // width, counts)
+            yield Chunk(tuple(found[axes.index(axis)] for axis in range(len(axes))), address, size, mask)
 
 
 def _unravel(number: int, counts: list[int]) -> tuple[int, ...]:

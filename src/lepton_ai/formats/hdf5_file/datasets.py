@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from lepton_ai.formats.contract import Malformed, check_range
+from lepton_ai.formats.encodings.chunked import DEFLATE_MOST, MOST_FILL
 from lepton_ai.formats.encodings.shapes import nbytes_of
 from lepton_ai.formats.hdf5_file import headers, messages
 from lepton_ai.formats.hdf5_file.access import Access, Unreadable
@@ -15,12 +16,6 @@ from lepton_ai.formats.hdf5_file.datatypes import Element, is_pair_of_bytes, rea
 from lepton_ai.formats.hdf5_file.headers import SHARED, Message, read_header
 from lepton_ai.formats.hdf5_file.heaps import GlobalHeaps
 from lepton_ai.formats.hdf5_file.messages import Dataspace, Place, cursor_of
-
-DEFLATE_MOST = 1032
-"""Deflate never makes more bytes than this of one."""
-
-MOST_FILL = 64 << 20
-"""Bytes of a dataset that may consist of nothing but its fill value."""
 
 COMMITTED = 2
 

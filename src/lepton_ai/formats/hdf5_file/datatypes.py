@@ -38,7 +38,13 @@ def read_datatype(data: bytes) -> Element:
     Raises:
         Unreadable: the type is not one of numpy's plain ones.
     """
-    return _read(Cursor(data))
+    cursor = Cursor(data)
+    kind, version, bits, size = _head(cursor)
+    if kind == COMPOUND and size in (8, 16) and bits & 0xFFFF == 2:
+        return _complex(cursor, version, size)
+    if kind == ENUM and size == 1 and bits & 0xFFFF == 2:
+        return _bool(cursor, version)
+    return _number(Cursor(data))
 
 
 def is_pair_of_bytes(data: bytes) -> bool:
@@ -46,17 +52,18 @@ def is_pair_of_bytes(data: bytes) -> bool:
     return len(data) >= 8 and data[0] & 0x0F == OPAQUE and data[4:8] == b"\x02\0\0\0"
 
 
-def _read(cursor: Cursor) -> Element:
-    first, bits, size = cursor.number(1), cursor.number(3), cursor.number(4)
-    kind, version = first & 0x0F, first >> 4
+def _head(cursor: Cursor) -> tuple[int, int, int, int]:
+    """Class, version, class bits and size in bytes."""
+    first = cursor.number(1)
+    return first & 0x0F, first >> 4, cursor.number(3), cursor.number(4)
+
+
+def _number(cursor: Cursor) -> Element:
+    kind, _, bits, size = _head(cursor)
     if kind == FIXED:
         return _fixed(cursor, bits, size)
     if kind == FLOAT:
         return _float(cursor, bits, size)
-    if kind == COMPOUND and size in (8, 16) and bits & 0xFFFF == 2:
-        return _complex(cursor, version, size)
-    if kind == ENUM and size == 1 and bits & 0xFFFF == 2:
-        return _bool(cursor, version)
     raise Unreadable(f"elements of class {kind}")
 
 
@@ -86,7 +93,7 @@ def _complex(cursor: Cursor, version: int, size: int) -> Element:
             raise Unreadable("compound elements")
         if version == 1:
             cursor.skip(28)
-        parts.append(_read(cursor))
+        parts.append(_number(cursor))
     if parts[0] != parts[1] or parts[0].name != f"float{4 * size}":
         raise Unreadable("compound elements")
     return Element(f"complex{8 * size}", size, parts[0].big)
@@ -94,7 +101,7 @@ def _complex(cursor: Cursor, version: int, size: int) -> Element:
 
 def _bool(cursor: Cursor, version: int) -> Element:
     """An enumeration of FALSE and TRUE over int8: h5py's truth values."""
-    base = _read(cursor)
+    base = _number(cursor)
     names = [cursor.name(8, 1 if version >= 3 else 8) for _ in range(2)]
     if base.name not in ("int8", "uint8") or names != [b"FALSE", b"TRUE"] or cursor.take(2) != b"\0\1":
         raise Unreadable("enumerated elements")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lepton_ai.formats.contract import Malformed
+from lepton_ai.formats.hdf5_file.access import Cursor
 
 if TYPE_CHECKING:
     from lepton_ai.formats.hdf5_file.access import Access
 
 MANAGED = 0
 MOST_NESTING = 16
+MOST_BITS = 64
 MOST_BLOCK = 16 << 20
 
 
@@ -39,7 +41,7 @@ class FractalHeap:
         self._root, self._rows = head.address(), head.number(2)
         if not (_power_of_2(self._width) and _power_of_2(self._smallest) and _power_of_2(self._largest)):
             raise Malformed("a heap's blocks have odd sizes")
-        if self._largest > MOST_BLOCK or self._smallest > self._largest:
+        if self._largest > MOST_BLOCK or self._smallest > self._largest or bits > MOST_BITS:
             raise Malformed("a heap's blocks are too large")
         self._offset_width = (bits + 7) // 8
         widths = (self._largest.bit_length() + 6) // 8, (largest_object.bit_length() + 7) // 8
@@ -48,11 +50,10 @@ class FractalHeap:
 
     def read(self, identity: bytes) -> bytes | None:
         """The object with this id; None for a huge one (a name of many kilobytes)."""
-        if identity[0] >> 4 & 3 != MANAGED:
+        cursor = Cursor(identity)
+        if cursor.number(1) >> 4 & 3 != MANAGED:
             return None
-        end = 1 + self._offset_width
-        offset = int.from_bytes(identity[1:end], "little")
-        length = int.from_bytes(identity[end : end + self._length_width], "little")
+        offset, length = cursor.number(self._offset_width), cursor.number(self._length_width)
         block, start = self._find(offset)
         if start + length > len(block):
             raise Malformed("a heap's object does not fit into its block")

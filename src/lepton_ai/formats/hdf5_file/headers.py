@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from typing import NamedTuple
 
@@ -13,6 +14,11 @@ FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE = 11, 12, 16, 17
 
 KEPT = frozenset(range(1, 9)) | {FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE}
 MOST_MESSAGES = 65536
+
+VERSION_1 = struct.Struct("<HHB3x")
+VERSION_2 = struct.Struct("<BHB")
+VERSION_2_ORDERED = struct.Struct("<BHB2x")
+"""Kind, length and flags of a message."""
 
 SHARED = 0x02
 """Flag of a message whose data only says where the true message is."""
@@ -36,7 +42,7 @@ def read_header(access: Access, address: int) -> list[Message]:
         raise Malformed(f"no object header at {address}")
     head = access.cursor(address, 16)
     head.skip(8)
-    return _collect(access, [(address + 16, head.number(4))], b"", 8, 0)
+    return _collect(access, (address + 16, head.number(4)), b"", VERSION_1)
 
 
 def _version_2(access: Access, address: int) -> list[Message]:
@@ -47,42 +53,39 @@ def _version_2(access: Access, address: int) -> list[Message]:
     width = 1 << (flags & 3)
     size = int.from_bytes(access.read(address + 6 + extra, width), "little")
     first = (address + 6 + extra + width, size)
-    return _collect(access, [first], b"OCHK", 4, 2 if flags & 0x04 else 0)
+    return _collect(access, first, b"OCHK", VERSION_2_ORDERED if flags & 0x04 else VERSION_2)
 
 
-def _collect(
-    access: Access, first: list[tuple[int, int]], signature: bytes, head_size: int, order_size: int
-) -> list[Message]:
-    """Read the blocks of a header one after the other; ``head_size`` 8 means version 1."""
+def _collect(access: Access, first: tuple[int, int], signature: bytes, head: struct.Struct) -> list[Message]:
+    """Read the blocks of a header one after the other; ``head`` is what stands before each message."""
     messages: list[Message] = []
-    blocks = deque(first)
-    seen = set()
+    blocks, seen, known = deque([first]), set(), 0
     while blocks:
         address, size = blocks.popleft()
         if address in seen:
             raise Malformed("an object header continues in itself")
         seen.add(address)
-        for message in _block(access, address, size, head_size, order_size):
-            messages.append(message)
+        messages += _block(access, address, size, head)
+        for message in messages[known:]:
             if message.kind == CONTINUATION:
                 blocks.append(_continuation(access, message, signature))
-        if len(messages) > MOST_MESSAGES:
-            raise Malformed("an object header has more messages than any needs")
+        known = len(messages)
     return messages
 
 
-def _block(access: Access, address: int, size: int, head_size: int, order_size: int) -> list[Message]:
-    cursor = access.cursor(address, size)
-    messages = []
-    while cursor.left >= head_size + order_size:
-        kind = cursor.number(2 if head_size == 8 else 1)
-        length = cursor.number(2)
-        flags = cursor.number(1)
-        cursor.skip(3 if head_size == 8 else order_size)
-        place = address + cursor.place
-        data = cursor.take(length)
+def _block(access: Access, address: int, size: int, head: struct.Struct) -> list[Message]:
+    data = access.read(address, size)
+    place, count, messages = 0, 0, []
+    while place + head.size <= size:
+        kind, length, flags = head.unpack_from(data, place)
+        place += head.size
+        count += 1
+        if place + length > size or count > MOST_MESSAGES:
+            raise Malformed("an object header ends before its messages do, or has too many")
         if kind in KEPT:
-            messages.append(Message(kind, flags, data, place))
+            messages.append(Message(kind, flags, data[place : place + length], address + place))
+        place += length
+    access.step(count)
     return messages
 
 

@@ -56,8 +56,8 @@ def walk(source: Source) -> list[Found]:
         opaque.add(address)
         if depth > MOST_DEPTH:
             raise Malformed(f"groups within groups, more than {MOST_DEPTH} deep")
-        inside = sorted(_members(access, header), reverse=True)
-        pending.extend((names.join(path, name), target, depth + 1) for name, target in inside)
+        inside = [(names.join(path, name), target, depth + 1) for name, target in _members(access, header)]
+        pending.extend(sorted(inside, reverse=True))
     return list(found.values())
 
 

@@ -40,7 +40,8 @@ format: env-test ## let ruff mend what it can
 	$(BIN)/ruff format
 
 fuzz: env-test ## $(FUZZ_ROUNDS) mutations for every reader, with the branch coverage reached
-	$(BIN)/python tools/fuzz.py --rounds $(FUZZ_ROUNDS)
+	@tools/run-tests.sh tests/formats -k mutations_are_understood --fuzz-rounds $(FUZZ_ROUNDS) --timeout 0 \
+		-n $(WORKERS) --dist load --cov=lepton_ai.formats --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 bench: env-test ## every benchmark in benchmarks/, one after the other
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lepton_ai.formats.contract import BytesSource, Layout
+from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.pt import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
@@ -186,6 +186,22 @@ def test_attributes_of_tensors_and_of_modules_are_seen() -> None:
     assert set(values) == {"0.weight", "0.bias", "cache.0"}
 
 
+def test_attributes_of_parameters_are_seen() -> None:
+    parameter = torch.nn.Parameter(torch.arange(2.0))
+    parameter.scale = torch.ones(1)  # type: ignore[attr-defined]
+    _, values = read(made.saved({"p": parameter}))
+    assert set(values) == {"p", "p.scale"}
+
+
+def test_objects_with_slots_and_keywords_are_seen() -> None:
+    """What __getnewargs_ex__ and __slots__ leave in a pickle, here of protocol 4."""
+    call = b"cx\ny\n" + made.tensor() + b"\x85" + made.table((made.text("k"), b"N")) + b"\x92"
+    slots = made.table((made.text("s"), made.tensor()))
+    state = b"N" + slots + b"\x86b"
+    layout, _ = read(made.state(made.pickle(made.table((made.text("o"), call + state))), bytes(16)))
+    assert [tensor.name for tensor in layout.tensors] == ["o.0.0", "o.s"]
+
+
 def test_names_that_fall_together_stay_apart() -> None:
     _, values = read(
         made.saved({"a.b": torch.zeros(1), "a": {"b": torch.ones(2)}, 0: torch.zeros(3), "0": torch.zeros(4)})
@@ -259,6 +275,21 @@ def test_models_of_one_program_are_told_apart() -> None:
     config = content[f"{root}/data/weights/model_weights_config.json"]
     layout, _ = read(made.archive({**content, f"{root}/data/weights/other_weights_config.json": config}))
     assert {"model.norm.bias", "other.norm.bias"} <= {tensor.name for tensor in layout.tensors}
+
+
+def test_programs_of_torch_2_8_are_seen() -> None:
+    """It kept state dicts where later ones have configurations."""
+    content = {"m/archive_format": b"pt2", "m/data/weights/model.pt": made.saved({"w": torch.ones(2)})}
+    _, values = read(made.archive(content))
+    assert values["w"].tolist() == [1.0, 1.0]
+    with pytest.raises(Malformed, match="packed once more"):
+        read(made.archive(content, zipfile.ZIP_DEFLATED))
+
+
+def test_an_empty_tensor_of_four_bits_keeps_its_shape() -> None:
+    empty = torch.zeros((0, 4), dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    _, values = read(made.saved({"w": empty}))
+    assert (values["w"].dtype, values["w"].shape) == (ml_dtypes.float4_e2m1fn, (0, 8))
 
 
 def test_the_old_form_is_opaque_and_says_so(tmp_path: Any) -> None:

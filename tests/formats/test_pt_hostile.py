@@ -116,6 +116,12 @@ def test_pickles_beyond_the_limits_are_refused(bomb: bytes) -> None:
         pickles.load(bomb)
 
 
+def test_a_pickle_that_keeps_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickles, "MAX_CONTAINERS", 10)
+    with pytest.raises(Malformed, match="keeps more than 10"):
+        pickles.load(pickle(b"N" + b"\x94" * 11))
+
+
 def test_a_pickle_beyond_the_size_limit_is_not_even_read() -> None:
     with pytest.raises(Malformed, match="bytes"):
         pickles.load(bytes(pickles.MAX_PICKLE + 1))

@@ -142,7 +142,8 @@ def test_the_builders_build_what_is_understood() -> None:
     assert walked(forged(local(), central()))[0].offset == 31
     assert len(walked(forged(local() + local(b"m"), central() + central(b"m", at=35), 2))) == 2
     assert walked(local() + central() + end64(1, len(central()), 35))[0].name == "n"
-    wide = central(packed=0xFFFFFFFF, size=0xFFFFFFFF, extra=struct.pack("<2H2Q", 1, 16, 4, 4))
+    other = struct.pack("<2H", 0x4246, 2) + b"ZZ"
+    wide = central(packed=0xFFFFFFFF, size=0xFFFFFFFF, extra=other + struct.pack("<2H2Q", 1, 16, 4, 4))
     assert walked(forged(local(), wide))[0].size == 4
 
 

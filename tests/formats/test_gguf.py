@@ -152,6 +152,7 @@ def array(kind: int, count: int) -> bytes:
         file(info(b"a", (), 2, 0)),
         file(info(b"a", (1,) * 65, 0, 0)),
         file(info(b"\xff", (1,), 0, 0)),
+        file(info(b"", (1,), 0, 0)),
         file(info(b"n" * 5000, (1,), 0, 0)),
         file(values=(text(b"general.alignment") + struct.pack("<II", 4, 24),)),
         file(values=(text(b"general.alignment") + struct.pack("<II", 4, 0),)),

@@ -57,9 +57,7 @@ def test_floats_survive_as_text(values: list[float], separator: str) -> None:
 
 @given(st.lists(st.integers(0, 63)), st.sampled_from(["int4", "uint4", "int2", "uint2", "float6_e2m3fn"]))
 def test_packed_elements_share_bytes_from_the_lowest_bits_on(values: list[int], dtype: str) -> None:
-    bits = (
-        {"4": 4, "2": 2, "f": 6}[dtype[-1] if dtype[-1] in "24" else "f"] if dtype != "float6_e2m3fn" else 6
-    )
+    bits = BITS[dtype]
     stream = sum((value % (1 << bits)) << (bits * n) for n, value in enumerate(values))
     data = stream.to_bytes(nbytes_of(dtype, (len(values),), packed=True), "little")
     found = read("raw", data, dtype, (len(values),), packed=True)

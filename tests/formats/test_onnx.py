@@ -409,6 +409,18 @@ def test_more_fields_than_anybody_writes_are_refused(monkeypatch: pytest.MonkeyP
         lay(b"\x08\x09" * 101)
 
 
+def test_tensors_without_a_name_get_one() -> None:
+    layout = lay(tensor_message(b"\x08\x01\x10\x01", message(9, bytes(4))))
+    assert [t.name for t in layout.tensors] == ["unnamed"]
+
+
+def test_swarms_of_attributes_are_refused() -> None:
+    with pytest.raises(Malformed, match="attributes"):
+        lay(message(7, message(1, message(5, b"") * 10_001)))
+    with pytest.raises(Malformed, match="parts"):
+        lay(message(7, message(1, message(5, message(10, b"") * 10_001))))
+
+
 def test_what_is_not_a_model_is_not_claimed_or_refused() -> None:
     assert not FORMAT.claims("m.onnx", b"version https://git-lfs.github.com/spec/v1\n")
     assert not FORMAT.claims("m.onnx", b"")

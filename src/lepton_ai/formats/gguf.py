@@ -78,7 +78,7 @@ SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 
 UINT32, STRING, ARRAY = 4, 8, 9
 
-MOST_ITEMS = 10_000_000
+MOST_ITEMS = 4_000_000
 DEEPEST = 8
 
 
@@ -137,8 +137,8 @@ class _Header:
             if described is None:
                 unknown += 1
                 continue
-            if name in found:
-                raise Malformed(f"two tensors are called {name!r}")
+            if not name or name in found:
+                raise Malformed(f"two tensors are called {name!r}" if name else "a tensor without a name")
             dtype, nbytes = described
             found[name] = Tensor(name, dtype, shape, (Extent(start + offset, nbytes),))
         return tuple(found.values()), unknown

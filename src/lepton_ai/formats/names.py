@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from lepton_ai.formats.checks import clean_name
-from lepton_ai.formats.contract import MAX_TENSORS, Malformed
+from lepton_ai.formats.contract import Malformed
+
+MOST = 300_000
+"""A tensor costs half a KiB of memory to describe: files of very many and very small ones are better left alone."""
 
 
 class Names:
@@ -14,18 +17,18 @@ class Names:
         self._letters = 16 * size + (1 << 20)
 
     def unique(self, name: str) -> str:
-        """The name, or ``name~2``, ``name~3`` … when it is taken.
+        """The name, or ``name~2``, ``name~3`` … when it is taken; "unnamed" for none.
 
         Raises:
             Malformed: nobody can be called so, or the names together are far longer than the file (what is nested
                 repeats the names of all that it is in).
         """
-        chosen = name
+        chosen = name = name or "unnamed"
         while chosen in self._taken:
             self._taken[name] += 1
             chosen = f"{name}~{self._taken[name]}"
         self._taken[clean_name(chosen)] = 1
         self._letters -= len(chosen)
-        if self._letters < 0 or len(self._taken) > MAX_TENSORS:
+        if self._letters < 0 or len(self._taken) > MOST:
             raise Malformed("more names than such a file can need")
         return chosen

@@ -19,7 +19,7 @@ from lepton_ai.formats.onnx_findings import Findings
 from lepton_ai.formats.protobuf import BYTES, Field, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lepton_ai.formats.contract import Format, Source
 
@@ -30,6 +30,8 @@ FIRST_TAGS = frozenset(
 
 DEEPEST = 32
 """Graphs within graphs; protobuf itself gives up at 100 messages, three for each graph."""
+
+MOST_PARTS = 10_000
 
 ML = "ai.onnx.ml"
 
@@ -87,10 +89,10 @@ class _Walk:
         if graphs != 1:
             raise Malformed(f"{graphs} graphs in one model")
 
-    def _inside(self, message: Field, runs: frozenset[int] = frozenset()) -> list[Field]:
+    def _inside(self, message: Field, runs: frozenset[int] = frozenset()) -> Iterator[Field]:
         if message.wire != BYTES:
             raise Malformed(f"field {message.number} at byte {message.start} is no message")
-        return list(self._wire.fields(message.offset, message.end, runs))
+        return self._wire.fields(message.offset, message.end, runs)
 
     def _training(self, message: Field, prefix: str) -> None:
         for item in self._inside(message):
@@ -98,19 +100,17 @@ class _Walk:
                 self._graph(item, prefix + ("initialization/" if item.number == 1 else "algorithm/"), 0)
 
     def _function(self, message: Field) -> None:
-        items = self._inside(message)
-        names = {item.number: self._wire.text(item) for item in items if item.number in {1, 10, 13}}
+        keys = {1, 10, 13}
+        names = {i.number: self._wire.text(i) for i in self._inside(message) if i.number in keys}
         prefix = "functions/" + ".".join(names[key] for key in (10, 1, 13) if names.get(key)) + "/"
-        for item in items:
+        for item in self._inside(message):
             if item.number == 7:
                 self._node(item, prefix, 0)
 
     def _graph(self, message: Field, prefix: str, depth: int) -> None:
         if depth > DEEPEST:
             raise Malformed(f"more than {DEEPEST} graphs within each other")
-        if message.wire != BYTES:
-            raise Malformed(f"field {message.number} at byte {message.start} is no message")
-        for item in self._wire.fields(message.offset, message.end):
+        for item in self._inside(message):
             if item.number == 1:
                 self._node(item, prefix, depth)
             elif item.number == 5:
@@ -136,20 +136,13 @@ class _Walk:
                 node.attributes.append(item)
             elif item.number == 7:
                 node.domain = self._wire.text(item)
+            if len(node.attributes) > MOST_PARTS:
+                raise Malformed(f"a node of more than {MOST_PARTS} attributes")
         for item in node.attributes:
             self._attribute(item, node, prefix, depth)
 
     def _attribute(self, message: Field, node: _Node, prefix: str, depth: int) -> None:
-        found = _Attribute()
-        for item in self._inside(message, frozenset({7, 8})):
-            if item.number == 1:
-                found.name = self._wire.text(item)
-            elif item.number in {5, 10}:
-                found.tensors.append(item)
-            elif item.number in {6, 11}:
-                found.graphs.append(item)
-            elif item.number in {7, 8}:
-                found.lists.append(item)
+        found = self._parts(message)
         constant = node.kind == "Constant" and bool(node.output)
         name = node.output if constant else f"{node.name or node.output or node.kind}/{found.name}"
         for item in found.tensors:
@@ -159,6 +152,19 @@ class _Walk:
         if node.domain == ML or constant:
             for item in found.lists:
                 self._list(item, prefix + name)
+
+    def _parts(self, message: Field) -> _Attribute:
+        found = _Attribute()
+        places = {5: found.tensors, 10: found.tensors, 6: found.graphs, 11: found.graphs}
+        places |= {7: found.lists, 8: found.lists}
+        for item in self._inside(message, frozenset({7, 8})):
+            if item.number == 1:
+                found.name = self._wire.text(item)
+            elif item.number in places:
+                places[item.number].append(item)
+                if len(places[item.number]) > MOST_PARTS:
+                    raise Malformed(f"an attribute of more than {MOST_PARTS} parts")
+        return found
 
     def _list(self, item: Field, name: str) -> None:
         """The numbers of an attribute ``floats`` or ``ints``: what a tree ensemble has learnt."""

@@ -87,7 +87,7 @@ def read(wire: Wire, message: Field) -> TensorProto:
     proto = TensorProto()
     for item in wire.fields(message.offset, message.end, runs=CONTENT - {RAW}):
         if item.number in CONTENT:
-            proto.content.append(item)
+            proto.content = [*proto.content[-1:], item]  # two are enough to know that there are several
         elif item.number == 1:
             proto.shape += wire.numbers(item, MAX_DIMENSIONS)
         elif item.number == 2 and item.wire == VARINT:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types; groups (3, 4) died before the formats that we read were born."""
 
-MOST_FIELDS = 10_000_000
+MOST_FIELDS = 4_000_000
 LONGEST_TEXT = 4096
 LONGEST_HEAD = 20
 """Bytes of a tag and a number or a length at most."""
@@ -101,6 +101,8 @@ class Wire:
     def _run(self, first: Field, end: int) -> Field:
         """The fields like ``first`` that follow it without a gap, ``first`` included."""
         tag = self._window.read(first.start, first.offset - first.start)
+        if first.end + len(tag) > end or self._window.read(first.end, len(tag)) != tag:
+            return first._replace(offset=first.start, length=first.end - first.start)
         fixed = {FIXED32: rb"[\s\S]{4}", FIXED64: rb"[\s\S]{8}"}
         element = re.escape(tag) + fixed.get(first.wire, rb"[\x80-\xff]{0,9}+[\x00-\x7f]")
         pattern, at, count, piece = re.compile(rb"(?:" + element + rb")*+"), first.start, 0, 256

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lepton_ai.formats.contract import BytesSource, Extent, Format, Layout, Malformed, Source, check_partition
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.encodings import decode
+from lepton_ai.repository import ModelRepository
 from lepton_ai.testing.mutations import mutate
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -124,6 +126,25 @@ class FormatSuite:
             reader.layout(sample.main, counted[sample.main], counted)
             for path, source in counted.items():
                 assert source.bytes_read <= 2 * source.size + 65536, path
+
+    def test_goes_through_a_repository_unchanged(
+        self, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Third law: saved and checked out, every byte is the same, and tensors read alone are the framework's."""
+        monkeypatch.setenv("LEPTON_AI_NO_PROVENANCE", "1")
+        with ModelRepository(tmp_path / "repository", author="suite", encrypt=False) as repository:
+            for number, sample in enumerate(samples):
+                written, back = tmp_path / f"in{number}", tmp_path / f"out{number}"
+                for path, data in sample.files.items():
+                    (written / path).parent.mkdir(parents=True, exist_ok=True)
+                    (written / path).write_bytes(data)
+                version = repository.save_files(written)
+                version.checkout(back)
+                for path, data in sample.files.items():
+                    assert (back / path).read_bytes() == data, path
+                for name in sorted(sample.tensors)[:20]:
+                    found = version.tensor(f"{sample.main}:{name}")
+                    assert found.tobytes() == np.ascontiguousarray(sample.tensors[name]).tobytes(), name
 
     def test_mutations_are_understood_or_refused(self, reader: Format, samples: list[Sample]) -> None:
         """Cut, flipped, lying bytes: either a layout that keeps the first law, or Malformed. Nothing else."""

@@ -1,11 +1,13 @@
 """The byte layouts of objects and packs, format 1 (docs/format.md, "Packs" and "Objects").
 
-    pack    = HEAD · object… · footer · trailer
+    pack    = HEAD · eight random bytes · object… · footer · trailer
     object  = header · body            the body is the seal's
     footer  = TABLE · the headers of all objects, in order
     trailer = footer length, number of objects (u64 each) · BLAKE3 of the footer · TAIL
 
-All numbers are little-endian. The format changes only by a new version number.
+The random bytes make every pack's name new, also when the same objects were packed before: a pack that is being
+deleted is never the one that is being written. All numbers are little-endian. The format changes only by a new
+version number.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from lepton_ai.errors import Damaged, TooNew
 
 FORMAT = 1
 HEAD = b"LpPack" + FORMAT.to_bytes(2, "little")
+HEAD_SIZE = len(HEAD) + 8
 TAIL = b"LpFoot" + FORMAT.to_bytes(2, "little")
 TABLE = b"LpToc\0" + FORMAT.to_bytes(2, "little")
 MARK = b"LpO" + FORMAT.to_bytes(1, "little")
@@ -114,7 +117,7 @@ def headers(footer: bytes) -> Iterator[tuple[int, Header]]:
         TooNew.
     """
     check_version(footer[: len(TABLE)], TABLE, "the footer")
-    place, offset = len(TABLE), len(HEAD)
+    place, offset = len(TABLE), HEAD_SIZE
     while place < len(footer):
         header = unpack_header(footer, place)
         yield offset, header

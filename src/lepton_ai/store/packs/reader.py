@@ -10,6 +10,7 @@ from lepton_ai.errors import Damaged
 from lepton_ai.store.contract import Blobs
 from lepton_ai.store.packs.format import (
     HEAD,
+    HEAD_SIZE,
     HEADER_SIZE,
     LARGEST_HEADER,
     TRAILER_SIZE,
@@ -38,11 +39,11 @@ def read_footer(blobs: Blobs, pack: str, size: int) -> bytes:
 
 
 def _footer(blobs: Blobs, name: str, size: int) -> bytes:
-    if size < len(HEAD) + TRAILER_SIZE:
+    if size < HEAD_SIZE + TRAILER_SIZE:
         raise Damaged("it is cut")
     end = blobs.get(name, size - min(size, _TAIL_READ), min(size, _TAIL_READ))
     length, objects, digest = unpack_trailer(end[-TRAILER_SIZE:])
-    if length > size - len(HEAD) - TRAILER_SIZE:
+    if length > size - HEAD_SIZE - TRAILER_SIZE:
         raise Damaged("the footer's length is wrong")
     if length + TRAILER_SIZE <= len(end):
         footer = end[len(end) - TRAILER_SIZE - length : len(end) - TRAILER_SIZE]
@@ -51,7 +52,7 @@ def _footer(blobs: Blobs, name: str, size: int) -> bytes:
     if blake3(footer).digest() != digest:
         raise Damaged("the footer is not what was written")
     check_version(blobs.get(name, 0, len(HEAD)), HEAD, "the head")
-    count, last = 0, len(HEAD)
+    count, last = 0, HEAD_SIZE
     for offset, header in headers(footer):
         count, last = count + 1, offset + header.size
     if count != objects or last + length + TRAILER_SIZE != size:
@@ -61,7 +62,7 @@ def _footer(blobs: Blobs, name: str, size: int) -> bytes:
 
 def scan(blobs: Blobs, pack: str, size: int) -> Iterator[tuple[int, Header]]:
     """Offsets and headers of the objects that can be walked from the pack's beginning, without the footer."""
-    offset = len(HEAD)
+    offset = HEAD_SIZE
     while offset + HEADER_SIZE <= size:
         try:
             raw = blobs.get(blob_name(pack), offset, min(LARGEST_HEADER, size - offset))

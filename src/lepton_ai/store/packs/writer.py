@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from lepton_ai.store.contract import Blobs
 from lepton_ai.store.durable import storage_errors
-from lepton_ai.store.packs.format import HEAD, TABLE, blob_name, pack_trailer
+from lepton_ai.store.packs.format import HEAD, HEAD_SIZE, TABLE, blob_name, pack_trailer
 
 PACK_SIZE = 512 << 20
 """A pack that has grown to this many bytes gets no more objects."""
@@ -37,7 +37,7 @@ class PackWriter:
             self._file = self.path.open("xb", buffering=1 << 18)
             with suppress(OSError):  # some network file systems have no locks: then the file is never swept
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._write(HEAD)
+        self._write(HEAD + os.urandom(HEAD_SIZE - len(HEAD)))
 
     def _write(self, data: bytes | bytearray) -> None:
         with storage_errors(self.path.parent, len(data)):

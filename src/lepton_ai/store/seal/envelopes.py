@@ -158,7 +158,7 @@ def _wrapping_key(kind: str, secret: bytes, how: Argon2id | None) -> bytes:
         ).derive(secret)
     except UnsupportedAlgorithm as error:
         raise Unsupported("Passphrases need OpenSSL 3.2 or later.", hint="use a key file instead") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Damaged("the envelope of the passphrase makes no sense") from error
 
 

@@ -91,7 +91,7 @@ class Keyring:
             return _PLAIN_SEAL
         if number != AesGcmSeal.number:
             raise TooNew(f"seal {number} is not known here", hint="upgrade lepton-ai")
-        if key_id not in self._seals and self._master is not None:
+        if key_id not in self._seals and _sealing_path(self.folder, key_id.hex()).exists():
             self._load()
         if key_id not in self._seals:
             raise KeyMissing(f"The sealing key {key_id.hex()} is not in {self.folder}.")
@@ -228,8 +228,12 @@ class Keyring:
 def _add_sealing_key(folder: Path, repository_id: str, master: bytes, number: int) -> str:
     id_ = os.urandom(8).hex()
     file = seal_key(master, os.urandom(KEY_SIZE), "sealing", repository_id, id_, number)
-    write(folder / f"sealing-{id_}.json", file)
+    write(_sealing_path(folder, id_), file)
     return id_
+
+
+def _sealing_path(folder: Path, id_: str) -> Path:
+    return folder / f"sealing-{id_}.json"
 
 
 def default_key_file(repository_id: str) -> Path:

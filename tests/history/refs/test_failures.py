@@ -277,6 +277,16 @@ class TestDamaged:
                 history.scan("")
             assert history.integrity()
 
+    def test_an_index_out_of_order_ends_the_question(self, filled: Path) -> None:
+        with closing(sqlite3.connect(filled)) as db:
+            db.execute("DROP TABLE log_under")
+            columns = "prefix TEXT COLLATE NOCASE, number INTEGER, PRIMARY KEY (prefix, number)"
+            db.execute(f"CREATE TABLE log_under ({columns}) WITHOUT ROWID")
+            db.execute("INSERT INTO log_under VALUES ('BRANCH', 1)")
+            db.commit()
+        with closing(SqliteHistory(filled)) as history, pytest.raises(Damaged, match="out of order"):
+            history.log("bra")
+
     def test_flipped_bytes_never_raise_anything_else(self, filled: Path, tmp_path: Path) -> None:
         """Right answers, wrong values or one plain error (SQLite has no checksums), but no foreign error, no hang."""
         rng = random.Random(3)

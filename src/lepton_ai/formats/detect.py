@@ -7,6 +7,7 @@ describes (ONNX external data, SavedModel shards) follows that neighbour, unless
 from __future__ import annotations
 
 import posixpath
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
 
@@ -23,7 +24,14 @@ def formats() -> tuple[Format, ...]:
     from importlib.metadata import entry_points  # costs 60 ms: only when files are looked at
 
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    return tuple(found[name].load() for name in sorted(found))
+    loaded = []
+    for name in sorted(found):
+        try:
+            loaded.append(found[name].load())
+        except Exception as problem:  # noqa: BLE001  (a broken plugin must not forbid every save; it is told)
+            text = f"the reader {name!r} ({found[name].value}) cannot be used: {type(problem).__name__}: {problem}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return tuple(loaded)
 
 
 def layouts(folder: Mapping[str, Source], readers: Iterable[Format] | None = None) -> dict[str, Layout]:

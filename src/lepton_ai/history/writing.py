@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from lepton_ai.errors import LostRace, StorageFailed
-from lepton_ai.formats.contract import Layout
+from lepton_ai.formats.contract import Layout, Segment
 from lepton_ai.formats.detect import layouts
 from lepton_ai.history import manifest as manifests
 from lepton_ai.history.files import FileSource, Found
@@ -22,6 +22,8 @@ from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, Record
 
 EPOCH = "gc/epoch"
+TINY = 256
+"""Bytes below which a block of its own costs more than it could save."""
 
 
 class CondemnedMeanwhile(LostRace):
@@ -117,7 +119,7 @@ class Saving:
         layout = found[file.path]
         if layout.note:
             self.notes.append(f"{file.path} is kept as opaque bytes: {layout.note}")
-        plan = [Run(s.length, s.tensor if s.tensor is not None else OPAQUE, s.dtype) for s in layout.segments]
+        plan = plan_of(layout.segments)
         before = file.place.stat()
         with file.place.open("rb") as handle:
             added = self._writer.add(handle, plan, bases.for_file(file.path))
@@ -137,6 +139,22 @@ class Saving:
     def _read_epoch(self) -> int:
         ref = self._history.get([EPOCH]).get(EPOCH)
         return ref.stamp if ref else ABSENT
+
+
+def plan_of(segments: Iterable[Segment]) -> list[Run]:
+    """How a file is cut: a stream for every tensor; tiny ones stay with the opaque bytes around them.
+
+    Tensors are found by where they are in the file, so nothing depends on which of them have a stream.
+    """
+    plan: list[Run] = []
+    for segment in segments:
+        if segment.tensor is not None and segment.length >= TINY:
+            plan.append(Run(segment.length, segment.tensor, segment.dtype))
+        elif plan and plan[-1].key == OPAQUE:
+            plan[-1] = Run(plan[-1].length + segment.length)
+        else:
+            plan.append(Run(segment.length))
+    return plan
 
 
 class Bases:

@@ -430,6 +430,7 @@ def kind_of(work: Callable[[], object]) -> str:
 def refused(folder: Path, what: str) -> dict[str, Any]:
     """Take away the right to write to the ``folder`` or the ``file``, and tell how reading and writing fare."""
     path = folder / "history.db"
+    path.as_uri()  # loads a module that whoever we become may not be able to read
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(65534)

@@ -10,7 +10,7 @@ from tests.history.refs.driver import ACCOUNTS, TOTAL, row_of
 from tests.history.refs.processes import drive, driving
 
 WORKERS = 8
-COMMITS = 400
+COMMITS = 600
 
 
 def test_eight_processes_lose_nothing(swift_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_eight_processes_lose_nothing(swift_path: Path) -> None:
 
 
 def test_a_killed_commit_is_whole_or_absent(tmp_path: Path) -> None:
-    seen = drive("crash", tmp_path / "history.db", 110, 2)
+    seen = drive("crash", tmp_path / "history.db", 110, 3)
     assert seen["problems"] == []
     assert seen["kills"] >= 150, seen
     assert seen["hot"] > 0, "no kill ever hit a transaction that had to be rolled back"

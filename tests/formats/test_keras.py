@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.formats import hdf5_files, keras_models
 
 from lepton_ai.formats import hdf5
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.keras import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from tests.formats import hdf5_files, keras_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

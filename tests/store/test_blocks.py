@@ -31,7 +31,8 @@ MIB = 1 << 20
 
 def _chunks(data: bytes, sizes: list[int] | None = None) -> list[bytes]:
     """Chunk ``data``, fed in pieces of these sizes (again and again)."""
-    chunker, result, start = Chunker(len(data)), [], 0
+    chunker, start = Chunker(len(data)), 0
+    result: list[bytes] = []
     for size in itertools.cycle(sizes or [MIB]):
         if start >= len(data):
             return result

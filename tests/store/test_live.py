@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from lepton_ai.errors import Damaged, NotFound
@@ -75,7 +77,7 @@ def test_a_drop_that_died_is_completed(house: House, monkeypatch: pytest.MonkeyP
     class Died(BaseException):
         pass
 
-    def die(names: object) -> None:
+    def die(names: Iterable[str]) -> None:
         if moment == "after the files":
             delete(names)
         raise Died
@@ -98,16 +100,16 @@ def test_a_drop_that_died_is_completed(house: House, monkeypatch: pytest.MonkeyP
         assert list(other.store.verify(fast=False)) == []
 
 
-def test_readers_go_on_while_packs_are_moved(house: House) -> None:
+def test_readers_go_on_while_packs_are_moved(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader with an old view is led to the new place."""
     added, first = house.tensor(noise(20_000))
     with house.again() as reader:
         places = reader.store._index.find(block_ids(added.content))
         assert house.store.compact(first.packs, block_ids(added.content)) != tuple(first.packs)
         house.store.drop(first.packs)
-        reader.store._index.find = lambda ids, first=[places]: (  # type: ignore[method-assign]
-            first.pop() if first else type(reader.store._index).find(reader.store._index, ids)
-        )
+        find = reader.store._index.find
+        old = [places]
+        monkeypatch.setattr(reader.store._index, "find", lambda ids: old.pop() if old else find(ids))
         assert reader.load(added.content) == noise(20_000)
 
 

@@ -73,7 +73,7 @@ def test_the_first_error_ends_everything(error: BaseException) -> None:
                 raise error
             yield number
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(type(error)), Pool(2) as pool:
         seen.extend(pool.map(work, interrupted()))
     after = list(done)

@@ -70,9 +70,9 @@ def test_every_bit_of_an_object_counts(house: House) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises((Damaged, TooNew) if bit // 8 == 3 else Damaged):
             reader.open(place, memoryview(changed), None)
-    for changed in (whole[:-1], whole[1:], whole + b"x", b"", whole[:30]):
+    for cut in (whole[:-1], whole[1:], whole + b"x", b"", whole[:30]):
         with pytest.raises(Damaged):
-            reader.open(place, memoryview(changed), None)
+            reader.open(place, memoryview(cut), None)
 
 
 def test_a_damaged_object_is_named_and_the_rest_goes_on(house: House) -> None:

@@ -43,7 +43,7 @@ def batches(pieces: Iterable[Piece]) -> Iterator[Batch]:
         yield batch
 
 
-def read(reader: Reader, span: Span, offset: int, length: int) -> Iterator[bytes | bytearray]:
+def read(reader: Reader, span: Span, offset: int, length: int) -> Iterator[Bytes]:
     """``length`` bytes of a file from ``offset``, in order, in portions of about BATCH bytes.
 
     Raises:
@@ -74,7 +74,7 @@ def _fetch(reader: Reader, batch: Batch) -> tuple[Batch, dict[bytes, Bytes]]:
     return batch, reader.fetch(batch.ids)
 
 
-def _portion(pieces: list[Piece], blocks: dict[bytes, Bytes], held: dict[int, Bytes]) -> bytes | bytearray:
+def _portion(pieces: list[Piece], blocks: dict[bytes, Bytes], held: dict[int, Bytes]) -> Bytes:
     """The bytes of the pieces; ``held`` keeps for each stream the block that is needed again later."""
     parts: list[Bytes] = []
     for piece in pieces:
@@ -89,6 +89,4 @@ def _portion(pieces: list[Piece], blocks: dict[bytes, Bytes], held: dict[int, By
             held.pop(piece.stream, None)
         else:
             held[piece.stream] = block
-    if len(parts) == 1 and not isinstance(parts[0], memoryview):
-        return parts[0]
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

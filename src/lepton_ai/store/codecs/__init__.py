@@ -16,7 +16,7 @@ CODECS: dict[int, Codec] = {
 
 def decode(
     number: int, version: int, data: Bytes, element: Element, base: Bytes | None, plain_length: int
-) -> bytes | bytearray:
+) -> Bytes:
     """Decode with the codec that an object's header names. The caller checks the plain id.
 
     Raises:

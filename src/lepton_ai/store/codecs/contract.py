@@ -38,7 +38,7 @@ class Codec(Protocol):
 
     def decode(
         self, data: Bytes, version: int, element: Element, base: Bytes | None, plain_length: int, /
-    ) -> bytes | bytearray:
+    ) -> Bytes:
         """The ``plain_length`` plain bytes. Allocates a small multiple of ``plain_length`` at most.
 
         Raises:

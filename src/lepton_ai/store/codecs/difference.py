@@ -38,20 +38,19 @@ class Difference:
 
     def decode(
         self, data: Bytes, _version: int, element: Element, base: Bytes | None, plain_length: int, /
-    ) -> bytearray:
+    ) -> memoryview:
         """The base plus the difference."""
         if base is None or len(base) != plain_length:
             raise Damaged("a difference and its base are of different length")
         import numpy as np
 
-        result = bytearray(plain_length)
-        values = decode_planes(data, element.width, result)
+        result, values = decode_planes(data, element.width, plain_length)
         sign = values & 1
         np.negative(sign, out=sign)
         np.right_shift(values, 1, out=values)
         np.bitwise_xor(values, sign, out=values)
         np.add(values, numbers(base, element.width), out=values)
-        return result
+        return result.data
 
 
 CODEC = Difference()

@@ -55,23 +55,24 @@ def encode_planes(values: Array, rest: Bytes) -> bytes:
     return b"".join((*parts, rest))
 
 
-def decode_planes(data: Bytes, width: int, into: bytearray) -> Array:
-    """Fill ``into`` from what :func:`encode_planes` made; the numbers in it, writable.
+def decode_planes(data: Bytes, width: int, length: int) -> tuple[Array, Array]:
+    """The ``length`` bytes that :func:`encode_planes` made ``data`` of, and the numbers in them, both writable.
 
     Raises:
         Damaged: that did not make it.
     """
     import numpy as np
 
-    values, view = numbers(into, width), memoryview(data)
-    count, rest = len(values), len(into) % width
+    result = np.empty(length, dtype=np.uint8)
+    values, view = numbers(result.data, width), memoryview(data)
+    count, rest = len(values), length % width
     if len(view) < 4 * width:
         raise Damaged("the table of the planes is cut")
     sizes = struct.unpack_from(f"<{width}I", view)
     if 4 * width + sum(sizes) + rest != len(view):
         raise Damaged("the planes are not as long as their table says")
     end = len(view) - rest
-    into[len(into) - rest :] = view[end:]
+    result[length - rest :] = np.frombuffer(view[end:], dtype=np.uint8)
     for k in range(width - 1, -1, -1):
         coded = view[end - sizes[k] : end]
         end -= sizes[k]
@@ -81,7 +82,7 @@ def decode_planes(data: Bytes, width: int, into: bytearray) -> Array:
         else:
             np.left_shift(values, 8, out=values)
             np.bitwise_or(values, plane, out=values)
-    return values
+    return result, values
 
 
 class Planes:
@@ -99,11 +100,9 @@ class Planes:
 
     def decode(
         self, data: Bytes, _version: int, element: Element, _base: Bytes | None, plain_length: int, /
-    ) -> bytearray:
+    ) -> memoryview:
         """The numbers, joined from their planes."""
-        result = bytearray(plain_length)
-        decode_planes(data, element.width, result)
-        return result
+        return decode_planes(data, element.width, plain_length)[0].data
 
 
 CODEC = Planes()

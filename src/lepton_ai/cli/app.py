@@ -13,7 +13,7 @@ import typer
 
 from lepton_ai._version import __version__
 from lepton_ai.cli import exits
-from lepton_ai.cli.group import Group, Json, Repo
+from lepton_ai.cli.group import Group, Json, Repo, examples
 from lepton_ai.cli.output import printable
 from lepton_ai.cli.table import COMMANDS
 from lepton_ai.errors import LeptonError, StorageFailed
@@ -49,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else exits.OK
 
 
+@examples("lepton save model.safetensors -m 'first try'", "lepton versions", "lepton rollback v1")
 def _program(
     context: typer.Context,
     repo: Repo = None,  # noqa: ARG001  (handed on to the command)
@@ -80,7 +81,7 @@ def _failed(problem: Exception, as_json: bool) -> int:
     if os.environ.get("LEPTON_AI_DEBUG", "") not in ("", "0"):
         traceback.print_exception(problem)
     kind, message, hint, code = _explain(problem)
-    message = " ".join(message.split())
+    message = " ".join(message.split()).rstrip(".")
     try:
         sys.stdout.flush()
         sys.stderr.write(

@@ -39,7 +39,7 @@ def branch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME…",
+            metavar="NAME",
             help="The branch to create or delete; OLD NEW with --rename.",
             autocompletion=complete.branches,
             show_default=False,
@@ -105,7 +105,10 @@ def switch(
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
-    """Choose the branch that commands mean when none is named."""
+    """Choose the branch that commands mean.
+
+    It is the one for saving, listing and addressing versions when none is named.
+    """
     with opened(repo, as_json=as_json) as repository:
         if create:
             repository.create_branch(name)

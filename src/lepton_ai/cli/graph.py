@@ -45,9 +45,12 @@ def draw(nodes: Iterable[Node]) -> list[Line]:
     """
     lanes: list[bytes | None] = []  # for each lane, the id of the node that it leads down to
     lines: list[Line] = []
+    ended: int | None = (
+        None  # a lane that ended in the row above: what stood there next would look like a parent
+    )
     for node in nodes:
         mine = [i for i, awaited in enumerate(lanes) if awaited == node.id]
-        lane = mine[0] if mine else _free(lanes)
+        lane = mine[0] if mine else _free(lanes, avoid=ended)
         if len(mine) > 1:
             lines.append(Line(_connect(lanes, lane, dict.fromkeys(mine[1:], UP)), None))
         for other in mine[1:]:
@@ -55,6 +58,7 @@ def draw(nodes: Iterable[Node]) -> list[Line]:
         lanes[lane] = node.id
         lines.append(Line(_pass(lanes, lane, node.sign), node))
         lanes[lane] = node.parents[0] if node.parents else None
+        ended = None if node.parents else lane
         if len(node.parents) > 1:
             lines.append(Line(_part(lanes, lane, node.parents[1:]), None))
         while lanes and lanes[-1] is None:
@@ -98,10 +102,12 @@ def _pass(lanes: Sequence[bytes | None], lane: int, sign: str) -> str:
     return " ".join(marks).rstrip()
 
 
-def _free(lanes: list[bytes | None], *, right_of: int = -1) -> int:
+def _free(lanes: list[bytes | None], *, right_of: int = -1, avoid: int | None = None) -> int:
     """The first lane without a line, opened at the end when there is none."""
     for i in range(right_of + 1, len(lanes)):
-        if lanes[i] is None:
+        if lanes[i] is None and i != avoid:
             return i
     lanes.append(None)
+    if len(lanes) - 1 == avoid:
+        lanes.append(None)
     return len(lanes) - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from lepton_ai.cli.output import coloured
 from lepton_ai.cli.table import Entry
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Lazy(TyperGroup):
     """A group over a table of entries; ``--repo`` and ``--json`` before a command's name are handed on to it."""
 
     entries: tuple[Entry, ...] = ()
+    examples: tuple[str, ...] = ()
     _listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  (Typer's signature)
@@ -55,11 +56,16 @@ class Lazy(TyperGroup):
         """Write the help without importing any command."""
         with self._as_list():
             super().format_help(ctx, formatter)
+        _write_examples(self.examples, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Complete command names without importing any command."""
         with self._as_list():
             return super().shell_complete(ctx, incomplete)
+
+    def get_params(self, ctx: Any) -> Any:
+        """The group's own options."""
+        return _quick(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is meant, with the options that stood before its name put behind it."""
@@ -84,12 +90,14 @@ class Verb(TyperCommand):
 
     examples: tuple[str, ...] = ()
 
+    def get_params(self, ctx: Any) -> Any:
+        """The command's options and arguments."""
+        return _quick(super().get_params(ctx))
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write Typer's help, then the examples as they would be typed."""
         super().format_help(ctx, formatter)
-        if self.examples:
-            lines = "".join(f"  $ {example}\n" for example in self.examples)
-            formatter.write(f"{'' if markup() else chr(10)}Examples:\n{lines}")
+        _write_examples(self.examples, formatter)
 
 
 def examples(*lines: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -112,7 +120,6 @@ def load(entry: Entry) -> Any:
     app.command(entry.name, cls=Verb, help=_prose(found.__doc__), context_settings=HELP)(found)
     command = typer.main.get_command(app)
     command.__dict__["examples"] = getattr(found, "examples", ())
-    _quicken(command.params)
     return command
 
 
@@ -128,20 +135,23 @@ class Group:
         """Make Typer's object of it."""
         app = _typer(completion=self._completion)
         app.callback(
-            cls=type("Lazy", (Lazy,), {"entries": self._entries}),
+            cls=type(
+                "Lazy",
+                (Lazy,),
+                {"entries": self._entries, "examples": getattr(self._callback, "examples", ())},
+            ),
             invoke_without_command=True,
             help=_prose(self._callback.__doc__),
             context_settings=HELP,
         )(self._callback)
         group = typer.main.get_command(app)
         group.name = name
-        _quicken(group.params)
         return group
 
 
 def markup() -> bool:
-    """Whether help is drawn with Rich: on a terminal; a pipe gets plain text."""
-    return sys.stdout.isatty()
+    """Whether help is drawn with Rich: on a terminal; a pipe, and whoever set NO_COLOR, gets plain text."""
+    return coloured()
 
 
 def _typer(*, completion: bool = False) -> typer.Typer:
@@ -157,6 +167,14 @@ def _stand_in(entry: Entry) -> TyperCommand:
 def _before(params: dict[str, Any]) -> list[str]:
     repo = ["--repo", params["repo"]] if params.get("repo") else []
     return repo + (["--json"] if params.get("as_json") else [])
+
+
+def _write_examples(lines: Sequence[str], formatter: Any) -> None:
+    """Rich's help is on the terminal already, and ends with an empty line; a plain one stands in the formatter."""
+    if lines:
+        formatter.write(
+            ("" if markup() else "\n") + "Examples:\n" + "".join(f"  $ {line}\n" for line in lines)
+        )
 
 
 def _prose(text: str | None) -> str:
@@ -175,6 +193,10 @@ class _Plain:
     def __init__(self, annotation: object) -> None:
         self._convert: Callable[[str], object] = {Path: Path, int: _whole_number}.get(annotation, str)  # type: ignore[call-overload]
 
+    def itself(self) -> _Plain:
+        """What Typer asks a parameter for."""
+        return self
+
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ARG002  (Typer's signature)
         """The value that the command gets; None stays None."""
         if isinstance(value, Sequence) and not isinstance(value, str):
@@ -191,9 +213,10 @@ def _whole_number(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is not a whole number") from None
 
 
-def _quicken(params: Sequence[Any]) -> None:
+def _quick(params: list[Any]) -> list[Any]:
+    """The same parameters, those of our plain types without pydantic."""
     for param in params:
         annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
-        if annotation in (str, int, Path, list[str]):
-            plain = _Plain(annotation)
-            param.get_runtime_param = lambda plain=plain: plain
+        if annotation in (str, int, bool, Path, list[str]):
+            param.get_runtime_param = _Plain(annotation).itself
+    return params

@@ -54,7 +54,7 @@ def tag(
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
-    """List, set or remove tags: fixed names for versions.
+    """List, set or remove tags: fixed names.
 
     A tagged version cannot be deleted. A tag never moves; for a name that does, see lepton alias.
     """
@@ -103,9 +103,10 @@ def alias(
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
-    """List, move or remove aliases: movable names with a history.
+    """List, move or remove aliases: movable names.
 
-    Who was production at five past two on 3 May is one question: lepton alias production --at 2026-05-03T14:05.
+    Their history is kept. Who was production at five past two on 3 May is one question:
+    lepton alias production --at 2026-05-03T14:05.
     """
     _check("alias", name, version, delete=delete, asks=history or at is not None)
     with opened(repo, as_json=as_json) as repository:

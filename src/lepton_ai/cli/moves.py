@@ -47,9 +47,10 @@ def _key(repository: ModelRepository, name: str | None, branch: str | None) -> s
         return f"branch/{branch}"
     if name is None:
         return None
-    for kind in KINDS:
-        key = f"{kind}/{name}"
-        if any(line.ref == key for line in repository.log(key, limit=1)):
+    keys = [f"{kind}/{name}" for kind in KINDS]
+    alive = repository.lines.history.get(keys)
+    for key in keys:
+        if key in alive or any(line.ref == key for line in repository.log(key)):
             return key
     try:
         return repository.lines.resolve(name, branch or repository.current_branch, deleted=True).key

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ID_DIGITS = 12
+NARROWEST = 16
+"""Letters that a column keeps when it has to wrap."""
 STYLES = {"Active": "green", "Deleted": "yellow", "Purged": "bright_black"}
 
 
@@ -59,6 +61,11 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
             for cell, width, column in zip(line, widths, columns, strict=True)
         ]
         say("  ".join(padded).rstrip())
+
+
+def coloured() -> bool:
+    """Whether stdout is a terminal, and nobody asked for plain text (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def colours() -> Console | None:
@@ -144,13 +151,23 @@ def _print_with_rich(console: Console, columns: Sequence[Column], rows: list[lis
         )
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console.width = max(console.width, _least_width(columns, rows))
     console.print(table)
+
+
+def _least_width(columns: Sequence[Column], rows: list[list[str]]) -> int:
+    """How wide a table must be for nothing to be cut; where the terminal is narrower, its lines run on."""
+    longest = [
+        max(len(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)
+    ]
+    kept = [min(width, NARROWEST) if c.wrap else width for c, width in zip(columns, longest, strict=True)]
+    return sum(kept) + 2 * len(columns)
 
 
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, no_color=True if os.environ.get("NO_COLOR") else None)
+    return Console(highlight=False, markup=False, color_system="auto" if coloured() else None)
 
 
 def _shown(letter: str) -> str:

@@ -35,7 +35,7 @@ from lepton_ai.repository import ModelRepository
 )
 def save(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Files, or one folder whose content is taken.")
+        list[str], typer.Argument(metavar="PATH", help="Files, or one folder whose content is taken.")
     ],
     branch: BranchOption = None,
     name: Annotated[
@@ -78,7 +78,8 @@ def save(
         except AlreadyExists as taken:
             typed = " ".join(paths)
             raise AlreadyExists(
-                taken.message, hint=f"a new revision of it: lepton update {into}@{name} {typed}"
+                taken.message.partition(" (")[0],
+                hint=f"a new revision of it: lepton update {into}@{name} {typed}",
             ) from taken
         print_version(repository, version, "saved", as_json=as_json, growth=growth)
 
@@ -92,7 +93,7 @@ def update(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PATH…", help="Its files from now on (default: they stay).", show_default=False
+            metavar="PATH", help="Its files from now on (default: they stay).", show_default=False
         ),
     ] = None,
     branch: BranchOption = None,

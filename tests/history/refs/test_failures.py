@@ -256,6 +256,37 @@ class TestDamaged:
         with pytest.raises(TooNew, match=r"form 7.*upgrade"):
             SqliteHistory(filled)
 
+    def test_a_later_form_while_it_is_open(self, filled: Path) -> None:
+        with closing(SqliteHistory(filled)) as history:
+            log = history.log()
+            with closing(sqlite3.connect(filled)) as db:
+                db.execute("PRAGMA user_version = 7")
+            with pytest.raises(TooNew):
+                history.log()
+            with pytest.raises(TooNew):
+                put(history, "branch/1", b"old ways")
+            with closing(sqlite3.connect(filled)) as db:
+                db.execute("PRAGMA user_version = 1")
+            assert history.log() == log
+
+    def test_a_file_that_is_replaced_or_removed_while_it_is_open(self, filled: Path) -> None:
+        with closing(SqliteHistory(filled)) as history:
+            other = filled.with_name("other.db")
+            history.copy_to(other)
+            put(history, "only/here", b"1")
+            other.replace(filled)
+            change = Commit("t", "t", moves=(Move("branch/9", ABSENT, b"1"),))
+            with pytest.raises(StorageFailed):
+                history.commit(change)  # it would have gone to a file without a name
+            history.commit(change)
+            assert history.get(["only/here", "branch/9"]).keys() == {"branch/9"}
+            filled.unlink()
+            with pytest.raises(StorageFailed):
+                put(history, "branch/9", None)
+            with pytest.raises(Damaged, match="missing"):
+                history.scan("")
+            assert not filled.exists()
+
     def test_a_lost_table(self, filled: Path) -> None:
         with closing(sqlite3.connect(filled)) as db:
             db.execute("DROP TABLE refs")

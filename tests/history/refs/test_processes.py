@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from lepton_ai.history.refs.sqlite import SqliteHistory
-from tests.history.refs.driver import ACCOUNTS, TOTAL, row_of
+from tests.history.refs.children import row_of
 from tests.history.refs.processes import drive, driving
+from tests.history.refs.racers import ACCOUNTS, TOTAL
 
 WORKERS = 8
 COMMITS = 600
@@ -64,6 +65,13 @@ def test_a_killed_migration_is_whole_or_absent_and_can_be_repeated(tmp_path: Pat
     assert seen["kills"] >= 80, seen
     assert seen["old"] > 10
     assert seen["new"] > 10
+
+
+def test_many_may_make_the_same_history_at_once(swift_path: Path) -> None:
+    seen = drive("births", swift_path, 8, 10)
+    assert seen["well"], seen["stderr"]
+    assert seen["found"] == [8] * 10
+    assert seen["problems"] == []
 
 
 def test_threads_and_forked_children_go_on(swift_path: Path) -> None:

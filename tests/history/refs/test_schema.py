@@ -20,7 +20,7 @@ from lepton_ai.history.refs.migrations import MIGRATIONS
 from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.testing.refs import put
 from lepton_ai.testing.refs_records import content, version
-from tests.history.refs.driver import second_step
+from tests.history.refs.migrants import second_step
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ class Database:
         """A transaction that sees one state, whatever others commit meanwhile."""
         with self._alone() as db:
             db.execute("BEGIN")
+            schema.known_version(db, self.path)  # a newer program may have come since it was opened
             yield db
             db.execute("COMMIT")
 
@@ -64,6 +65,7 @@ class Database:
             # IMMEDIATE: a reader that turns writer later would be refused at once, however long it may wait.
             db.execute("BEGIN IMMEDIATE")
             with self._note.kept():
+                schema.known_version(db, self.path)
                 yield db
                 self._commit(db)
 
@@ -102,6 +104,7 @@ class Database:
                 raise UsageError(f"the history {self.path} was closed", hint="open it again")
             if self._connection is None:
                 self._connection = self._open()
+                self._create = False  # a file that goes missing later is not made anew, empty
             try:
                 yield self._connection
             finally:

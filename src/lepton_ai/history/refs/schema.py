@@ -31,11 +31,11 @@ def bring_up_to_date(
         TooNew: a later version of this tool has changed it.
         Damaged: it is another program's, or a step would break its references.
     """
-    version = _known_version(db, path, len(migrations))
+    version = known_version(db, path, len(migrations))
     while version < len(migrations):
         _step(db, path, note, version + 1, migrations[version])
         # Somebody else may have been faster, and even have a later version.
-        version = _known_version(db, path, len(migrations))
+        version = known_version(db, path, len(migrations))
 
 
 def refuse_empty(db: sqlite3.Connection, path: Path) -> None:
@@ -46,6 +46,24 @@ def refuse_empty(db: sqlite3.Connection, path: Path) -> None:
     """
     if version_of(db) == 0:
         raise failures.damaged(path, "it is empty")
+
+
+def known_version(db: sqlite3.Connection, path: Path, known: int = len(MIGRATIONS)) -> int:
+    """How many steps the database has behind it, if this program knows them all.
+
+    Raises:
+        TooNew: it does not.
+        Damaged: the database is another program's.
+    """
+    version = version_of(db)
+    if version and _pragma(db, "application_id") != APPLICATION:
+        raise failures.damaged(path, "it is a database of another program")
+    if version > known:
+        raise TooNew(
+            f"the history {path} has form {version}; this version of lepton-ai knows forms up to {known}",
+            hint="use the newer lepton-ai that wrote it: pip install --upgrade lepton-ai",
+        )
+    return version
 
 
 def version_of(db: sqlite3.Connection) -> int:
@@ -107,18 +125,6 @@ def _check_references(db: sqlite3.Connection, path: Path, number: int) -> None:
         raise failures.damaged(
             path, f"step {number} would leave {len(broken)} rows of {tables} without what they name"
         )
-
-
-def _known_version(db: sqlite3.Connection, path: Path, known: int) -> int:
-    version = version_of(db)
-    if version and _pragma(db, "application_id") != APPLICATION:
-        raise failures.damaged(path, "it is a database of another program")
-    if version > known:
-        raise TooNew(
-            f"the history {path} has form {version}; this version of lepton-ai knows forms up to {known}",
-            hint="use the newer lepton-ai that wrote it: pip install --upgrade lepton-ai",
-        )
-    return version
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:

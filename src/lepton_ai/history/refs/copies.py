@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 import sys
 from contextlib import closing
@@ -27,7 +26,7 @@ def copy(source: sqlite3.Connection, origin: Path, target: Path) -> None:
         Damaged: the copy, and so ``origin``, is not sound.
         NoSpace, StorageFailed: the disk of ``target`` refused.
     """
-    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}{ENDING}")
+    partial = target.with_name(f"{target.name}.{os.urandom(4).hex()}{ENDING}")
     try:
         with closing(sqlite3.connect(partial, isolation_level=None)) as made:
             # Nobody knows this file yet: it needs no journal, and is synced as a whole below.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from lepton_ai.history.checkout import check_space
 from lepton_ai.history.home import FOLDER, Home
 from lepton_ai.history.leases import Lease
 from lepton_ai.history.lines import Lines
+from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.history.verify import Verifier
 from lepton_ai.progress import SILENT, Progress
 
 STEP = 4 << 20
+_DATABASES = ("history.db", "history.db-journal", "index.db", "index.db-journal")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,12 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
     try:
         progress.start("restoring", total)
         for file in files:
-            _copy(file, draft / file.relative_to(inside), progress)
+            if file.name not in _DATABASES:
+                _copy(file, draft / file.relative_to(inside), progress)
+        with closing(SqliteHistory(inside / "history.db", create=False)) as history:
+            history.copy_to(
+                draft / "history.db"
+            )  # never by its file: an unfinished transaction belongs to it
         for folder in ("packs", "tmp", "keys", "backups"):
             (draft / folder).mkdir(exist_ok=True)
         draft.rename(target / FOLDER)
@@ -102,7 +110,9 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
 
 def _check_target(home: Home, target: Path) -> None:
     if homes.exists(target):
-        if Home(target).config.id != home.config.id:
+        with closing(Home(target)) as other:
+            same = other.config.id == home.config.id
+        if not same:
             raise AlreadyExists(f"{target} holds another repository", hint="name an empty folder")
     elif target.exists() and any(target.iterdir()) and not (target / FOLDER).is_dir():
         raise AlreadyExists(

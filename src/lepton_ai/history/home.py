@@ -60,7 +60,7 @@ class Home:
         self.folder = folder
         self.place = folder / FOLDER
         self.config = _read_config(self.place)
-        self.history = SqliteHistory(self.place / "history.db", timeout=timeout)
+        self.history = SqliteHistory(self.place / "history.db", timeout=timeout, create=False)
 
     @cached_property
     def keyring(self) -> Keyring:

@@ -46,7 +46,7 @@ def info_of(lines: Lines, row: VersionRow) -> VersionInfo:
 
 
 def log(lines: Lines, prefix: str, *, limit: int | None = None) -> list[LogLine]:
-    """Moves of the branches, tags or aliases whose key starts with ``prefix``, newest first."""
+    """Moves, newest first: of one ref ("branch/main"), of a kind of refs ("alias/"), or ("") of all."""
     result: list[LogLine] = []
     before: int | None = None
     while limit is None or len(result) < limit:
@@ -54,7 +54,8 @@ def log(lines: Lines, prefix: str, *, limit: int | None = None) -> list[LogLine]
         if not entries:
             break
         before = entries[-1].number
-        result += [_log_line(entry) for entry in entries]
+        one = "/" in prefix and not prefix.endswith("/")
+        result += [_log_line(entry) for entry in entries if entry.key == prefix or not one]
     return result[:limit]
 
 

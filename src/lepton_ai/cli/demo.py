@@ -132,15 +132,15 @@ def _hushed() -> Iterator[None]:
 
 def _say_next(repository: Path) -> None:
     _say("\nThe repository is yours. Try next:\n")
-    if shutil.which("lepton") is None:
-        _say(f"  export PATH={shlex.quote(str(Path(sys.argv[0]).absolute().parent))}:$PATH", "cyan")
+    program = Path(sys.argv[0]).absolute()
+    if shutil.which("lepton") != str(program):  # the environment is not active, or there is another lepton
+        _say(f"  export PATH={shlex.quote(str(program.parent))}:$PATH", "cyan")
     _say(f"  cd {shlex.quote(str(repository))}", "cyan")
     for line in NEXT.strip().splitlines():
         _say(f"  {line}", "cyan")
     absent = [name for name in ("torch", "keras") if not _installed(name)]
     if absent:
-        extras = ",".join(absent)
-        _say(f"\nWith pip install 'lepton-ai[{extras}]' the demo takes {' and '.join(absent)} along.", "dim")
+        _say(f"\nWhen {' and '.join(absent)} are installed, the demo takes them along.", "dim")
 
 
 def _say(text: str, style: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ def batches(pieces: Iterable[Piece]) -> Iterator[Batch]:
         yield batch
 
 
-def read(reader: Reader, span: Span, offset: int, length: int) -> Iterator[Bytes]:
+def read(reader: Reader, span: Span, offset: int, length: int) -> Generator[Bytes]:
     """``length`` bytes of a file from ``offset``, in order, in portions of about BATCH bytes.
 
     Raises:

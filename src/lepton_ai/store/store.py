@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -68,8 +69,9 @@ class Store:
             Damaged, KeyMissing, TooNew, StorageFailed.
         """
         result = io.BytesIO()  # grows in place and is given away without a copy
-        for portion in contents_.read(self._reader, self._map(content), offset, length):
-            result.write(portion)
+        with closing(contents_.read(self._reader, self._map(content), offset, length)) as portions:
+            for portion in portions:
+                result.write(portion)
         return result.getvalue()
 
     def copy(self, content: Content, write: Callable[[bytes], object], progress: Progress = SILENT) -> None:
@@ -78,9 +80,10 @@ class Store:
         Raises:
             Damaged, KeyMissing, TooNew, StorageFailed.
         """
-        for portion in contents_.read(self._reader, self._map(content), 0, content.size):
-            write(bytes(portion))
-            progress.advance(len(portion))
+        with closing(contents_.read(self._reader, self._map(content), 0, content.size)) as portions:
+            for portion in portions:
+                write(bytes(portion))
+                progress.advance(len(portion))
 
     def get(self, object_id: bytes) -> bytes:
         """A small object that :meth:`Writer.put` took.

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.cli.app import PROGRAM, _program
-from lepton_ai.cli.group import Group
+from lepton_ai.cli.group import Group, load
 from lepton_ai.cli.keys import ENTRIES
 from lepton_ai.cli.table import COMMANDS, Entry
 from tests.cli.conftest import Lepton
 
+ROOT = Path(__file__).parent.parent.parent
 ALL = [(entry, [entry.name]) for entry in COMMANDS] + [(entry, ["keys", entry.name]) for entry in ENTRIES]
 DESIGNED = [
     "init", "save", "update", "log", "versions", "show", "checkout", "tensors", "branch", "merge", "tag", "alias",
@@ -76,6 +77,22 @@ def test_the_list_of_commands(lepton: Lepton) -> None:
     shown = lepton("--help").out
     for entry in COMMANDS:
         assert (f"\n  {entry.name} " in shown) is not entry.hidden
+
+
+@pytest.mark.parametrize(("entry", "typed"), ALL, ids=ids)
+def test_the_page_of_commands_knows_every_option(entry: Entry, typed: list[str]) -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    if entry.hidden:
+        assert f"`{entry.name}`" in page
+        return
+    _, _, section = page.partition(f"\n## {typed[0]}\n")
+    assert section, "it has no section"
+    section = section.partition("\n## ")[0]
+    inherited = page.partition("\n## save\n")[2].partition("\n## ")[0] if entry.name == "update" else ""
+    command = load(entry)
+    for param in command.params:
+        if param.name not in ("repo", "as_json") and param.param_type_name == "option":
+            assert any(option in section + inherited for option in param.opts), param.opts
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -58,6 +58,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ |= {"HOME": name, "XDG_CONFIG_HOME": name, "LEPTON_AI_NO_PROVENANCE": "1"}
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled files are kept, as in any installation
         make_repository(folder, options.versions)
         place = folder / "repo"
         bare = median([sys.executable, "-c", "pass"], place, options.runs)

@@ -97,8 +97,10 @@ class TestLocal(BlobSuite):
             "fsync /source",
             "rename /source",
             f"fsync {folder}",
+            "fsync /objects/packs",
+            "fsync /objects",
         ]
-        assert f'"/objects/{NAME}"' in steps[-2]
+        assert f'"/objects/{NAME}"' in steps[-4]
 
 
 class TestMemory(BlobSuite):

@@ -210,3 +210,14 @@ def test_a_store_survives_a_fork(sealed: House) -> None:
     process.join(30)
     assert sealed.store.missing(block_ids(added.content)) == set()
     assert sealed.load(added.content) == noise(20_000)
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_error(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process publishes its pack between the listing and the look."""
+    folder = house.root / "tmp"
+    folder.mkdir()
+    gone = folder / "pack-1-gone.tmp"
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: [gone])
+    sweep(folder)

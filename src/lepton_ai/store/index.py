@@ -25,6 +25,9 @@ T = TypeVar("T")
 _AT_ONCE = 500
 """Ids in one query."""
 
+_PACKS_AT_ONCE = 64
+"""Packs that are entered in one transaction."""
+
 _FIND = """
     SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth
     FROM objects o JOIN packs p ON p.number = o.pack WHERE o.id IN ({})
@@ -102,27 +105,34 @@ class Index:
         dropped = self.dropped()
         there = {name: info for info in self._blobs.list("packs/") if (name := pack_name(info.name))}
         self.forget(known - set(there))
-        for name in sorted(set(there) - known - dropped):
-            self._load(PackInfo(name, there[name].size, 0, there[name].written_at))
-        self._run(lambda c: _write(c, lambda: c.execute("UPDATE state SET complete = 1")))
+        new = sorted(set(there) - known - dropped)
+        for start in range(0, len(new), _PACKS_AT_ONCE):
+            self._load(
+                PackInfo(n, there[n].size, 0, there[n].written_at)
+                for n in new[start : start + _PACKS_AT_ONCE]
+            )
+        if not self._rows("SELECT complete FROM state")[0][0]:
+            self._run(lambda c: _write(c, lambda: c.execute("UPDATE state SET complete = 1")))
 
     def reload(self, pack: str) -> None:
         """Read one pack's footer again: the index may say something wrong about it."""
         self.forget([pack])
-        for info in self._blobs.list("packs/" + pack[:2]):
-            if pack_name(info.name) == pack:
-                self._load(PackInfo(pack, info.size, 0, info.written_at))
+        there = [info for info in self._blobs.list("packs/" + pack[:2]) if pack_name(info.name) == pack]
+        if pack not in self.dropped():
+            self._load(PackInfo(pack, info.size, 0, info.written_at) for info in there)
 
-    def _load(self, info: PackInfo) -> None:
-        """Enter one pack; a damaged one with what can still be found in it."""
-        try:
-            footer = read_footer(self._blobs, info.name, info.size)
-            entry = (info, headers(footer))
-        except Damaged:
-            entry = (info, iter(list(scan(self._blobs, info.name, info.size))))
-        except NotFound:  # dropped since the listing
-            return
-        self._enter([entry])
+    def _load(self, packs: Iterable[PackInfo]) -> None:
+        """Enter packs by their footers; a damaged one with what can still be found in it."""
+        entries: list[tuple[PackInfo, Iterator[tuple[int, Header]]]] = []
+        for info in packs:
+            try:
+                footer = read_footer(self._blobs, info.name, info.size)
+                entries.append((info, headers(footer)))
+            except Damaged:
+                entries.append((info, iter(list(scan(self._blobs, info.name, info.size)))))
+            except NotFound:  # dropped since the listing
+                continue
+        self._enter(entries)
 
     def _enter(self, packs: Sequence[tuple[PackInfo, Iterator[tuple[int, Header]]]]) -> None:
         def work(connection: sqlite3.Connection) -> None:

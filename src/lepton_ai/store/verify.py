@@ -54,13 +54,11 @@ class Verifier:
         counts = self._index.counts()
         for info in packs:
             name = info.name.rpartition("/")[2].removesuffix(".pack")
-            if (
-                name in dropped
-            ):  # a collection died between forgetting it and deleting it; the next one goes on
+            if name in dropped:  # a collection died between forgetting and deleting it: the next one goes on
                 progress.advance(info.size)
                 continue
             try:
-                yield from self._structure(name, info, counts.get(name, (0, 0)))
+                yield from self._structure(name, info, counts)
                 if fast:
                     progress.advance(info.size)
                 else:
@@ -80,7 +78,7 @@ class Verifier:
             if ids:  # else it was dropped since
                 yield self._finding(name, ids, "the pack is gone", self._elsewhere(ids, name))
 
-    def _structure(self, name: str, info: BlobInfo, counts: tuple[int, int]) -> Iterator[Finding]:
+    def _structure(self, name: str, info: BlobInfo, counts: dict[str, tuple[int, int]]) -> Iterator[Finding]:
         """Footer, index and bases."""
         try:
             entries = list(headers(read_footer(self._blobs, name, info.size)))
@@ -89,20 +87,31 @@ class Verifier:
             ids = [place.id for place in self._index.objects(name) if place.id not in found]
             yield self._finding(name, ids, error.message, self._elsewhere(ids, name))
             return
-        if counts != (len(entries), len(entries)) or not self._indexed(name, entries):
-            self._index.reload(name)
-            yield Finding(name, (), "the index did not describe this pack; it has been corrected")
-        routes = Routes(self._index)
-        stranded = []
+        if not self._indexed(name, entries, counts):
+            self._index.refresh()
+            counts = self._index.counts()
+            if name not in counts:  # dropped meanwhile
+                return
+            if not self._indexed(name, entries, counts):
+                self._index.reload(name)
+                yield Finding(name, (), "the index did not describe this pack; it has been corrected")
+        stranded, lost = [], []
         for start in range(0, len(entries), _AT_ONCE):
             edges = [header for _, header in entries[start : start + _AT_ONCE] if header.base is not None]
+            routes = Routes(self._index)
             routes.prepare(header.base for header in edges if header.base is not None)
-            stranded += [header.id for header in edges if header.base and routes.route(header.base) is None]
+            alone = [header.id for header in edges if header.base and routes.route(header.base) is None]
+            stranded += alone
+            lost += [id_ for id_ in alone if routes.route(id_) is None]
         if stranded:
-            lost = [id_ for id_ in stranded if routes.route(id_) is None]
             yield self._finding(name, stranded, "the bases of these objects are missing", lost)
 
-    def _indexed(self, name: str, entries: list[tuple[int, Header]]) -> bool:
+    def _indexed(
+        self, name: str, entries: list[tuple[int, Header]], counts: dict[str, tuple[int, int]]
+    ) -> bool:
+        """Whether the index says the same as the footer."""
+        if counts.get(name) != (len(entries), len(entries)):
+            return False
         for start in range(0, len(entries), _AT_ONCE):
             some = entries[start : start + _AT_ONCE]
             found = self._index.find(header.id for _, header in some)

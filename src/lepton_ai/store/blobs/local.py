@@ -37,7 +37,15 @@ class LocalBlobs:
                 source.unlink()
             else:
                 source.rename(path)
-            flush_folder(path.parent)  # also for one that was there: its writer may not have come so far
+            for folder in self._folders(path):
+                flush_folder(folder)
+
+    def _folders(self, path: Path) -> Iterator[Path]:
+        """The folders above ``path`` up to the root: another writer may have made them and not come to flush them."""
+        for folder in path.parents:
+            yield folder
+            if folder == self.root:
+                return
 
     def get(self, name: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end."""

@@ -83,7 +83,7 @@ class PackWriter:
 def sweep(folder: Path) -> None:
     """Remove what dead processes left in ``folder``: files that nobody locks and that are not brand-new."""
     for path in folder.glob("pack-*.tmp"):
-        with suppress(FileNotFoundError), storage_errors(path), path.open("rb") as file:
+        with storage_errors(path), suppress(FileNotFoundError), path.open("rb") as file:
             if time.time() - path.stat().st_mtime < SETTLED:
                 continue
             try:

@@ -1,0 +1,260 @@
+"""Give a reader hostile files, and hold what it does against what readers promise.
+
+A case is a sample with lies in it, made from a seed and a number: the same two give the same bytes again. Only
+Malformed may leave a reader or a decoder, in bounded time and memory, and whatever is understood keeps the contract.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import random
+import resource
+import signal
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+import numpy as np
+
+from lepton_ai.formats.checks import clean_name
+from lepton_ai.formats.contract import (
+    MAX_DIMENSIONS,
+    BytesSource,
+    Format,
+    Layout,
+    Malformed,
+    Segment,
+    Source,
+    Tensor,
+    check_partition,
+)
+from lepton_ai.formats.encodings import decode
+from lepton_ai.testing.formats import Sample
+from lepton_ai.testing.structure import mutate_folder
+
+MOST_DECODED = 32 << 20
+MOST_TENSORS = 500
+"""Of each case so much is decoded."""
+
+PIECE = 256 << 10
+
+EXPANSION, FILLED = 1032, 64 << 20
+"""Deflate makes at most so many bytes of one; and so much of an array may be a fill value."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a case may take.
+
+    ``seconds`` of the processor's for each begun 256 KiB (None: as many as it likes), and bytes: ``times`` the size
+    of the files and ``spare``. Bytes are counted exactly while tracemalloc is tracing, which makes everything eight
+    times as slow; else it is what the process's largest resident size grows by.
+    """
+
+    seconds: float | None = 1.0
+    times: int = 8
+    spare: int = 64 << 20
+
+
+class Broken(Exception):
+    """A reader or decoder broke a promise; the message says which."""
+
+
+class _TooSlow(BaseException):
+    """Not an Exception, so that nobody on the way takes it for one of theirs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case: whether it was understood, else why it was refused; seconds and bytes it took."""
+
+    understood: bool
+    refusal: str
+    seconds: float
+    peak: int
+
+
+def samples_in(folder: Path, reader: Format) -> list[Sample]:
+    """The samples in a folder: each a file, or a folder of files of which the reader claims one."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        sample = Sample.of(path, {})
+        claimed = [name for name, data in sample.files.items() if reader.claims(name, data[:4096])]
+        if not claimed:
+            raise ValueError(f"{reader.name} claims nothing in {path.name}")
+        found.append(Sample(sample.files, claimed[0]))
+    return found
+
+
+def case(name: str, samples: Sequence[Sample], seed: int, number: int) -> tuple[dict[str, bytes], str]:
+    """The files of case ``number`` for the reader ``name``, and which of them it is to read."""
+    rng = random.Random(f"{seed} {name} {number}")
+    sample = samples[number % len(samples)]
+    return mutate_folder(name, sample.files, sample.main, rng), sample.main
+
+
+def examine(reader: Format, files: Mapping[str, bytes], main: str, limits: Limits | None = None) -> Outcome:
+    """Read and decode hostile files.
+
+    Raises:
+        Broken: something else than Malformed was raised, time or memory ran out, or the answer breaks the contract.
+    """
+    limits = limits or Limits()
+    folder: dict[str, Source] = {path: BytesSource(data) for path, data in files.items()}
+    size = sum(map(len, files.values()))
+    begun, refusal = time.process_time(), ""
+    seconds = limits.seconds and limits.seconds * (1 + size // PIECE)
+    try:
+        with _clock(seconds):
+            with _memory(limits, size) as meter:
+                reader.claims(main, files[main][:4096])
+                layout = reader.layout(main, folder[main], folder)
+            check_layout(layout, folder, main)
+            peak = max(meter.peak, _decode(layout, folder, main, limits))
+    except Malformed as error:
+        refusal, peak = str(error) or "Malformed", meter.peak
+    except _TooSlow:
+        raise Broken(f"it takes more than {seconds} s for {size} bytes") from None
+    except Broken:
+        raise
+    except Exception as error:
+        raise Broken(f"{type(error).__name__} leaves it: {str(error)[:200]}") from error
+    return Outcome(not refusal, refusal, time.process_time() - begun, peak)
+
+
+def _decode(layout: Layout, folder: Mapping[str, Source], main: str, limits: Limits) -> int:
+    """Decode tensors, each by itself; the most bytes that one took."""
+    decoded = peak = 0
+    for tensor in layout.tensors[:MOST_TENSORS]:
+        places = [folder[_beside(main, extent.path)] for extent in tensor.extents]
+        parts = [source.read(e.offset, e.length) for source, e in zip(places, tensor.extents, strict=True)]
+        stored = sum(map(len, parts))
+        try:
+            with _memory(limits, stored) as meter:
+                array = decode(tensor, parts)
+                meter.allowed += 2 * array.nbytes
+        except Malformed:
+            continue
+        peak = max(peak, meter.peak)
+        expected = array.shape if "." in tensor.dtype else tensor.shape
+        if array.shape != expected or not isinstance(array, np.ndarray) or not array.flags.writeable:
+            raise Broken(f"{tensor.name!r} of shape {tensor.shape} comes out as {array.shape}")
+        if array.nbytes > FILLED + EXPANSION * stored:
+            raise Broken(f"{tensor.name!r} makes {array.nbytes} bytes out of {stored}")
+        decoded += array.nbytes
+        if decoded > MOST_DECODED:
+            break
+    return peak
+
+
+def check_layout(layout: Layout, folder: Mapping[str, Source], main: str) -> None:
+    """Hold an answer against the contract: the first law, names, extents, and that it can be stored.
+
+    Raises:
+        Broken: it is not kept.
+    """
+    names = [tensor.name for tensor in layout.tensors]
+    if len(names) != len(set(names)):
+        raise Broken("two tensors have the same name")
+    for relative, segments in {"": layout.segments, **layout.companions}.items():
+        path = _beside(main, relative)
+        if path not in folder:
+            raise Broken(f"a companion {relative!r} is not there")
+        _check_segments(segments, folder[path].size, set(names))
+    for tensor in layout.tensors:
+        _check_tensor(tensor, folder, main)
+    try:
+        again = msgspec.msgpack.decode(msgspec.msgpack.encode(layout), type=Layout)
+    except (ValueError, OverflowError, TypeError, msgspec.MsgspecError) as error:
+        raise Broken(f"the answer cannot be stored: {error}") from error
+    if again != layout:
+        raise Broken("the answer is another one when it has been stored")
+
+
+def _check_segments(segments: Sequence[Segment], size: int, names: set[str]) -> None:
+    try:
+        check_partition(segments, size)
+    except Malformed as error:
+        raise Broken(f"the first law is broken: {error}") from error
+    called = [segment.tensor for segment in segments if segment.tensor is not None]
+    if len(called) != len(set(called)):
+        raise Broken("two segments have the same name")
+    for name in called:
+        if name not in names and name.rpartition("#")[0] not in names:
+            raise Broken(f"a segment is called {name!r}, which is no tensor")
+
+
+def _check_tensor(tensor: Tensor, folder: Mapping[str, Source], main: str) -> None:
+    try:
+        clean_name(tensor.name)
+    except Malformed as error:
+        raise Broken(f"a tensor has {error}") from error
+    if len(tensor.shape) > MAX_DIMENSIONS or not all(
+        type(n) is int and 0 <= n < 1 << 63 for n in tensor.shape
+    ):
+        raise Broken(f"{tensor.name!r} has the shape {tensor.shape}")
+    for extent in tensor.extents:
+        source = folder.get(_beside(main, extent.path))
+        if (
+            source is None
+            or extent.offset < 0
+            or extent.length < 0
+            or extent.offset + extent.length > source.size
+        ):
+            raise Broken(f"{tensor.name!r} lies outside of the file")
+
+
+def _beside(main: str, relative: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(main), relative)) if relative else main
+
+
+class _Meter:
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.peak = allowed, 0
+
+
+@contextmanager
+def _memory(limits: Limits, size: int) -> Iterator[_Meter]:
+    """Measure what is allocated at most, and hold it against the limits."""
+    meter = _Meter(limits.times * size + limits.spare)
+    traced = tracemalloc.is_tracing()
+    if traced:
+        tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0] if traced else _most_resident()
+    try:
+        yield meter
+    finally:
+        meter.peak = (tracemalloc.get_traced_memory()[1] if traced else _most_resident()) - before
+        if meter.peak > meter.allowed:  # whether it was refused in the end or not
+            raise Broken(f"it takes {meter.peak} bytes of memory for a file of {size}")
+
+
+def _most_resident() -> int:
+    """The most bytes of memory that this process ever had."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+@contextmanager
+def _clock(seconds: float | None) -> Iterator[None]:
+    """Interrupt work that takes too long. Counted is the processor's time: the machine may be busy."""
+    if seconds is None:
+        yield
+        return
+    before = signal.signal(signal.SIGPROF, _ring)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _ring(_: int, __: FrameType | None) -> None:
+    raise _TooSlow

@@ -141,6 +141,7 @@ def test_completion_of_commands_and_options(three: Lepton) -> None:
     assert completed("lepton ver") == ["versions", "verify"]
     assert "list_versions" not in completed("lepton l")
     assert completed("lepton keys ro") == ["rotate"]
+    assert completed("lepton nope ") == completed("lepton ")
     assert completed("lepton versions --li") == ["--limit"]
 
 

@@ -69,6 +69,14 @@ def test_what_others_wrote_does_not_command_the_terminal(lepton: Lepton) -> None
     assert lepton("show", "v1", "--json").json["author"] == "evil\x1b[2J\nname"
 
 
+def test_columns_stand_below_each_other_in_any_script(lepton: Lepton) -> None:
+    lepton("save", model(), "--author", "王小明")
+    lepton("save", model(), "--author", "Ana\u0301")
+    title, chinese, accent = lepton("versions").out.splitlines()
+    column = title.index("Size") + len("Size")
+    assert len(chinese.partition(" KiB")[0]) + 3 == len(accent.partition(" KiB")[0]) - 1 == column - 4
+
+
 def test_show_for_people(three: Lepton) -> None:
     three("tag", "best", "v2")
     three("alias", "production", "v2")

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,15 @@ ESCAPE = "\x1b["
 
 def on_terminal(*arguments: str, columns: int = 100, **environment: str) -> str:
     """Everything that the program writes to a terminal."""
+    return spawned([PROGRAM, *arguments], COLUMNS=str(columns), **environment)
+
+
+def spawned(command: list[str], **environment: str) -> str:
+    """Everything that a command writes to a terminal of its own."""
     pid, master = pty.fork()
     if pid == 0:
-        os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(columns), **environment}
-        os.execv(PROGRAM, [PROGRAM, *arguments])
+        os.environ |= {"TERM": "xterm-256color", **environment}
+        os.execv(command[0], command)
     parts = []
     while True:
         try:
@@ -113,20 +117,7 @@ print("done")
 
 
 def bars_on_terminal(patience: float) -> str:
-    pid, master = pty.fork()
-    if pid == 0:
-        os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100"}
-        os.execv(sys.executable, [sys.executable, "-c", SLOW, str(patience)])
-    time.sleep(0)
-    parts = []
-    while True:
-        try:
-            parts.append(os.read(master, 4096))
-        except OSError:
-            break
-    os.close(master)
-    os.waitpid(pid, 0)
-    return b"".join(parts).decode()
+    return spawned([sys.executable, "-c", SLOW, str(patience)], COLUMNS="100")
 
 
 def test_a_bar_appears_for_what_takes_long_and_goes_away() -> None:
@@ -137,5 +128,14 @@ def test_a_bar_appears_for_what_takes_long_and_goes_away() -> None:
     assert f"{ESCAPE}2K" in shown.rpartition("saving")[2]
 
 
+def test_a_pipe_gets_its_lines_while_a_bar_is_on_the_terminal(here: Path) -> None:
+    """Rich would lead everything that is printed meanwhile to where the bar is."""
+    (here / "slow.py").write_text(
+        SLOW.replace("    time.sleep(0.2)", "    time.sleep(0.2)\n    print('inside')")
+    )
+    spawned(["/bin/bash", "-c", f"{sys.executable} slow.py 0 > out"], COLUMNS="100")
+    assert (here / "out").read_text() == "inside\ndone\n"
+
+
 def test_no_bar_for_what_is_quick() -> None:
-    assert bars_on_terminal(60) == "done\r\n"
+    assert bars_on_terminal(60) == "done\n"

@@ -53,6 +53,9 @@ def test_restore_of_a_version_on_a_named_branch(three: Lepton) -> None:
     three("save", model(step=8), "-b", "feature")
     three("delete", "v2", "-b", "feature")
     assert three("restore", "v2", "--branch", "feature", "--json").json["branch"] == "feature"
+    three("branch", "--delete", "feature")
+    told = three("restore", "--branch", "feature", "--json").json
+    assert (told["name"], told["head"]["name"]) == ("feature", "v1")
 
 
 def test_what_is_in_use_is_not_deleted(three: Lepton) -> None:

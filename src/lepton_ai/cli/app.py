@@ -110,13 +110,11 @@ def _explain(problem: Exception) -> tuple[str, str, str | None, int]:
     return "internal", message, "this is a bug; LEPTON_AI_DEBUG=1 shows where", exits.ENVIRONMENT
 
 
-def _usage(problem: Any) -> tuple[str, str | None]:
+def _usage(problem: Any) -> tuple[str, str]:
     """What Typer complains about, and where the help is."""
-    message = str(problem.format_message()).rstrip(".")
     context = getattr(problem, "ctx", None)
-    if message.endswith(")") or context is None:
-        return message, None
-    return message, f"{context.command_path} --help shows how it is used"
+    path = context.command_path if context else PROGRAM
+    return str(problem.format_message()), f"{path} --help shows how it is used"
 
 
 def _print_error(kind: str, message: str, hint: str | None) -> None:

@@ -87,6 +87,8 @@ class Bars:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=False,  # what is printed there belongs there, also when it is a pipe
+            redirect_stderr=False,
         )
         bar.start()
         return bar, bar.add_task(self._task, total=self._total or None)

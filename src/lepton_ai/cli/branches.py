@@ -10,7 +10,7 @@ from lepton_ai.cli import complete
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import MessageOption
 from lepton_ai.cli.output import ID_DIGITS, Column, local_time, print_json, print_table, say
-from lepton_ai.cli.results import print_version
+from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
 from lepton_ai.history.lines import MAIN
@@ -141,12 +141,10 @@ def merge(
     """
     with opened(repo, as_json=as_json) as repository:
         version = repository.merge_branch(source, into, message=message or "")
-        if version is not None:
-            print_version(
-                repository, version, f"merged {source} into {into}, which stands on", as_json=as_json
-            )
-            return
-    if as_json:
+        brought = made(repository, version) if version is not None else None
+    if brought is not None:
+        brought.print(f"merged {source} into {into}, which stands on", as_json=as_json)
+    elif as_json:
         print_json(None)
     else:
         say(f"{into} has everything of {source} already")

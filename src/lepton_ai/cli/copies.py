@@ -11,7 +11,7 @@ from lepton_ai.cli.bars import bars
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, ForceOption, VersionArgument
 from lepton_ai.cli.output import human_size, plural, print_json, say
-from lepton_ai.cli.results import Growth, print_version
+from lepton_ai.cli.results import Growth, made
 from lepton_ai.cli.session import opened
 from lepton_ai.history.backup import Copied, restore
 from lepton_ai.history.bundle import SUFFIX
@@ -104,7 +104,8 @@ def import_(
     with opened(repo, as_json=as_json) as repository:
         growth = Growth(repository)
         version = repository.import_version(Path(file).expanduser(), branch, name=name)
-        print_version(repository, version, "imported", as_json=as_json, growth=growth)
+        taken = made(repository, version, growth)
+    taken.print("imported", as_json=as_json)
 
 
 def _print_copied(copied: Copied, did: str, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lepton_ai.cli.output import coloured
 from lepton_ai.cli.table import Entry
+from lepton_ai.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,10 +70,12 @@ class Lazy(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is meant, with the options that stood before its name put behind it."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            near = get_close_matches(args[0], [entry.name for entry in self.entries if not entry.hidden])
+        typed = args[0]
+        known = typed.startswith("-") or any(entry.name == typed for entry in self.entries)
+        if not known and not ctx.resilient_parsing:
+            near = get_close_matches(typed, [entry.name for entry in self.entries if not entry.hidden])
             meant = f"did you mean {' or '.join(near)}?" if near else f"{ctx.command_path} --help lists them"
-            ctx.fail(f"there is no command {args[0]!r} ({meant})")
+            raise UsageError(f"there is no command {typed!r}", hint=meant)
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, [*_before(ctx.params), *rest]
 

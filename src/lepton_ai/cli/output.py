@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import combining, east_asian_width
 
 import msgspec
 
@@ -54,12 +55,12 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
         _print_with_rich(console, columns, cells)
         return
     lines = [[column.title for column in columns], *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
-        padded = [
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        ]
+        padded = []
+        for cell, width, column in zip(line, widths, columns, strict=True):
+            space = " " * (width - _width(cell))
+            padded.append(space + cell if column.right else cell + space)
         say("  ".join(padded).rstrip())
 
 
@@ -158,7 +159,7 @@ def _print_with_rich(console: Console, columns: Sequence[Column], rows: list[lis
 def _least_width(columns: Sequence[Column], rows: list[list[str]]) -> int:
     """How wide a table must be for nothing to be cut; where the terminal is narrower, its lines run on."""
     longest = [
-        max(len(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)
+        max(_width(cell) for cell in cells) for cells in zip([c.title for c in columns], *rows, strict=True)
     ]
     kept = [min(width, NARROWEST) if c.wrap else width for c, width in zip(columns, longest, strict=True)]
     return sum(kept) + 2 * len(columns)
@@ -168,6 +169,14 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, markup=False, color_system="auto" if coloured() else None)
+
+
+def _width(text: str) -> int:
+    """Places that a text takes on a screen: Chinese letters take two, accents none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(bool(combining(letter)) for letter in text)
 
 
 def _shown(letter: str) -> str:

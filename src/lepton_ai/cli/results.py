@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lepton_ai.cli.output import ID_DIGITS, human_size, note, plural, print_json, say, version_json
 from lepton_ai.handles import Version
 from lepton_ai.repository import ModelRepository
+from lepton_ai.types import VersionInfo
 
 
 class Growth:
@@ -21,19 +24,29 @@ class Growth:
         return sum(pack.size for pack in packs if pack.name not in self._before)
 
 
-def print_version(
-    repository: ModelRepository, version: Version, did: str, *, as_json: bool, growth: Growth | None = None
-) -> None:
-    """Say which version was made, how large it is, what is newly stored, and what people should know about it."""
-    info = repository.info(version)
-    new = growth.bytes if growth else 0
-    if as_json:
-        told = {**version_json(info), "id": version.id, "new_bytes": new, "notes": list(version.notes)}
-        print_json(told)
-        return
-    revision = f", revision {version.revision}" if version.revision > 1 else ""
-    say(f"{did} {info.branch}@{version.name}{revision}  {version.id[:ID_DIGITS]}")
-    stored = f"{human_size(new)} newly stored" if new else "nothing new to store"
-    say(f"  {plural(len(version.files), 'file')}, {human_size(info.raw_bytes)}; {stored}")
-    for text in version.notes:
-        note(text)
+@dataclass(frozen=True)
+class Made:
+    """A version that was made, with everything that is said of it; told when the progress bar is gone."""
+
+    version: Version
+    info: VersionInfo
+    new_bytes: int
+
+    def print(self, did: str, *, as_json: bool) -> None:
+        """Say which version it is, how large, what is newly stored, and what people should know about it."""
+        version, info = self.version, self.info
+        if as_json:
+            told = {"id": version.id, "new_bytes": self.new_bytes, "notes": list(version.notes)}
+            print_json(version_json(info) | told)
+            return
+        revision = f", revision {version.revision}" if version.revision > 1 else ""
+        say(f"{did} {info.branch}@{version.name}{revision}  {version.id[:ID_DIGITS]}")
+        stored = f"{human_size(self.new_bytes)} newly stored" if self.new_bytes else "nothing new to store"
+        say(f"  {plural(len(version.files), 'file')}, {human_size(info.raw_bytes)}; {stored}")
+        for text in version.notes:
+            note(text)
+
+
+def made(repository: ModelRepository, version: Version, growth: Growth | None = None) -> Made:
+    """What is to be said of a version that was just made."""
+    return Made(version, repository.info(version), growth.bytes if growth else 0)

@@ -19,7 +19,7 @@ from lepton_ai.cli.options import (
     ParamOption,
     VersionArgument,
 )
-from lepton_ai.cli.results import Growth, print_version
+from lepton_ai.cli.results import Growth, made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import AlreadyExists, NotFound, UsageError
 from lepton_ai.history.carried import Carried
@@ -81,7 +81,8 @@ def save(
                 taken.message.partition(" (")[0],
                 hint=f"a new revision of it: lepton update {into}@{name} {typed}",
             ) from taken
-        print_version(repository, version, "saved", as_json=as_json, growth=growth)
+        saved = made(repository, version, growth)
+    saved.print("saved", as_json=as_json)
 
 
 @examples(
@@ -120,7 +121,8 @@ def update(
         start = Start(found.record.branch, found.row.name, None, found)
         growth = Growth(repository)
         updated = repository.fill_draft(start, files, carried)
-        print_version(repository, updated, "updated", as_json=as_json, growth=growth)
+        revised = made(repository, updated, growth)
+    revised.print("updated", as_json=as_json)
 
 
 def _carried(

@@ -10,7 +10,7 @@ from lepton_ai.cli import complete
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, MessageOption, VersionArgument
 from lepton_ai.cli.output import print_json, say, version_json
-from lepton_ai.cli.results import print_version
+from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
 
@@ -28,8 +28,8 @@ def rollback(
     Content, params, dataset, code and environment are the older one's. Nothing is lost: the versions between stay.
     """
     with opened(repo, as_json=as_json) as repository:
-        made = repository.rollback(version, branch, message=message)
-        print_version(repository, made, f"rolled back to {version}:", as_json=as_json)
+        new = made(repository, repository.rollback(version, branch, message=message))
+    new.print(f"rolled back to {version}:", as_json=as_json)
 
 
 @examples("lepton delete v3", "lepton delete feature@v2 -m 'trained on the wrong data'")

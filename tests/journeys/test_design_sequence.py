@@ -17,7 +17,7 @@ pytestmark = [
     # Keras 3.15 on TensorFlow 2.21 converts variables the way that numpy 2 deprecates.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
     # Keras, of an optimizer that has not taken a step when its model is saved: it has no moments to load.
-    pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer 'adam':UserWarning"),
+    pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer 'adam:UserWarning"),
 ]
 ROWS = np.random.default_rng(7).normal(size=(32, 4)).astype("float32")
 WANTED = (ROWS.sum(axis=1) > 0).astype("int32")

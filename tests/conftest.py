@@ -15,14 +15,6 @@ _FOLDERS = ("CONFIG", "CACHE", "DATA", "STATE")
 _HOME = Path(tempfile.mkdtemp(prefix="lepton-ai-tests-"))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--fuzz-rounds",
-        type=int,
-        help="mutations per sample in every format's suite, instead of its own number",
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(("LEPTON_AI_", "GIT_"))]:
         del os.environ[name]
@@ -32,13 +24,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    rounds = config.getoption("--fuzz-rounds")
-    for suite in {item.cls for item in items if isinstance(item, pytest.Function) and item.cls}:
-        if rounds and hasattr(suite, "fixed_mutations"):
-            suite.fixed_mutations = rounds
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 TARGET = Path(__file__).parent.parent / "docs" / "images" / "terminal.svg"
 LEPTON = Path(sys.executable).with_name("lepton")
-COLUMNS = 92
+COLUMNS = 98
 COMMANDS = [
     "lepton log --graph",
     "lepton alias production v5",

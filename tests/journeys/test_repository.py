@@ -492,3 +492,20 @@ class TestOpening:
         repo.save_files(_model(tmp_path))
         assert repo.version("v1").tensor("b")[0] == 0
         assert repo.verify().clean
+
+    def test_one_key_file_for_several_repositories(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = tmp_path / "ci.key"
+        monkeypatch.setenv("LEPTON_AI_KEY_FILE", str(key))
+        for name in ("one", "two"):
+            with ModelRepository(tmp_path / name) as repo:
+                repo.save_files(_model(tmp_path))
+        for name in ("one", "two"):
+            with ModelRepository(tmp_path / name, create=False) as repo:
+                assert repo.version("v1").tensor("b")[0] == 0
+        key.write_text("nothing")
+        with pytest.raises(errors.KeyMissing, match="neither"):
+            ModelRepository(tmp_path / "three")
+        assert key.read_text() == "nothing"
+        assert not (tmp_path / "three" / ".lepton").exists()

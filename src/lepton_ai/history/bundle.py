@@ -132,12 +132,16 @@ def unpack(source: Path, folder: Path, *, progress: Progress = SILENT) -> Unpack
 @contextmanager
 def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(source) as archive:
-            yield archive
+        archive = zipfile.ZipFile(source)
     except (zipfile.BadZipFile, FileNotFoundError, IsADirectoryError) as problem:
         raise UsageError(
             f"{source} is no exported version: {problem}", hint="lepton export makes one"
         ) from problem
+    with archive:
+        try:
+            yield archive
+        except (zipfile.BadZipFile, EOFError, NotImplementedError) as problem:
+            raise Damaged(f"{source} is damaged: {problem}", hint="export it again") from problem
 
 
 def _header(source: Path, archive: zipfile.ZipFile) -> Header:

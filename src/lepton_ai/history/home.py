@@ -169,8 +169,10 @@ def create(
         config = Config(secrets.token_hex(16), timestamp(at), encrypt)
         keyring = Keyring.create(draft / "keys", config.id, encrypt=encrypt)
         if encrypt:
-            made.append(keyring.wrap_with_key_file(key_file))
-            recovery = recovery_file or made[0].with_suffix(".recovery")
+            shared = key_file is not None and key_file.exists()
+            key = keyring.wrap_with_key_file(key_file)
+            made += [] if shared else [key]
+            recovery = recovery_file or key.with_name(f"{config.id}.recovery")
             keyring.wrap_with_recovery_key(recovery)
             made.append(recovery)
         for name in ("packs", "tmp", "backups"):

@@ -145,22 +145,33 @@ class Keyring:
         return cls(folder, repository_id, id_key, master)
 
     def wrap_with_key_file(self, path: Path | None = None, *, name: str = BY_KEY_FILE) -> Path:
-        """Make a key file (default: in the user's config folder) that opens this ring; its path.
+        """Let a key file open this ring: one that is there already, else a new one; its path.
+
+        The default is a file of its own in the user's config folder. A file at ``path`` that is a key file already is
+        used as it is: one key may open several repositories.
 
         Raises:
-            AlreadyExists: the file or an envelope of this name is there.
+            AlreadyExists: an envelope of this name is there, or ``path`` is a recovery key.
+            KeyMissing: ``path`` is neither a key file nor absent.
+            Unsupported: nothing is encrypted.
         """
-        envelope = self._place(name)
+        envelope, master = self._place(name), self._secret
         place = path or default_key_file(self.repository_id)
         with storage_errors(place):
             if path is None:
                 make_folder(place.parent, 0o700)
                 place.parent.chmod(0o700)
-            if place.exists():
-                raise AlreadyExists(f"{place} exists already.")
-        secret = os.urandom(KEY_SIZE)
-        write_file(place, key_file_text(secret, self.repository_id).encode(), 0o600)
-        write(envelope, wrap(self._secret, BY_KEY_FILE, self.repository_id, secret))
+            present = place.read_text("utf-8", "replace") if place.exists() else None
+        if present is not None:
+            kind, _, secret = parse_key_text(present, str(place))
+            if kind == RECOVERY:
+                raise AlreadyExists(
+                    f"{place} is a recovery key, not a key file", hint="name another file for the key"
+                )
+        else:
+            secret = os.urandom(KEY_SIZE)
+            write_file(place, key_file_text(secret, self.repository_id).encode(), 0o600)
+        write(envelope, wrap(master, BY_KEY_FILE, self.repository_id, secret))
         return place
 
     def wrap_with_recovery_key(self, path: Path, *, name: str = BY_RECOVERY) -> str:

@@ -32,7 +32,7 @@ LOAD = [
     ("version", "immutable record", "box"),
     ("ranges", "only what is asked", "box"),
     ("opened", "key in your folder", "box"),
-    ("verified", "each block, each time", "box"),
+    ("verified", "at every read", "box"),
     ("the same bytes", "or one tensor", "end"),
 ]
 BOX, GAP, LEFT = 134, 25, 26

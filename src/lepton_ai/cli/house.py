@@ -102,7 +102,10 @@ def stats(repo: Repo = None, as_json: Json = False) -> None:
     print_facts(
         (
             ("As saved", f"{human_size(found.raw_bytes)} in {plural(len(found.versions), 'version')}"),
-            ("As stored", f"{human_size(found.stored_bytes)}, {plural(found.packs, 'pack')} among it"),
+            (
+                "As stored",
+                f"{human_size(found.stored_bytes)} in all, {human_size(found.pack_bytes)} of it in {plural(found.packs, 'pack')}",
+            ),
             ("Ratio", f"{found.ratio:.2f}"),
         )
     )

@@ -99,13 +99,11 @@ def stats(repo: Repo = None, as_json: Json = False) -> None:
             }
         )
         return
+    packs = f"{human_size(found.pack_bytes)} of it in {plural(found.packs, 'pack')}"
     print_facts(
         (
             ("As saved", f"{human_size(found.raw_bytes)} in {plural(len(found.versions), 'version')}"),
-            (
-                "As stored",
-                f"{human_size(found.stored_bytes)} in all, {human_size(found.pack_bytes)} of it in {plural(found.packs, 'pack')}",
-            ),
+            ("As stored", f"{human_size(found.stored_bytes)} in all, {packs}"),
             ("Ratio", f"{found.ratio:.2f}"),
         )
     )

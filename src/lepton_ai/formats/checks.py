@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 MAX_NAME = 4096
 """Characters of a tensor's name."""
 
-MAX_JSON_VALUES = 5_000_000
-"""A parsed value takes sixty bytes and a key three times that, whatever their few bytes of text claim."""
+MAX_JSON_VALUES, FREE_JSON_VALUES = 5_000_000, 400_000
+"""A parsed value takes sixty bytes and a key three times that, whatever their few bytes of text claim. Beyond the free
+ones there may be one for two bytes of text: what describes tensors has one for three at most."""
 
 
 def clean_name(name: str) -> str:
@@ -66,7 +67,8 @@ def parse_json(data: bytes) -> Any:
     Raises:
         Malformed: it is not JSON in UTF-8, nests too deeply, repeats a key, or has too many values.
     """
-    if 3 * data.count(b":") + sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+    most = min(MAX_JSON_VALUES, FREE_JSON_VALUES + len(data) // 2)
+    if 3 * data.count(b":") + sum(map(data.count, (b",", b"[", b"{"))) > most:
         raise Malformed("more values than a header has")
     try:
         return json.loads(data.decode(), object_pairs_hook=_object)

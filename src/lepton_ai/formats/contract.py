@@ -21,7 +21,7 @@ MAX_TENSORS = 1_000_000
 MAX_DIMENSIONS = 64
 
 
-class Malformed(Exception):  # noqa: N818  (it is an answer of a reader, never shown as an error)
+class Malformed(Exception):
     """The bytes are not what the format promises: cut, lying, hostile, or a variant that is unknown."""
 
 

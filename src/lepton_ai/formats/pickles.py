@@ -4,7 +4,8 @@ What the pickle would import becomes a :class:`Global` that holds a name, what i
 :class:`Record` that holds the arguments. Nothing named in a pickle is ever imported, called or looked up.
 Opcodes of protocol 0 (text) and of registries and buffers outside of the pickle are refused.
 
-Cost: at most :data:`MAX_OPCODES` steps, each of which makes at most one value; containers are counted too.
+Cost: a bounded number of steps, each of which makes at most one value; containers and the memo are bounded more
+tightly, both by the size of the file that the pickle is in: a deflated one may be a thousand times its size.
 Values can be shared and can contain themselves, so whoever walks them must count its steps.
 
 Source: https://github.com/python/cpython/blob/3.11/Lib/pickletools.py
@@ -22,6 +23,11 @@ from lepton_ai.formats.contract import Malformed
 MAX_PICKLE = 64 << 20
 MAX_OPCODES = 4_000_000
 MAX_CONTAINERS = 1_500_000
+FREE_OPCODES, BYTES_PER_OPCODE = 400_000, 2
+FREE_CONTAINERS, BYTES_PER_CONTAINER = 200_000, 8
+"""So many are free, and one more for so many bytes of the file. A tensor takes 50 opcodes, 10 of them make or keep a
+container, and at least 500 bytes."""
+
 MAX_TEXT = 4096
 """Longer strings can be no names: they become OPAQUE."""
 
@@ -81,20 +87,24 @@ class Pickle(msgspec.Struct, frozen=True):
     opcodes: int
 
 
-def load(data: bytes) -> Pickle:
+def load(data: bytes, file_size: int | None = None) -> Pickle:
     """Read the first pickle in ``data`` into inert values.
+
+    ``file_size`` is that of the file it is in, if it is in one: a deflated member is not worth its own size.
 
     Raises:
         Malformed: it is cut, too large, or uses an opcode that is not known here.
     """
     if len(data) > MAX_PICKLE:
         raise Malformed(f"a pickle of {len(data)} bytes")
-    return _Machine(data).run()
+    return _Machine(data, len(data) if file_size is None else file_size).run()
 
 
 class _Machine:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, size: int) -> None:
         self.data, self.place = data, 0
+        self.most_opcodes = min(MAX_OPCODES, FREE_OPCODES + size // BYTES_PER_OPCODE)
+        self.most_containers = min(MAX_CONTAINERS, FREE_CONTAINERS + size // BYTES_PER_CONTAINER)
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -102,7 +112,7 @@ class _Machine:
 
     def run(self) -> Pickle:
         data, size = self.data, len(self.data)
-        for count in range(MAX_OPCODES):
+        for count in range(self.most_opcodes):
             if self.place >= size:
                 self.cut()
             code = data[self.place]
@@ -113,7 +123,7 @@ class _Machine:
             if step is None:
                 raise Malformed(f"a pickle with opcode {code:#04x}, which is not known here")
             step(self)
-        raise Malformed(f"a pickle of more than {MAX_OPCODES} opcodes")
+        raise Malformed(f"a pickle of more than {self.most_opcodes} opcodes")
 
     def cut(self) -> NoReturn:
         raise Malformed("a pickle that is cut")
@@ -135,8 +145,8 @@ class _Machine:
 
     def push_container(self, value: Any) -> None:
         self.containers += 1
-        if self.containers > MAX_CONTAINERS:
-            raise Malformed(f"a pickle of more than {MAX_CONTAINERS} containers")
+        if self.containers > self.most_containers:
+            raise Malformed(f"a pickle of more than {self.most_containers} containers")
         self.stack.append(value)
 
     def pop(self) -> Any:
@@ -200,8 +210,8 @@ class _Machine:
 
     def put(self, index: int) -> None:
         self.memo[index] = self.top()
-        if len(self.memo) > MAX_CONTAINERS:
-            raise Malformed(f"a pickle that keeps more than {MAX_CONTAINERS} values")
+        if len(self.memo) > self.most_containers:
+            raise Malformed(f"a pickle that keeps more than {self.most_containers} values")
 
     def get(self, width: int) -> None:
         index = self.number(width)

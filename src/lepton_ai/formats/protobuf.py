@@ -105,7 +105,8 @@ class Wire:
             return first._replace(offset=first.start, length=first.end - first.start)
         fixed = {FIXED32: rb"[\s\S]{4}", FIXED64: rb"[\s\S]{8}"}
         element = re.escape(tag) + fixed.get(first.wire, rb"[\x80-\xff]{0,9}+[\x00-\x7f]")
-        pattern, at, count, piece = re.compile(rb"(?:" + element + rb")*+"), first.start, 0, 256
+        pattern, at, count, piece = re.compile(rb"(?>(?:" + element + rb")*)"), first.start, 0, 256
+        # An atomic group, not a possessive "*+" over a group: Python before 3.11.4 cuts an element in half with that.
         while True:
             found = pattern.match(self._window.read(at, min(piece, end - at)))
             if found is None or not found.end():

@@ -132,7 +132,7 @@ def _read(archive: _Archive, found: _Found) -> None:
 
 
 def _read_pickle(archive: _Archive, pickle: str, folder: str, found: _Found, prefix: str = "") -> None:
-    value = pickles.load(archive.read(pickle, pickles.MAX_PICKLE))
+    value = pickles.load(archive.read(pickle, pickles.MAX_PICKLE), archive.source.size)
     for name, view in named_views(value, prefix):
         found.add(name, view, archive.member(f"{folder}/{view.storage}"), archive.big)
 

@@ -48,23 +48,28 @@ def _files(schema: Any, letters: int) -> Iterator[tuple[str, str]]:
     waiting: list[tuple[str, Any]] = [("", schema)]
     while waiting:
         path, value = waiting.pop()
-        letters -= len(path)
-        if letters < 0:
-            raise Malformed("a schema whose paths are longer than it can account for")
         if isinstance(value, dict) and "__loader__" in value and isinstance(value.get("file"), str):
             yield path or "array", value["file"]
-        else:
-            waiting += reversed([(_join(path, key), child) for key, child in _children(value)])
+            continue
+        below: list[tuple[str, Any]] = []
+        for key, child in _children(value):
+            letters -= len(path) + len(key) + 1
+            if letters < 0:  # before the path is made: a long one has room for many below it
+                raise Malformed("a schema whose paths are longer than it can account for")
+            below.append((_join(path, key), child))
+        waiting += reversed(below)
 
 
-def _children(value: Any) -> list[tuple[str, Any]]:
+def _children(value: Any) -> Iterator[tuple[str, Any]]:
     """What is below a value, by the name that it adds to the path: "content" of a node adds none."""
     if isinstance(value, dict):
         is_node = "__loader__" in value
-        pairs = [("" if is_node and key == "content" else key, child) for key, child in value.items()]
+        pairs = (("" if is_node and key == "content" else key, child) for key, child in value.items())
+    elif isinstance(value, list):
+        pairs = ((str(index), child) for index, child in enumerate(value))
     else:
-        pairs = [(str(index), child) for index, child in enumerate(value)]
-    return [pair for pair in pairs if isinstance(pair[1], dict | list)]
+        return
+    yield from (pair for pair in pairs if isinstance(pair[1], dict | list))
 
 
 def _join(path: str, key: str) -> str:

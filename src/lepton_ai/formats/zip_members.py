@@ -27,6 +27,9 @@ STORED, DEFLATED = 0, 8
 DEFLATE_RATIO = 1032
 """No deflated byte gives more bytes than this."""
 
+FREE_INFLATED, LIKELY_RATIO = 2 << 20, 32
+"""Texts and pickles that we look into do not shrink by more: one that does (beyond 2 MiB) is a bomb."""
+
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR = struct.Struct("<4sIQI")
@@ -86,10 +89,13 @@ def read(source: Source, member: Member, limit: int) -> bytes:
     """The whole of a member, inflated when it is deflated.
 
     Raises:
-        Malformed: it is longer than ``limit``, packed in another way, or not what its sizes say.
+        Malformed: it is longer than ``limit`` (or, being deflated, than its archive can account for), packed in
+            another way, or not what its sizes say.
     """
+    if member.method != STORED:
+        limit = min(limit, FREE_INFLATED + LIKELY_RATIO * source.size)
     if member.size > limit:
-        raise Malformed(f"member {member.name!r} has {member.size} bytes")
+        raise Malformed(f"member {member.name[:80]!r} has {member.size} bytes")
     data = source.read(member.offset, member.packed)
     if member.method == STORED:
         return data

@@ -151,7 +151,7 @@ class Keyring:
         used as it is: one key may open several repositories.
 
         Raises:
-            AlreadyExists: an envelope of this name is there, or ``path`` is a recovery key.
+            AlreadyExists: an envelope of this name is there, ``path`` is a recovery key, or it fits already.
             KeyMissing: ``path`` is neither a key file nor absent.
             Unsupported: nothing is encrypted.
         """
@@ -168,6 +168,9 @@ class Keyring:
                 raise AlreadyExists(
                     f"{place} is a recovery key, not a key file", hint="name another file for the key"
                 )
+            known = [read(file, Envelope) for file in sorted(self.folder.glob("envelope-*.json"))]
+            if _try(known, BY_KEY_FILE, secret) is not None:
+                raise AlreadyExists(f"{place} opens the repository already", hint="name another file")
         else:
             secret = os.urandom(KEY_SIZE)
             write_file(place, key_file_text(secret, self.repository_id).encode(), 0o600)

@@ -96,7 +96,9 @@ class Gguf:
         header = _Header(source)
         tensors, unknown = header.tensors()
         segments = [
-            Segment(tensor.extents[0].offset, tensor.nbytes, tensor.name, _hint(tensor)) for tensor in tensors
+            Segment(extent.offset, extent.length, tensor.name, _hint(tensor))
+            for tensor in tensors
+            for extent in tensor.extents
         ]
         note = f"{unknown} tensors of types that are not known here are kept as they are" if unknown else ""
         return Layout(self.name, partition(source.size, segments), tensors, note=note)
@@ -140,7 +142,8 @@ class _Header:
             if not name or name in found:
                 raise Malformed(f"two tensors are called {name!r}" if name else "a tensor without a name")
             dtype, nbytes = described
-            found[name] = Tensor(name, dtype, shape, (Extent(start + offset, nbytes),))
+            extents = (Extent(start + offset, nbytes),) if nbytes else ()
+            found[name] = Tensor(name, dtype, shape, extents)
         return tuple(found.values()), unknown
 
     def _value(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from lepton_ai.formats.checks import clean_name
 from lepton_ai.formats.contract import Extent, Layout, Malformed, Segment, Source, Tensor, partition
 from lepton_ai.formats.encodings.chunked import DEFLATE_MOST
 from lepton_ai.formats.hdf5_file.superblock import place_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lepton_ai.formats.hdf5_file.datasets import Dataset
 
 MOST_DECODED = 256 << 20
+MOST_LETTERS, MOST_TOLD = 4 << 20, 50_000
 
 
 class HDF5:
@@ -45,7 +47,7 @@ def read_window(
 
     ``prefix`` is put before every name.
     """
-    found = [Found([prefix + name for name in names], dataset) for names, dataset in walk(source)]
+    found = [Found([clean_name(prefix + name) for name in names], dataset) for names, dataset in walk(source)]
     _check_names(found, source.size)
     taken = {name for item in found for name in item.names}
     segments: list[Segment] = []
@@ -71,13 +73,20 @@ def _labels(name: str, taken: set[str]) -> Iterator[str]:
 
 
 def _check_names(found: list[Found], size: int) -> None:
-    """Refuse double names, and links that would make one small dataset into endless gigabytes."""
+    """Refuse double names, and links that would make one small dataset into endless gigabytes.
+
+    Every run of a dataset has a name, and is told again for each of the dataset's names.
+    """
     names = [name for item in found for name in item.names]
     if len(set(names)) != len(names):
         raise Malformed("two datasets have the same name")
     decoded = sum(len(item.names) * item.dataset.nbytes for item in found)
     if decoded > MOST_DECODED + DEFLATE_MOST * size:
         raise Malformed(f"{size} bytes that claim to hold {decoded}")
+    letters = sum(len(item.names[0]) * len(item.dataset.runs) for item in found)
+    told = sum(len(item.names) * len(item.dataset.runs) for item in found)
+    if letters > MOST_LETTERS + 16 * size or told > MOST_TOLD + size // 32:
+        raise Malformed("more names of more chunks than the file can account for")
 
 
 FORMAT = HDF5()

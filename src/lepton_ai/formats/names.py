@@ -5,7 +5,7 @@ from __future__ import annotations
 from lepton_ai.formats.checks import clean_name
 from lepton_ai.formats.contract import Malformed
 
-MOST = 300_000
+MOST, FREE, BYTES_EACH = 300_000, 50_000, 32
 """A tensor costs half a KiB of memory to describe: files of very many and very small ones are better left alone."""
 
 
@@ -15,6 +15,7 @@ class Names:
     def __init__(self, size: int) -> None:
         self._taken: dict[str, int] = {}
         self._letters = 16 * size + (1 << 20)
+        self._most = min(MOST, FREE + size // BYTES_EACH)
 
     def unique(self, name: str) -> str:
         """The name, or ``name~2``, ``name~3`` … when it is taken; "unnamed" for none.
@@ -29,6 +30,6 @@ class Names:
             chosen = f"{name}~{self._taken[name]}"
         self._taken[clean_name(chosen)] = 1
         self._letters -= len(chosen)
-        if self._letters < 0 or len(self._taken) > MOST:
+        if self._letters < 0 or len(self._taken) > self._most:
             raise Malformed("more names than such a file can need")
         return chosen

@@ -13,7 +13,6 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lepton_ai.formats.checks import clean_name
 from lepton_ai.formats.contract import (
     MAX_DIMENSIONS,
     BytesSource,
@@ -27,6 +26,7 @@ from lepton_ai.formats.contract import (
 )
 from lepton_ai.formats.encodings.dtypes import ITEMSIZE
 from lepton_ai.formats.encodings.shapes import nbytes_of
+from lepton_ai.formats.names import Names
 from lepton_ai.formats.protobuf import BYTES, VARINT, Wire, signed
 from lepton_ai.formats.sstable import entries
 
@@ -75,13 +75,17 @@ class SavedModel:
 
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:
         """Where the tensors are, in the files beside the index."""
-        shards = 0
+        shards, names = (
+            0,
+            Names(source.size),
+        )  # keys share their beginnings: a small table can hold endless ones
         tensors: list[Tensor] = []
         parts: dict[str, list[Segment]] = {}
         for number, (key, value) in enumerate(entries(source)):
             if number == 0:
                 shards = _shards(key, value)
             elif tensor := _tensor(key, value, path, shards):
+                names.unique(tensor.name)
                 tensors.append(tensor)
                 (extent,) = tensor.extents
                 data = folder.get(posixpath.join(posixpath.dirname(path), extent.path))
@@ -119,7 +123,7 @@ def _tensor(key: bytes, value: bytes, path: str, shards: int) -> Tensor | None:
     if key.startswith(b"\0"):  # a slice of a variable
         return None
     try:
-        name = clean_name(key.decode())
+        name = key.decode()
     except UnicodeDecodeError as error:
         raise Malformed("a name that is not UTF-8") from error
     entry = _entry(value)

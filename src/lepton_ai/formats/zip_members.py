@@ -73,15 +73,14 @@ def members(source: Source) -> tuple[Member, ...]:
         Malformed: it is no zip archive, or one that could be read in two ways.
     """
     start, length, count = _directory(source)
-    entries = _entries(source.read(start, length), count)
-    found = tuple(_member(source, entry, start) for entry in entries)
+    entries = tuple(_entries(source.read(start, length), count))
+    places = sorted(entry.header for entry in entries)
+    ends = dict(zip(places, [*places, start][1:], strict=True))
+    if len(ends) != len(places):
+        raise Malformed("two members of the archive overlap")
+    found = tuple(_member(source, entry, ends[entry.header]) for entry in entries)
     if len({member.name for member in found}) != len(found):
         raise Malformed("two members of the archive have the same name")
-    end = 0
-    for member in sorted(found, key=lambda member: member.header):
-        if member.header < end:
-            raise Malformed(f"the bytes of member {member.name!r} overlap with another's")
-        end = member.offset + member.packed
     return found
 
 
@@ -258,12 +257,18 @@ def _widened(extra: bytes, *values: int) -> list[int]:
     return result
 
 
-def _member(source: Source, entry: _Entry, directory: int) -> Member:
-    """Hold a directory entry against the local header, which alone tells where the bytes begin."""
+def _member(source: Source, entry: _Entry, end: int) -> Member:
+    """Hold a directory entry against the local header, which alone tells where the bytes begin.
+
+    At ``end`` the next member begins, or the directory: nothing beyond is read, so that all reads together stay small.
+    """
     local = source.read(entry.header, _LOCAL.size)
     mark, _, flags, method, _, _, _, packed, size, name, extra = _LOCAL.unpack(local)
     if mark != b"PK\x03\x04":
         raise Malformed("a member is not where the directory says")
+    offset = entry.header + _LOCAL.size + name + extra
+    if offset + entry.packed > end:
+        raise Malformed("two members of the archive overlap, or one reaches into the directory")
     rest = source.read(entry.header + _LOCAL.size, name + extra)
     if rest[:name] != entry.name or method != entry.method or flags & _ENCRYPTED:
         raise Malformed("a member is another than the directory says")
@@ -272,9 +277,6 @@ def _member(source: Source, entry: _Entry, directory: int) -> Member:
             size, packed = _widened(rest[name:], size, packed)
         if (size, packed) != (entry.size, entry.packed):
             raise Malformed("a member has another size than the directory says")
-    offset = entry.header + _LOCAL.size + name + extra
-    if offset + entry.packed > directory:
-        raise Malformed("a member reaches into the directory")
     if entry.method == STORED and entry.packed != entry.size:
         raise Malformed("a stored member with two sizes")
     if entry.method == DEFLATED and entry.size > DEFLATE_RATIO * entry.packed:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LONGEST = 10
 """Bytes that a varint of 64 bits takes at most."""
 
+PIECE = 1 << 20
+"""Bytes that are looked at together: the work takes forty times their memory."""
+
 
 def decode(tensor: Tensor, parts: Sequence[bytes]) -> Array:
     """An array of ``tensor.shape`` and its dtype, C-contiguous and writable."""
@@ -54,11 +57,27 @@ def varints(data: Array) -> Array:
     """
     import numpy as np
 
-    ends = np.flatnonzero(data < 0x80)
-    if len(data) and (not len(ends) or ends[-1] != len(data) - 1):
+    last = data < 0x80
+    if len(data) and not last[-1]:
         raise Malformed("the last varint is cut")
+    values = np.empty(np.count_nonzero(last), dtype=np.uint64)
+    start = count = 0
+    while start < len(data):
+        ends = np.flatnonzero(last[start : start + PIECE])
+        if not len(ends):
+            raise Malformed("a varint of more than ten bytes")
+        end = start + int(ends[-1]) + 1
+        values[count : count + len(ends)] = _piece(data[start:end], ends)
+        start, count = end, count + len(ends)
+    return values
+
+
+def _piece(data: Array, ends: Array) -> Array:
+    """The numbers in a run of whole varints that end at ``ends``."""
+    import numpy as np
+
     lengths = np.diff(ends, prepend=-1)
-    if len(lengths) and lengths.max() > LONGEST:
+    if lengths.max() > LONGEST:
         raise Malformed("a varint of more than ten bytes")
     starts = ends - lengths + 1
     values = np.zeros(len(ends), dtype=np.uint64)

@@ -7,8 +7,11 @@ from lepton_ai.formats.contract import Malformed, Source
 MOST_HEADER_BYTES = 256 << 20
 """More than this is never read of headers, however large the file is."""
 
-MOST_STEPS = 3_000_000
-"""So many messages, links and chunks at most are looked at; some seconds of work."""
+MOST_STEPS, FREE_STEPS = 3_000_000, 200_000
+"""So many messages, links and chunks at most are looked at, and one for each byte beyond the free ones."""
+
+MOST_CHUNKS, FREE_CHUNKS, BYTES_PER_CHUNK = 200_000, 20_000, 64
+"""A chunk costs half a KiB of memory to describe: datasets of very many and very small ones are better left alone."""
 
 
 class Unreadable(Exception):
@@ -26,7 +29,8 @@ class Access:
         self.source, self.base = source, base
         self.address_size, self.length_size = address_size, length_size
         self.size = source.size - base
-        self._steps = MOST_STEPS
+        self._steps = min(MOST_STEPS, FREE_STEPS + source.size)
+        self.chunks_left = min(MOST_CHUNKS, FREE_CHUNKS + source.size // BYTES_PER_CHUNK)
         self._budget = min(2 * source.size, MOST_HEADER_BYTES) + 32768
         self._visited: set[tuple[str, int]] = set()
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from lepton_ai.formats.hdf5_file.messages import Dataspace, Place
 
-MOST_CHUNKS = 200_000
-
 
 class Chunk(NamedTuple):
     """One stored chunk: its coordinates in the grid of chunks, its bytes, the filters that it skipped."""
@@ -67,8 +65,9 @@ def read_chunks(access: Access, place: Place, grid: Grid, *, filtered: bool) -> 
         access.step(1)
         if grid.holds(chunk.where):
             found.append(chunk)
-        if len(found) > MOST_CHUNKS:
-            raise Unreadable(f"more than {MOST_CHUNKS} chunks")
+        if len(found) > access.chunks_left:
+            raise Unreadable("more chunks than a file of its size has")
+    access.chunks_left -= len(found)
     return found
 
 

@@ -18,6 +18,9 @@ MANAGED = 0
 MOST_NESTING = 16
 MOST_BITS = 64
 MOST_BLOCK = 16 << 20
+MOST_LINK = 4096 + 64
+"""Bytes of a link: the longest name that a tensor may have, and what stands beside it. A small file can hold a long
+object and ask for it again and again."""
 
 
 class FractalHeap:
@@ -54,6 +57,8 @@ class FractalHeap:
         if cursor.number(1) >> 4 & 3 != MANAGED:
             return None
         offset, length = cursor.number(self._offset_width), cursor.number(self._length_width)
+        if length > MOST_LINK:
+            return None
         block, start = self._find(offset)
         if start + length > len(block):
             raise Malformed("a heap's object does not fit into its block")

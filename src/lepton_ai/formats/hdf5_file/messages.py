@@ -8,7 +8,7 @@ from lepton_ai.formats.contract import Malformed
 from lepton_ai.formats.hdf5_file.access import Access, Cursor, Unreadable
 from lepton_ai.formats.hdf5_file.headers import OLD_FILL, Message
 
-MOST_RANK = 32
+MOST_RANK = MOST_FILTERS = 32
 COMPACT, CONTIGUOUS, CHUNKED = 0, 1, 2
 BTREE_V1, SINGLE, IMPLICIT, FIXED_ARRAY, EXTENSIBLE_ARRAY, BTREE_V2 = range(6)
 
@@ -117,6 +117,8 @@ def read_filters(cursor: Cursor) -> list[list[str | int]]:
     version, count = cursor.number(1), cursor.number(1)
     if version not in (1, 2):
         raise Malformed(f"filters of version {version}")
+    if count > MOST_FILTERS:  # each is undone for every chunk
+        raise Malformed(f"{count} filters")
     cursor.skip(6 if version == 1 else 0)
     filters = []
     for _ in range(count):

@@ -28,9 +28,14 @@ def clean_name(name: str) -> str:
     """
     if len(name) > MAX_NAME:
         raise Malformed(f"a name of {len(name)} characters")
-    if not name.isprintable() and any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in name):
+    if not name.isprintable() and any(map(_is_none, name)):
         raise Malformed("a name with characters that are none")
     return name
+
+
+def _is_none(character: str) -> bool:
+    """Whether it is a control, one of those above ASCII included (U+009B moves a cursor), or half a character."""
+    return character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
 
 
 def is_extent(value: Any) -> bool:

@@ -11,10 +11,13 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+import msgspec
+
 from lepton_ai.formats import opaque
 from lepton_ai.formats.contract import Format, Layout, Malformed, Segment, Source, check_partition
 
 HEAD = 4096
+LONGEST_NOTE = 600
 GROUP = "lepton_ai.formats"
 
 
@@ -65,8 +68,15 @@ def _layout(path: str, folder: Mapping[str, Source], known: tuple[Format, ...]) 
         except Exception as bug:  # noqa: BLE001  (a reader's bug must not cost the user the save; the note tells it)
             notes.append(f"the reader for {reader.name} failed on it: {type(bug).__name__}: {bug}")
         else:
-            return layout
-    return opaque.layout(source.size, "; ".join(notes))
+            return msgspec.structs.replace(layout, note=shown(layout.note)) if layout.note else layout
+    return opaque.layout(source.size, shown("; ".join(notes)))
+
+
+def shown(text: str) -> str:
+    """A note as it can be stored and shown: it may quote names out of a hostile file, or a plugin's own words."""
+    start = text[:LONGEST_NOTE].encode("utf-8", "backslashreplace").decode()
+    cut = "…" if len(text) > LONGEST_NOTE else ""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in start) + cut
 
 
 def _check(layout: Layout, path: str, folder: Mapping[str, Source]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LONGEST = 10
 """Bytes that a varint of 64 bits takes at most."""
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 """Bytes that are looked at together: the work takes forty times their memory."""
 
 

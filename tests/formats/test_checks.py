@@ -15,7 +15,7 @@ def tensor(name: str, offset: int) -> Tensor:
 
 def test_names_stay_apart_and_repetitions_are_left_out() -> None:
     found: dict[str, Tensor] = {}
-    assert [put(found, tensor("a", offset)) for offset in (0, 1, 0, 1)] == ["a", "a~2", "a", "a~2"]
+    assert [put(found, tensor("a", offset), 100) for offset in (0, 1, 0, 1)] == ["a", "a~2", "a", "a~2"]
     assert [(name, found[name].name, found[name].extents[0].offset) for name in found] == [
         ("a", "a", 0),
         ("a~2", "a~2", 1),
@@ -25,18 +25,18 @@ def test_names_stay_apart_and_repetitions_are_left_out() -> None:
 def test_a_tenth_tensor_of_one_name_is_refused() -> None:
     found: dict[str, Tensor] = {}
     for offset in range(9):
-        put(found, tensor("a", offset))
+        put(found, tensor("a", offset), 100)
     with pytest.raises(Malformed, match="ten tensors"):
-        put(found, tensor("a", 9))
+        put(found, tensor("a", 9), 100)
 
 
 def test_tensors_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "MAX_TENSORS", 2)
     found: dict[str, Tensor] = {}
-    put(found, tensor("a", 0))
-    put(found, tensor("b", 0))
-    with pytest.raises(Malformed, match="more than 2 tensors"):
-        put(found, tensor("c", 0))
+    put(found, tensor("a", 0), 100)
+    put(found, tensor("b", 0), 100)
+    with pytest.raises(Malformed, match="more tensors than 100 bytes can hold"):
+        put(found, tensor("c", 0), 100)
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "层 · weight/kernel:0", "\u2028", "a" * 4096])

@@ -43,8 +43,16 @@ def is_extent(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
 
 
-def put(found: dict[str, Tensor], tensor: Tensor) -> str:
-    """Add a tensor to those found, and give the name that it got.
+def most_tensors(size: int) -> int:
+    """How many tensors a file of ``size`` bytes may have.
+
+    Each costs half a KiB of memory to describe: files of very many and very small ones are better left alone.
+    """
+    return min(MAX_TENSORS, 50_000 + size // 32)
+
+
+def put(found: dict[str, Tensor], tensor: Tensor, size: int) -> str:
+    """Add a tensor to those found in a file of ``size`` bytes, and give the name that it got.
 
     One of another's name becomes ``name~2``; an exact repetition is left out.
 
@@ -53,8 +61,8 @@ def put(found: dict[str, Tensor], tensor: Tensor) -> str:
     Raises:
         Malformed: there are too many, the name can be nobody's, or a tenth tensor wants it.
     """
-    if len(found) >= MAX_TENSORS:
-        raise Malformed(f"more than {MAX_TENSORS} tensors")
+    if len(found) >= most_tensors(size):
+        raise Malformed(f"more tensors than {size} bytes can hold")
     name = clean_name(tensor.name)
     for number in range(2, 11):
         if name not in found:

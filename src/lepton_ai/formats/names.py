@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from lepton_ai.formats.checks import clean_name
+from lepton_ai.formats.checks import clean_name, most_tensors
 from lepton_ai.formats.contract import Malformed
 
-MOST, FREE, BYTES_EACH = 300_000, 50_000, 32
-"""A tensor costs half a KiB of memory to describe: files of very many and very small ones are better left alone."""
+MOST = 300_000
 
 
 class Names:
@@ -15,7 +14,7 @@ class Names:
     def __init__(self, size: int) -> None:
         self._taken: dict[str, int] = {}
         self._letters = 16 * size + (1 << 20)
-        self._most = min(MOST, FREE + size // BYTES_EACH)
+        self._most = min(MOST, most_tensors(size))
 
     def unique(self, name: str) -> str:
         """The name, or ``name~2``, ``name~3`` … when it is taken; "unnamed" for none.

@@ -52,7 +52,7 @@ def arrays(format_: str, source: Source, named: Iterable[tuple[str, Member]]) ->
             continue
         span = (header.start, header.length)
         tensor = zip_members.tensor(member, name, header.dtype, header.shape, span, "raw", dict(header.args))
-        name = put(found, tensor)  # noqa: PLW2901  (another array may have it)
+        name = put(found, tensor, source.size)  # noqa: PLW2901  (another array may have it)
         if tensor.extents and member.name not in segments:
             segments[member.name] = zip_members.segment(member, name, header.dtype, span)
     unseen = [f"{name} stays opaque: {why}" for name, why in headers.items() if isinstance(why, Malformed)]

@@ -55,7 +55,7 @@ class Pt:
             raise Malformed(
                 "torch.save wrote it in its old form (no zip archive); save it again to see its tensors"
             )
-        found = _Found()
+        found = _Found(source.size)
         _read(_Archive(source), found)
         return Layout(
             self.name, partition(source.size, found.segments.values()), tuple(found.tensors.values())
@@ -102,7 +102,8 @@ def _nested(source: Source, within: Member) -> Iterator[Member]:
 class _Found:
     """Tensors by name, and the runs of bytes of their storages by place."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.tensors: dict[str, Tensor] = {}
         self.segments: dict[int, Segment] = {}
 
@@ -110,7 +111,7 @@ class _Found:
         if view.storage_bytes not in {None, member.size}:
             raise Malformed(f"the storage of {name[:80]!r} has {member.size} bytes, not {view.storage_bytes}")
         tensor = _tensor(name, view, member, big)
-        name = put(self.tensors, tensor)
+        name = put(self.tensors, tensor, self.size)
         if tensor.extents and member.offset not in self.segments:
             self.segments[member.offset] = zip_members.segment(member, name, view.dtype, (0, member.size))
 

@@ -63,7 +63,7 @@ class Safetensors:
             if name == "__metadata__":
                 continue
             tensor = _tensor(name, entry, 8 + length, source.size)
-            put(found, tensor)
+            put(found, tensor, source.size)
             segments += [
                 Segment(extent.offset, extent.length, name, tensor.dtype) for extent in tensor.extents
             ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 
-from lepton_ai.errors import LostRace, StorageFailed
+from lepton_ai.errors import Damaged, LostRace, StorageFailed
 from lepton_ai.formats.contract import Layout, Segment
 from lepton_ai.formats.detect import layouts
 from lepton_ai.history import manifest as manifests
@@ -17,7 +18,8 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.contract import OPAQUE, Content, Run, Stream
+from lepton_ai.store.contract import OPAQUE, Content, Run
+from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, Record
 
@@ -88,7 +90,7 @@ class Saving:
     def finish(self) -> tuple[ContentRow, ...]:
         """Make everything durable; the rows belong into the commit."""
         written = self._writer.finish()
-        self._relied = frozenset(written.used)
+        self._relied = frozenset((*written.used, *written.packs))
         sizes = {digest: self._store.stored_bytes([content]) for digest, content in self._stored.items()}
         return tuple(
             ContentRow(row.sha256, row.size, sizes.get(row.sha256, 0), row.manifest)
@@ -99,19 +101,27 @@ class Saving:
         """What must still hold when the branch moves; read anew for every try.
 
         Raises:
-            CondemnedMeanwhile: a pack that this save relies on is about to be deleted.
+            CondemnedMeanwhile: a pack that this save wrote or relies on is about to be deleted, or is gone.
         """
         epoch = self._read_epoch()
         if epoch != self._epoch:
             condemned = {ref.key.removeprefix("condemned/") for ref in self._history.scan("condemned/")}
-            if condemned & self._relied:
+            there = {info.name for info in self._store.packs()}
+            if condemned & self._relied or not self._relied <= there:
                 raise CondemnedMeanwhile("gc is freeing what this save relied on", hint="repeat it")
             self._epoch = epoch
         return {EPOCH: self._epoch}
 
     def releases(self) -> tuple[Move, ...]:
-        """The move that ends the lease in the same commit."""
-        return self._lease.release_move()
+        """The move that ends the lease in the same commit.
+
+        Raises:
+            CondemnedMeanwhile: gc took this save for dead; its packs may go at any time.
+        """
+        moves = self._lease.release_move()
+        if not moves:
+            raise CondemnedMeanwhile("gc took this save for dead", hint="repeat it")
+        return moves
 
     def _add(self, file: Found, found: Mapping[str, Layout], bases: Bases) -> FileEntry:
         if file.target is not None:
@@ -158,36 +168,33 @@ def plan_of(segments: Iterable[Segment]) -> list[Run]:
 
 
 class Bases:
-    """The parent version's tensors, as bases for differences: by path first, then by name in any of its files."""
+    """The parent version's tensors, as bases for differences: by path first, then by name in any of its files.
+
+    What cannot be read of the parent is no base: damage must not keep anybody from saving.
+    """
 
     def __init__(self, reader: Reader, parent: Record | None) -> None:
-        self._manifests: dict[str, Manifest] = {}
-        if parent is not None:
-            entries = [entry for entry in parent.files if entry.target is None]
-            self._manifests = reader.manifests(entries)
-        self._any = _first_by_key(m.content.streams for m in self._manifests.values() if m.tensors)
-        sizes = {manifest.content.block_size for manifest in self._manifests.values()}
-        self._block_size = sizes.pop() if len(sizes) == 1 else 0
+        entries = [entry for entry in parent.files if entry.target is None] if parent is not None else []
+        self._contents = {path: found.content for path, found in _undamaged(reader, entries).items()}
+        self._any = Pairing(self._contents.values())
 
-    def for_file(self, path: str) -> Content | None:
+    def for_file(self, path: str) -> Pairing | None:
         """What a file of this path may differ from; None when there is nothing."""
-        if not self._block_size:
+        if not self._contents:
             return None
-        own = self._manifests.get(path)
-        streams = {s.key: s for s in own.content.streams} if own else {}
-        merged = {**self._any, **streams}
-        if not merged:
-            return None
-        return Content(0, self._block_size, (), tuple(merged.values()))
+        own = self._contents.get(path)
+        return Pairing([own] if own is not None else [], self._any)
 
 
-def _first_by_key(files: Iterable[tuple[Stream, ...]]) -> dict[str, Stream]:
-    found: dict[str, Stream] = {}
-    for streams in files:
-        for stream in streams:
-            if stream.key != OPAQUE:
-                found.setdefault(stream.key, stream)
-    return found
+def _undamaged(reader: Reader, entries: list[FileEntry]) -> dict[str, Manifest]:
+    try:
+        return reader.manifests(entries)
+    except Damaged:
+        found: dict[str, Manifest] = {}
+        for entry in entries:
+            with suppress(Damaged):
+                found.update(reader.manifests([entry]))
+        return found
 
 
 class _Beating:

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from lepton_ai.errors import Damaged
 from lepton_ai.store.blocks.cut import Part
-from lepton_ai.store.blocks.span import block_sizes
 from lepton_ai.store.codecs.choice import choose
 from lepton_ai.store.codecs.contract import Bytes, Element
 from lepton_ai.store.codecs.elements import element_of
-from lepton_ai.store.contract import ID_SIZE, Content
 from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import BLOCK, Header
+from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.keyring import Keyring
@@ -37,26 +36,6 @@ class Coded(NamedTuple):
 
     ids: list[bytes]
     new: list[Sealed]
-
-
-class Pairing:
-    """Which block of the base a block is compared with: the one at the same place of the stream of the same name."""
-
-    def __init__(self, base: Content | None) -> None:
-        self._streams = {(s.key, s.dtype): s for s in base.streams} if base is not None else {}
-        self._block_size = base.block_size if base is not None else 0
-
-    def block(self, key: str, dtype: str, number: int, length: int) -> bytes | None:
-        """The id of the block of the base, when it is ``length`` bytes long as well."""
-        stream = self._streams.get((key, dtype))
-        if stream is None:
-            return None
-        if (number + 1) * ID_SIZE > len(stream.blocks):
-            return None
-        starts = block_sizes(stream, self._block_size)
-        if min(starts[number + 1], stream.length) - starts[number] != length:
-            return None
-        return stream.blocks[number * ID_SIZE : (number + 1) * ID_SIZE]
 
 
 class Coder:

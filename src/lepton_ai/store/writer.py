@@ -10,10 +10,11 @@ from typing import BinaryIO, Self
 from lepton_ai.errors import Busy, NotFound, UsageError
 from lepton_ai.progress import Progress
 from lepton_ai.store.blocks.cut import Group, Plan, cut
-from lepton_ai.store.coder import Coded, Coder, Pairing, Sealed
+from lepton_ai.store.coder import Coded, Coder, Sealed
 from lepton_ai.store.contract import Added, Blobs, Content, Run, Written
 from lepton_ai.store.packs.format import LARGEST, SMALL, blob_name
 from lepton_ai.store.packs.writer import PackWriter
+from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.pipeline import Digest, Pool
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
@@ -58,10 +59,11 @@ class Writer:
         for pack in self._packs:
             pack.discard()
 
-    def add(self, file: BinaryIO, plan: Sequence[Run], base: Content | None = None) -> Added:
+    def add(self, file: BinaryIO, plan: Sequence[Run], base: Content | Pairing | None = None) -> Added:
         """Take a file, read once from where it stands; ``plan`` covers exactly its bytes.
 
-        ``base`` is the content that this one probably resembles. Advances the progress by the bytes read.
+        ``base`` is the content that this one probably resembles, or a pairing that serves many files. Advances the
+        progress by the bytes read.
 
         Raises:
             UsageError: the file is longer or shorter than the plan (it changed meanwhile).
@@ -69,7 +71,7 @@ class Writer:
         """
         self._check_open()
         cutting = Plan(plan)
-        pairing = Pairing(base)
+        pairing = base if isinstance(base, Pairing) else Pairing([base] if base is not None else [])
         blocks = [bytearray() for _ in cutting.streams]
         sizes: list[int] = []
         digest = Digest()

@@ -1,0 +1,38 @@
+"""Which block of older content a new block is compared with. Made once, and used for every file that may need it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lepton_ai.store.blocks.span import block_sizes
+from lepton_ai.store.contract import ID_SIZE, OPAQUE, Content, Stream
+
+
+class Pairing:
+    """Blocks at the same place of the stream of the same name and type; of several, the first content's. Thread-safe.
+
+    ``rest`` is asked for what these lack, opaque bytes excepted: those resemble only their own file's.
+    """
+
+    def __init__(self, contents: Iterable[Content], rest: Pairing | None = None) -> None:
+        self._streams: dict[tuple[str, str], tuple[Stream, int]] = {}
+        self._starts: dict[tuple[str, str], tuple[int, ...] | range] = {}
+        self._rest = rest
+        for content in contents:
+            for stream in content.streams:
+                self._streams.setdefault((stream.key, stream.dtype), (stream, content.block_size))
+
+    def block(self, key: str, dtype: str, number: int, length: int) -> bytes | None:
+        """The id of the block of the base, when it is ``length`` bytes long as well."""
+        found = self._streams.get((key, dtype))
+        if found is None:
+            return self._rest.block(key, dtype, number, length) if self._rest and key != OPAQUE else None
+        stream, block_size = found
+        if (number + 1) * ID_SIZE > len(stream.blocks):
+            return None
+        starts = self._starts.get((key, dtype))
+        if starts is None:  # once: it adds up all blocks of a stream that was cut by content
+            starts = self._starts[key, dtype] = block_sizes(stream, block_size)
+        if min(starts[number + 1], stream.length) - starts[number] != length:
+            return None
+        return stream.blocks[number * ID_SIZE : (number + 1) * ID_SIZE]

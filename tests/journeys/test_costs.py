@@ -1,0 +1,120 @@
+"""Work that is done once stays done once: calls and objects are counted, nothing is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from lepton_ai.errors import Damaged
+from lepton_ai.history import writing
+from lepton_ai.history.reading import Reader
+from lepton_ai.repository import ModelRepository
+from lepton_ai.store import pairing
+from lepton_ai.store.contract import Content
+from lepton_ai.store.pairing import Pairing
+
+
+@pytest.fixture(autouse=True)
+def _no_provenance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEPTON_AI_NO_PROVENANCE", "1")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> ModelRepository:
+    return ModelRepository(tmp_path / "repo", author="anna", encrypt=False)
+
+
+def _shards(folder: Path, files: int, tensors: int, add: float = 0) -> Path:
+    """A folder of files that together are a model; no two tensors are alike."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(5)
+    for file in range(files):
+        named = {f"t{file}.{i}": rng.normal(size=100).astype(np.float32) + add for i in range(tensors)}
+        save_file(named, folder / f"model-{file:03}.safetensors")
+    return folder
+
+
+class TestBases:
+    @pytest.mark.parametrize("files", [5, 20])
+    def test_the_parents_streams_are_mapped_once_and_not_once_per_file(
+        self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+    ) -> None:
+        tensors = 10
+        repo.save_files(_shards(tmp_path / "m", files, tensors))
+        mapped = 0
+
+        class Counted(Pairing):
+            def __init__(self, contents: Iterable[Content], rest: Pairing | None = None) -> None:
+                nonlocal mapped
+                listed = list(contents)
+                mapped += sum(len(content.streams) for content in listed)
+                super().__init__(listed, rest)
+
+        monkeypatch.setattr(writing, "Pairing", Counted)
+        repo.save_files(_shards(tmp_path / "m", files, tensors, add=1e-6))
+        streams = files * (tensors + 1)  # a header each
+        assert mapped == 2 * streams  # all of them for any file, and each file's own
+
+    def test_where_blocks_begin_is_worked_out_once_per_stream(
+        self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "big.bin"
+        data = bytearray(np.random.default_rng(1).bytes(24 << 20))
+        file.write_bytes(data)
+        repo.save_files(file)
+        calls = 0
+        real = pairing.block_sizes
+
+        def counted(*given: object) -> object:
+            nonlocal calls
+            calls += 1
+            return real(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(pairing, "block_sizes", counted)
+        for place in range(0, len(data), 1 << 20):
+            data[place] ^= 1
+        file.write_bytes(data)
+        repo.save_files(file)
+        # Two threads may both be the first to ask; 24 blocks must not ask 24 times.
+        assert 1 <= calls <= 4
+
+    def test_a_renamed_file_still_finds_its_tensors(self, repo: ModelRepository, tmp_path: Path) -> None:
+        first = _shards(tmp_path / "m", 2, 30)
+        before = repo.save_files(first)
+        _shards(tmp_path / "n", 2, 30, add=1e-6)
+        (tmp_path / "n" / "model-001.safetensors").rename(tmp_path / "n" / "other.safetensors")
+        after = repo.save_files(tmp_path / "n")
+        assert repo.info(after).stored_bytes < repo.info(before).stored_bytes
+
+    def test_opaque_bytes_are_compared_with_those_of_the_same_file_only(self) -> None:
+        content = Content(8, 8, ((0, 8),), (pairing.Stream("", "bytes", 8, b"o" * 32),))
+        own, others = Pairing([content]), Pairing([], Pairing([content]))
+        assert own.block("", "bytes", 0, 8) == b"o" * 32
+        assert others.block("", "bytes", 0, 8) is None
+
+
+class TestDamagedParents:
+    def test_a_damaged_manifest_of_the_parent_keeps_nobody_from_saving(
+        self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        repo.save_files(_shards(tmp_path / "m", 3, 4))
+        lost = repo.version("v1").files[1]
+        manifest = repo.reader.rows([lost.sha256])[lost.sha256].manifest
+        real = repo.home.store.get
+
+        def damaged(object_id: bytes) -> bytes:
+            if object_id == manifest:
+                raise Damaged("Damaged: as if bits had rotted")
+            return real(object_id)
+
+        monkeypatch.setattr(repo.home.store, "get", damaged)
+        bases = writing.Bases(Reader(repo.home.history, repo.home.store), repo.version("v1").record)
+        assert set(bases._contents) == {entry.path for entry in repo.version("v1").files} - {lost.path}
+        changed = _shards(tmp_path / "m", 3, 4, add=1e-6)
+        saved = repo.save_files(changed)
+        repo.checkout(saved, tmp_path / "out")
+        assert (tmp_path / "out" / lost.path).read_bytes() == (changed / lost.path).read_bytes()

@@ -19,7 +19,7 @@ from lepton_ai.formats.contract import MAX_DIMENSIONS, Malformed
 from lepton_ai.formats.pickles import Global, Persistent, Pickle, Record, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 DTYPES = {
     **{
@@ -130,7 +130,7 @@ class _Walk:
             if len(trail) > MAX_DEPTH:
                 raise Malformed("a pickle that nests too deeply")
 
-    def opened(self, value: Any) -> tuple[View | None, _Pairs]:
+    def opened(self, value: Any) -> tuple[View | None, Iterable[tuple[str, Any]]]:
         """The tensor that a value is, and what else is in it."""
         if isinstance(value, Persistent):
             storage, dtype, bits, count = _storage(value)
@@ -141,12 +141,11 @@ class _Walk:
             return (view, extra) if view is not None else (None, self.contents(value))
         return None, self.pairs(value) if isinstance(value, Table) else self.items(value)
 
-    def items(self, values: Any) -> _Pairs:
-        """What a list or tuple has, by index."""
-        if not isinstance(values, list | tuple):
-            return []
-        self.spend(len(values))
-        return [(str(index), item) for index, item in enumerate(values) if isinstance(item, _OPENED)]
+    def items(self, values: Any) -> Iterator[tuple[str, Any]]:
+        """What a list or tuple has, by index, one by one: there may be a million."""
+        if isinstance(values, list | tuple):
+            self.spend(len(values))
+            yield from ((str(index), item) for index, item in enumerate(values) if isinstance(item, _OPENED))
 
     def pairs(self, table: Any) -> _Pairs:
         """What a dict has, by the text of its keys; a key said twice counts with its last value."""
@@ -162,7 +161,7 @@ class _Walk:
 
     def contents(self, record: Record) -> _Pairs:
         """What is in an object that is no tensor: arguments, items, then attributes."""
-        found = self.items(record.args) + self.items(record.items) + self.pairs(record.table)
+        found = [*self.items(record.args), *self.items(record.items), *self.pairs(record.table)]
         for state in record.state[:2] if isinstance(record.state, tuple) else (record.state,):
             found += self.attributes(state)
         return found

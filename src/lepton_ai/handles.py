@@ -84,10 +84,18 @@ class Branch:
 class Version:
     """One version, as the revision that was asked for; it never changes."""
 
-    def __init__(self, repository: ModelRepository, found: FoundVersion, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        repository: ModelRepository,
+        found: FoundVersion,
+        notes: tuple[str, ...] = (),
+        new_bytes: int | None = None,
+    ) -> None:
         self._repository, self._found = repository, found
         self.record: Record = found.record
         self.notes = notes
+        self.new_bytes = new_bytes
+        """Bytes that the save which returned this newly stored; None on a version that was looked up."""
 
     def __repr__(self) -> str:
         return f"<Version {self.record.branch}@{self.name} {self.id[:12]}>"

@@ -34,7 +34,7 @@ from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.names import check_version_name
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import VersionRow
-from lepton_ai.history.save import Saver, Start
+from lepton_ai.history.save import Saved, Saver, Start
 from lepton_ai.history.stats import Stats, stats
 from lepton_ai.history.verify import Verdict, Verifier
 from lepton_ai.progress import SILENT, Progress
@@ -340,7 +340,7 @@ class ModelRepository:
         """Take the tombstone off a version; branches stay where they are."""
         version = address if isinstance(address, Version) else self.version(address, branch, deleted=True)
         vid = bytes.fromhex(version.id)
-        attempt(self.home.history, lambda: deletion.restore(self.lines.version(vid), self._act()))
+        attempt(self.home.history, lambda: deletion.restore(self.lines, self.lines.version(vid), self._act()))
         return version
 
     # Keeping house
@@ -375,7 +375,7 @@ class ModelRepository:
         with self._staged() as folder:
             unpacked = unpack(Path(source), folder, progress=self.progress)
             done = self._saver.imported(unpacked, self._branch_name(branch), name, self._act())
-        return self._version(done.row, done.notes)
+        return self._made(done)
 
     # For the handles
 
@@ -412,7 +412,7 @@ class ModelRepository:
             done = self._saver.copy(start, carried, act)
         else:
             done = self._saver.new(start.branch, files, carried, act, name=start.name, expected=start.head)
-        return self._version(done.row, (*notes, *done.notes))
+        return self._made(done, notes)
 
     # Inside
 
@@ -435,10 +435,13 @@ class ModelRepository:
         expected = self.lines.resolve(parent, into).row.id if parent is not None else ANY
         act = self._act(carried.get("message") or "")
         done = self._saver.new(into, files, carried, act, name=name, expected=expected)
-        return self._version(done.row, (*notes, *done.notes))
+        return self._made(done, notes)
 
-    def _version(self, row: VersionRow, notes: tuple[str, ...] = ()) -> Version:
-        return Version(self, self.lines.version(row.id), notes)
+    def _version(self, row: VersionRow) -> Version:
+        return Version(self, self.lines.version(row.id))
+
+    def _made(self, done: Saved, notes: tuple[str, ...] = ()) -> Version:
+        return Version(self, self.lines.version(done.row.id), (*notes, *done.notes), done.new_bytes)
 
     def _label(self, kind: labels.Kind, name: str, version: str | Version | Branch, message: str) -> Version:
         def build() -> Result[None]:

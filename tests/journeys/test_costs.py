@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from lepton_ai.cli.app import run
 from lepton_ai.errors import Damaged
 from lepton_ai.history import writing
 from lepton_ai.history.reading import Reader
 from lepton_ai.repository import ModelRepository
 from lepton_ai.store import pairing
-from lepton_ai.store.contract import Content
+from lepton_ai.store.blobs.local import LocalBlobs
+from lepton_ai.store.blocks import span
+from lepton_ai.store.contract import BlobInfo, Content, Stream
 from lepton_ai.store.pairing import Pairing
 
 
@@ -67,7 +71,7 @@ class TestBases:
         file.write_bytes(data)
         repo.save_files(file)
         calls = 0
-        real = pairing.block_sizes
+        real = span.block_sizes
 
         def counted(*given: object) -> object:
             nonlocal calls
@@ -91,7 +95,7 @@ class TestBases:
         assert repo.info(after).stored_bytes < repo.info(before).stored_bytes
 
     def test_opaque_bytes_are_compared_with_those_of_the_same_file_only(self) -> None:
-        content = Content(8, 8, ((0, 8),), (pairing.Stream("", "bytes", 8, b"o" * 32),))
+        content = Content(8, 8, ((0, 8),), (Stream("", "bytes", 8, b"o" * 32),))
         own, others = Pairing([content]), Pairing([], Pairing([content]))
         assert own.block("", "bytes", 0, 8) == b"o" * 32
         assert others.block("", "bytes", 0, 8) is None
@@ -118,3 +122,46 @@ class TestDamagedParents:
         saved = repo.save_files(changed)
         repo.checkout(saved, tmp_path / "out")
         assert (tmp_path / "out" / lost.path).read_bytes() == (changed / lost.path).read_bytes()
+
+
+class TestNewBytes:
+    @pytest.mark.parametrize("command", [["save"], ["update", "v1"]])
+    def test_saving_lists_no_packs_to_tell_what_is_newly_stored(
+        self,
+        repo: ModelRepository,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        command: list[str],
+    ) -> None:
+        for number in range(5):
+            repo.save_files(_shards(tmp_path / "m", 1, 2, add=number))
+        before = {pack.name for pack in repo.home.store.packs()}
+        asked: list[str] = []
+        real_list, real_info = LocalBlobs.list, LocalBlobs.info
+
+        def listing(blobs: LocalBlobs, prefix: str = "") -> Iterator[BlobInfo]:
+            asked.append("list")
+            return real_list(blobs, prefix)
+
+        def info(blobs: LocalBlobs, name: str) -> BlobInfo:
+            asked.append("info")
+            return real_info(blobs, name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalBlobs, "list", listing)
+            patch.setattr(LocalBlobs, "info", info)
+            changed = _shards(tmp_path / "m", 1, 2, add=0.5)
+            assert run([*command, str(changed), "--json", "--repo", str(repo.path)]) == 0
+        assert asked.count("list") == 0
+        assert asked.count("info") <= 2  # the new pack, and an older one that holds the bases
+        new = [pack.size for pack in repo.home.store.packs() if pack.name not in before]
+        assert json.loads(capsys.readouterr().out)["new_bytes"] == sum(new) > 0
+
+    def test_a_version_that_was_looked_up_knows_no_new_bytes(
+        self, repo: ModelRepository, tmp_path: Path
+    ) -> None:
+        saved = repo.save_files(_shards(tmp_path / "m", 1, 2))
+        assert saved.new_bytes
+        assert repo.save_files(tmp_path / "m").new_bytes == 0
+        assert repo.version("v1").new_bytes is None

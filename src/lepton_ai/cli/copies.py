@@ -11,7 +11,7 @@ from lepton_ai.cli.bars import bars
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, ForceOption, VersionArgument
 from lepton_ai.cli.output import human_size, plural, print_json, say
-from lepton_ai.cli.results import Growth, made
+from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.history.backup import Copied, restore
 from lepton_ai.history.bundle import SUFFIX
@@ -102,9 +102,8 @@ def import_(
     As the next version of the branch, with its author, metrics, params, dataset and all else that it carried.
     """
     with opened(repo, as_json=as_json) as repository:
-        growth = Growth(repository)
         version = repository.import_version(Path(file).expanduser(), branch, name=name)
-        taken = made(repository, version, growth)
+        taken = made(repository, version)
     taken.print("imported", as_json=as_json)
 
 

@@ -10,20 +10,6 @@ from lepton_ai.repository import ModelRepository
 from lepton_ai.types import VersionInfo
 
 
-class Growth:
-    """How many bytes of packs a repository has gained since this was made, by whomever."""
-
-    def __init__(self, repository: ModelRepository) -> None:
-        self._repository = repository
-        self._before = {pack.name for pack in repository.home.store.packs()}
-
-    @property
-    def bytes(self) -> int:
-        """The size of the packs that are new."""
-        packs = self._repository.home.store.packs()
-        return sum(pack.size for pack in packs if pack.name not in self._before)
-
-
 @dataclass(frozen=True)
 class Made:
     """A version that was made, with everything that is said of it; told when the progress bar is gone."""
@@ -47,6 +33,6 @@ class Made:
             note(text)
 
 
-def made(repository: ModelRepository, version: Version, growth: Growth | None = None) -> Made:
+def made(repository: ModelRepository, version: Version) -> Made:
     """What is to be said of a version that was just made."""
-    return Made(version, repository.info(version), growth.bytes if growth else 0)
+    return Made(version, repository.info(version), version.new_bytes or 0)

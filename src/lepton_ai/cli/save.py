@@ -19,7 +19,7 @@ from lepton_ai.cli.options import (
     ParamOption,
     VersionArgument,
 )
-from lepton_ai.cli.results import Growth, made
+from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import AlreadyExists, NotFound, UsageError
 from lepton_ai.history.carried import Carried
@@ -72,7 +72,6 @@ def save(
     collect(files)  # a mistyped path must not leave a new repository behind
     with opened(repo, as_json=as_json, make=True) as repository:
         into = _branch(repository, branch)
-        growth = Growth(repository)
         try:
             version = repository.save_files(list(files), into, name=name, parent=parent, **carried)
         except AlreadyExists as taken:
@@ -81,7 +80,7 @@ def save(
                 taken.message.partition(" (")[0],
                 hint=f"a new revision of it: lepton update {into}@{name} {typed}",
             ) from taken
-        saved = made(repository, version, growth)
+        saved = made(repository, version)
     saved.print("saved", as_json=as_json)
 
 
@@ -119,9 +118,8 @@ def update(
         found = repository.living(repository.version(version, branch))
         files = collect([Path(path) for path in paths]) if paths else None
         start = Start(found.record.branch, found.row.name, None, found)
-        growth = Growth(repository)
         updated = repository.fill_draft(start, files, carried)
-        revised = made(repository, updated, growth)
+        revised = made(repository, updated)
     revised.print("updated", as_json=as_json)
 
 

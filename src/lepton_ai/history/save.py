@@ -46,10 +46,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Saved:
-    """The version that was made, and what people should know about it."""
+    """The version that was made, and what people should know about it. ``new_bytes``: the packs written for it."""
 
     row: VersionRow
     notes: tuple[str, ...] = ()
+    new_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -206,4 +207,4 @@ def _save(
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
         row = attempt(home.history, built, once=once)
-        return Saved(row, tuple(saving.notes))
+        return Saved(row, tuple(saving.notes), saving.new_bytes)

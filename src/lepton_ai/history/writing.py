@@ -54,6 +54,8 @@ class Saving:
         self._stored: dict[bytes, Content] = {}
         self._relied: frozenset[str] = frozenset()
         self.notes: list[str] = []
+        self.new_bytes = 0
+        """The size of the packs that this save wrote; known when it is finished."""
 
     def __enter__(self) -> Saving:
         self._writer.__enter__()
@@ -90,6 +92,7 @@ class Saving:
     def finish(self) -> tuple[ContentRow, ...]:
         """Make everything durable; the rows belong into the commit."""
         written = self._writer.finish()
+        self.new_bytes = written.bytes
         self._relied = frozenset((*written.used, *written.packs))
         sizes = {digest: self._store.stored_bytes([content]) for digest, content in self._stored.items()}
         return tuple(

@@ -6,6 +6,7 @@ import pytest
 
 from lepton_ai import errors
 from lepton_ai.history import listing
+from lepton_ai.history.changes import branches, deletion
 
 from .worlds import World
 
@@ -374,3 +375,96 @@ class TestRaces:
         assert lines[0].why == "wrong data"
         assert lines[0].actor == "anna"
         assert lines[0].after == lines[1].before
+
+
+class TestInterleaved:
+    """What two people do at once: the second commit was computed before the first was made."""
+
+    def test_deleting_a_branch_loses_to_a_merge_of_it(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        computed = branches.delete(world.lines, "side", world.act())
+        world.merge("side")
+        assert computed.commit is not None
+        with pytest.raises(errors.LostRace):
+            world.history.commit(computed.commit)
+        assert world.content("main@v1") == 1
+
+    def test_deleting_a_branch_loses_to_a_branch_from_it(self, world: World) -> None:
+        world.branch("side")
+        world.save("side", 1)
+        computed = branches.delete(world.lines, "side", world.act())
+        world.branch("other", "side@v1")
+        assert computed.commit is not None
+        with pytest.raises(errors.LostRace):
+            world.history.commit(computed.commit)
+
+    def test_deleting_a_version_loses_to_a_branch_from_it(self, world: World) -> None:
+        row = world.save(content=1)
+        computed = deletion.delete(world.lines, row.first, world.act())
+        world.branch("side", "v1")
+        assert computed.commit is not None
+        with pytest.raises(errors.LostRace):
+            world.history.commit(computed.commit)
+        world.delete("v1")
+        assert world.head("side") is None
+
+    def test_deleting_a_version_loses_to_the_return_of_a_branch_that_stands_on_it(self, world: World) -> None:
+        row = world.save(content=1)
+        world.branch("side", "v1")
+        world.delete_branch("side")
+        computed = deletion.delete(world.lines, row.first, world.act())
+        world.restore_branch("side")
+        assert computed.commit is not None
+        with pytest.raises(errors.LostRace):
+            world.history.commit(computed.commit)
+
+
+class TestBranchesThatReturn:
+    def test_what_two_deleted_branches_shared_comes_back_with_either(self, world: World) -> None:
+        world.branch("f")
+        world.save("f", 1)
+        world.save("f", 2)
+        world.branch("g", "f@v2")
+        world.delete_branch("f")
+        world.delete_branch("g")
+        world.restore_branch("f")
+        assert world.head("f") == "v2"
+        assert world.content("f@v2") == 2
+        assert world.save("f").name == "v3"
+
+    def test_one_whose_newest_was_deleted_by_itself_steps_back(self, world: World) -> None:
+        world.branch("f")
+        world.save("f", 1)
+        last = world.save("f", 2)
+        world.delete_branch("f")
+        world.restore(last.id.hex())
+        world.delete(last.id.hex())
+        world.restore_branch("f")
+        assert world.head("f") == "v1"
+        assert world.save("f", 3).parents == (world.find("f@v1").row.id,)
+
+    def test_one_whose_name_was_taken_comes_back_when_there_is_room(self, world: World) -> None:
+        world.branch("f")
+        world.save("f", 1)
+        world.delete_branch("f")
+        world.branch("f")
+        world.save("f", 2)
+        with pytest.raises(errors.AlreadyExists, match="makes room"):
+            world.restore_branch("f")
+        world.rename("f", "newer")
+        world.restore_branch("f")
+        assert world.content("f@v1") == 1
+        assert world.content("newer@v1") == 2
+
+    def test_a_name_that_a_merge_brought_in_is_not_doubled(self, world: World) -> None:
+        old = world.save(content=1)
+        world.branch("f")
+        world.delete("v1")
+        world.delete_branch("f")
+        world.branch("g")
+        world.save("g", 2)
+        world.merge("g")
+        assert world.content("main@v1") == 2
+        with pytest.raises(errors.AlreadyExists, match="another version 'v1'"):
+            world.restore(old.id.hex())

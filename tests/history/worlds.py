@@ -61,7 +61,7 @@ class World:
 
     def restore(self, address: str, branch: str = MAIN) -> None:
         vid = self.find(address, branch, deleted=True).row.id
-        attempt(self.history, lambda: deletion.restore(self.lines.version(vid), self.act()))
+        attempt(self.history, lambda: deletion.restore(self.lines, self.lines.version(vid), self.act()))
 
     def merge(self, source: str, into: str = MAIN) -> VersionRow | None:
         return attempt(self.history, lambda: saving.merge(self.lines, source, into, self.act()))

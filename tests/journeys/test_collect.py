@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from lepton_ai import errors
-from lepton_ai.history import states
+from lepton_ai.history import leases, states
 from lepton_ai.history.files import collect
 from lepton_ai.history.leases import Lease
 from lepton_ai.history.refs.contract import Commit
@@ -142,11 +144,65 @@ def test_dead_leases_are_buried(repo: ModelRepository) -> None:
     lease = Lease(repo.home.history, "save")
     (ref,) = repo.home.history.scan("lease/")
     dead = states.decode(states.LeaseState, ref)
-    from msgspec.structs import replace
-
     repo.home.history.commit(
         Commit("test", "lease", moves=(states.set_(ref.key, ref, replace(dead, pid=2**22 + 1)),))
     )
     repo.gc(grace=0)
     assert repo.home.history.scan("lease/") == []
     lease.release()
+
+
+def _with_saving(repo: ModelRepository, tmp_path: Path) -> Saving:
+    saving = Saving(repo.home.history, repo.home.store, "save")
+    saving.__enter__()
+    saving.add_files(collect([_file(tmp_path, 9)]), None)
+    return saving
+
+
+def test_a_save_that_was_taken_for_dead_begins_anew(repo: ModelRepository, tmp_path: Path) -> None:
+    saving = _with_saving(repo, tmp_path)
+    saving.finish()
+    (ref,) = repo.home.history.scan("lease/")
+    repo.home.history.commit(Commit("another host", "gc", moves=(states.clear(ref),)))
+    with pytest.raises(CondemnedMeanwhile, match="for dead"):
+        saving.releases()
+    saving.__exit__(None, None, None)
+
+
+def test_a_save_whose_pack_is_gone_begins_anew(repo: ModelRepository, tmp_path: Path) -> None:
+    saving = _with_saving(repo, tmp_path)
+    saving.finish()
+    repo.home.store.drop([pack.name for pack in repo.home.store.packs()])
+    assert saving.checks()
+    epoch = repo.home.history.get(["gc/epoch"]).get("gc/epoch")
+    repo.home.history.commit(Commit("gc", "gc", moves=(states.set_("gc/epoch", epoch, states.Epoch(1)),)))
+    with pytest.raises(CondemnedMeanwhile):
+        saving.checks()
+    saving.__exit__(None, None, None)
+
+
+def test_only_one_collection_runs(repo: ModelRepository) -> None:
+    other = states.set_("gc/running", None, leases.present("gc"))
+    repo.home.history.commit(Commit("other", "gc", moves=(other,)))
+    with pytest.raises(errors.Busy, match=f"process {os.getpid()} "):
+        repo.gc(grace=0)
+    assert repo.gc(grace=0, dry_run=True).packs == ()
+    (ref,) = repo.home.history.scan("gc/running")
+    dead = replace(leases.present("gc"), born="1")
+    repo.home.history.commit(Commit("other", "gc", moves=(states.set_(ref.key, ref, dead),)))
+    repo.gc(grace=0)
+    assert repo.home.history.scan("gc/running") == []
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf")])
+def test_a_grace_that_is_no_time_is_refused(repo: ModelRepository, grace: float) -> None:
+    with pytest.raises(errors.UsageError, match="grace"):
+        repo.gc(grace=grace)
+
+
+def test_a_process_number_used_again_keeps_no_lease_alive() -> None:
+    here = leases.present("save")
+    assert leases.is_alive(here)
+    assert not leases.is_alive(replace(here, born="1"))
+    assert leases.is_alive(replace(here, place="another machine start", pid=2**22 + 1))
+    assert not leases.is_alive(replace(here, place="another machine start", beat_at=0))

@@ -2,12 +2,13 @@
 
 The order makes it safe at every instruction:
 
+0. become the only collection: two at once could each delete the other's copy of the same object;
 1. list the packs, then the leases, then the versions: a save that ended in between is among the versions, one that
    still runs is among the leases, and its packs are younger than its lease;
 2. mark deleted versions whose grace is over as freed (compare-and-set: a restore wins or loses wholly);
 3. condemn dead packs in one commit that moves the epoch: a save that relied on one of them and commits later sees the
    epoch and begins anew, one that committed before is found in step 5;
-4. wait for the leases that are older than that commit;
+4. wait for the leases that there were at that commit; no clock is compared;
 5. look at the versions again, acquit what they need, delete the rest, and remove the condemnations.
 """
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import LostRace
+from lepton_ai.errors import Busy, LostRace, UsageError
 from lepton_ai.history import leases, manifest, states
 from lepton_ai.history.changes import deletion
 from lepton_ai.history.changes.attempt import Act, attempt, now
@@ -33,6 +34,7 @@ from lepton_ai.store.store import Store
 DEFAULT_GRACE = 14 * 86400.0
 """Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
 LEASE_WAIT = 60.0
+RUNNING = "gc/running"
 MOSTLY_DEAD = 0.5
 CHUNK = 1000
 
@@ -43,7 +45,7 @@ class Report:
 
     ``versions``: names of the deleted versions whose bytes are freed. ``packs`` and ``bytes``: what is deleted.
     ``rewritten``: packs whose living half is copied first. ``waiting``: packs condemned but left, because a save that
-    began before still runs. ``kept_bytes``: what the repository holds afterwards.
+    began before still runs. ``running``: what runs, and holds younger packs. ``kept_bytes``: what stays.
     """
 
     dry_run: bool
@@ -53,6 +55,7 @@ class Report:
     rewritten: tuple[str, ...]
     waiting: tuple[str, ...]
     kept_bytes: int
+    running: tuple[str, ...] = ()
 
 
 class Collector:
@@ -61,14 +64,55 @@ class Collector:
     def __init__(self, lines: Lines, store: Store, act: Act, progress: Progress = SILENT) -> None:
         self._lines, self._store, self._act, self._progress = lines, store, act, progress
         self._history = lines.history
+        self._turn = ABSENT
 
     def run(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> Report:
-        """Collect. ``grace`` in seconds; see :class:`Report`."""
-        before = now() - int(grace * 1e6)
+        """Collect. ``grace`` in seconds; see :class:`Report`.
+
+        Raises:
+            UsageError: ``grace`` is no number of seconds.
+            Busy: another collection is running.
+        """
+        if not 0 <= grace < 1e11:
+            raise UsageError(f"a grace of {grace} seconds makes no sense", hint="give 0 or more")
+        if dry_run:
+            return self._run(now() - int(grace * 1e6), dry_run=True)
+        self._begin()
+        try:
+            return self._run(now() - int(grace * 1e6), dry_run=False)
+        finally:
+            self._end()
+
+    def _begin(self) -> None:
+        """Become the one collection that runs."""
+        ref = self._history.get([RUNNING]).get(RUNNING)
+        if ref is not None:
+            other = states.decode(states.LeaseState, ref)
+            if leases.is_alive(other):
+                raise Busy(f"{_told(other)} is collecting garbage already", hint="repeat when it is done")
+        self._commit([replace(states.set_(RUNNING, ref, leases.present("gc")), logged=False)])
+        self._turn = self._history.get([RUNNING])[RUNNING].stamp
+
+    def _still(self) -> None:
+        """Go on as the one collection, or not at all.
+
+        Raises:
+            Busy: another one took this one for dead.
+        """
+        self._commit([Move(RUNNING, self._turn, states.encode(leases.present("gc")), logged=False)])
+        self._turn = self._history.get([RUNNING])[RUNNING].stamp
+
+    def _end(self) -> None:
+        ref = self._history.get([RUNNING]).get(RUNNING)
+        if ref is not None and ref.stamp == self._turn:
+            self._commit([replace(states.clear(ref), logged=False)])
+
+    def _run(self, before: int, *, dry_run: bool) -> Report:
         self._bury_dead_leases(dry_run)
         infos = {info.name: info for info in self._store.packs()}
-        running = [state.started_at for _, state in leases.living(self._history)]
-        youngest = min([*running, before]) / 1e6
+        alive = [state for _, state in leases.living(self._history)]
+        youngest = min([*(state.started_at for state in alive), before]) / 1e6
+        running = tuple(_told(state) for state in alive)
         due = self._due(before)
         purged = (
             due
@@ -84,11 +128,11 @@ class Collector:
         freed = sum(use.dead for use in old if use.pack in {*dead, *mixed})
         total = sum(info.size for info in infos.values())
         if dry_run:
-            return Report(True, names, tuple(dead), freed, tuple(mixed), (), total - freed)
+            return Report(True, names, tuple(dead), freed, tuple(mixed), (), total - freed, running)
         waiting = self._delete(dead, mixed)
         left = sum(info.size for info in self._store.packs())
         gone = tuple(name for name in [*dead, *mixed] if name not in waiting)
-        return Report(False, names, gone, total - left, tuple(mixed), waiting, left)
+        return Report(False, names, gone, total - left, tuple(mixed), waiting, left, running)
 
     def roots(self, *, without: set[bytes] | None = None) -> set[bytes]:
         """Ids of all objects that living and restorable versions are made of, in all their revisions."""
@@ -118,22 +162,21 @@ class Collector:
         condemned = {ref.key.removeprefix("condemned/"): ref for ref in self._history.scan("condemned/")}
         if not condemned:
             return ()
-        self._wait_for_leases()
-        oldest = min((state.started_at for _, state in leases.living(self._history)), default=now())
-        ready = {
-            name: ref for name, ref in condemned.items() if states.decode(states.Condemned, ref).at < oldest
-        }
+        waits = {name: set(states.decode(states.Condemned, ref).waits) for name, ref in condemned.items()}
+        running = self._wait_for(set().union(*waits.values()))
+        ready = {name: ref for name, ref in condemned.items() if not waits[name] & running}
+        self._still()
         roots = self.roots()
         uses = {use.pack: use for use in self._store.live(roots, avoid=set(ready))}
         needed = {name for name in ready if name in uses and uses[name].live}
+        self._still()
         self._store.drop([name for name in ready if name not in needed])
         self._commit([states.clear(ref) for ref in ready.values()])
         return tuple(sorted(set(condemned) - set(ready)))
 
     def _condemn(self, packs: Iterable[str]) -> None:
         present = {ref.key for ref in self._history.scan("condemned/")}
-        at = now()
-        state = states.Condemned(at)
+        state = states.Condemned(now(), tuple(ref.key for ref, _ in leases.living(self._history)))
         moves = [
             Move(f"condemned/{name}", ABSENT, states.encode(state), logged=False)
             for name in packs
@@ -146,12 +189,13 @@ class Collector:
         moves.append(replace(states.set_(EPOCH, ref, states.Epoch(number + 1)), logged=False))
         self._commit(moves)
 
-    def _wait_for_leases(self) -> None:
-        started = now()
+    def _wait_for(self, keys: set[str]) -> set[str]:
+        """Wait for these leases to end; those that did not."""
         deadline = time.monotonic() + LEASE_WAIT
-        while time.monotonic() < deadline:
-            if all(state.started_at > started for _, state in leases.living(self._history)):
-                return
+        while True:
+            left = keys & {ref.key for ref, _ in leases.living(self._history)}
+            if not left or time.monotonic() > deadline:
+                return left
             time.sleep(0.05)
 
     def _due(self, before: int) -> list[bytes]:
@@ -182,9 +226,11 @@ class Collector:
         try:
             self._history.commit(Commit(self._act.actor, "gc", self._act.why, now(), tuple(moves)))
         except LostRace as lost:
-            raise LostRace(
-                "another collection runs at the same time", hint="repeat when it is done"
-            ) from lost
+            raise Busy("another collection runs at the same time", hint="repeat when it is done") from lost
+
+
+def _told(state: states.LeaseState) -> str:
+    return f"process {state.pid} ({state.what}, user {state.user}) on {state.host}"
 
 
 def _digests(record: bytes, version_id: bytes) -> set[bytes]:

@@ -35,8 +35,7 @@ class Lease:
     def __init__(self, history: History, what: str) -> None:
         self._history = history
         self._key = f"lease/{secrets.token_hex(8)}"
-        at = time.time_ns() // 1000
-        self._state = states.LeaseState(what, socket.gethostname(), os.getpid(), user_name(), at, at)
+        self._state = present(what)
         self._beaten = time.monotonic()
         self._write(Move(self._key, ABSENT, states.encode(self._state), logged=False))
 
@@ -51,7 +50,7 @@ class Lease:
             self._write(Move(self._key, ref.stamp, states.encode(self._state), logged=False))
 
     def release_move(self) -> tuple[Move, ...]:
-        """The move that ends the lease together with what it was for."""
+        """The move that ends the lease together with what it was for; none when gc took it for dead and removed it."""
         ref = self._read()
         return (Move(self._key, ref.stamp, None, logged=False),) if ref else ()
 
@@ -84,10 +83,40 @@ def living(history: History) -> list[tuple[Ref, states.LeaseState]]:
 
 
 def is_alive(state: states.LeaseState) -> bool:
-    """On this host: whether the process is there. On another: whether it gave a sign of life lately."""
-    if state.host == socket.gethostname():
-        return _process_lives(state.pid)
+    """Where process numbers mean the same as here: whether that process lives. Elsewhere: whether it spoke lately."""
+    if state.host == socket.gethostname() and state.place == _place():
+        return _process_lives(state.pid) and state.born in ("", _born(state.pid))
     return time.time_ns() // 1000 - state.beat_at < PATIENCE * 1e6
+
+
+def present(what: str) -> states.LeaseState:
+    """This process, doing ``what``, now."""
+    at, pid = time.time_ns() // 1000, os.getpid()
+    return states.LeaseState(what, socket.gethostname(), pid, user_name(), at, at, _place(), _born(pid))
+
+
+def _place() -> str:
+    """This start of the machine and this namespace of process numbers; empty where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on; empty where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _born(pid: int) -> str:
+    """When a process started, in ticks since the machine did; empty where the system does not say."""
+    fields = _stat(pid)
+    return fields[19] if len(fields) > 19 else ""
 
 
 def _process_lives(pid: int) -> bool:
@@ -97,8 +126,4 @@ def _process_lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    status = Path(f"/proc/{pid}/stat")
-    try:  # a zombie has ended, although its parent has not noticed
-        return status.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return True
+    return _stat(pid)[:1] != ["Z"]  # a zombie has ended, although its parent has not noticed

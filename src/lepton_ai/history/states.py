@@ -9,6 +9,8 @@ off/UID/ID      LineState       a version that its branch stepped back behind (d
 lease/UUID      LeaseState      a save (or backup) that is running
 condemned/PACK  Condemned       a pack that gc is about to delete
 gc/epoch        Epoch           grows whenever packs are condemned
+gc/running      LeaseState      the one collection that is running
+gone/NAME/UID   BranchState     a deleted branch whose name another one has taken
 """
 
 from __future__ import annotations
@@ -74,8 +76,12 @@ class LabelState(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
-class LeaseState(msgspec.Struct, frozen=True):
-    """A running operation that gc must wait for. Times in microseconds since 1970."""
+class LeaseState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A running operation that gc must wait for. Times in microseconds since 1970.
+
+    ``place`` is where ``pid`` means something (this start of the machine, this namespace of processes), ``born`` tells
+    the process from a later one with the same number; both are empty where the system does not say.
+    """
 
     what: str
     host: str
@@ -83,12 +89,15 @@ class LeaseState(msgspec.Struct, frozen=True):
     user: str
     started_at: int
     beat_at: int
+    place: str = ""
+    born: str = ""
 
 
 class Condemned(msgspec.Struct, frozen=True):
-    """A pack that nothing needs; deleted once every lease that is older has ended."""
+    """A pack that nothing needs; deleted once the leases ``waits`` (their keys) have ended."""
 
     at: int
+    waits: tuple[str, ...] = ()
 
 
 class Epoch(msgspec.Struct, frozen=True):
@@ -119,6 +128,11 @@ def decode(kind: type[T], ref: Ref) -> T:
 def set_(key: str, ref: Ref | None, state: msgspec.Struct) -> Move:
     """Write ``state``, provided that the key still is as read in ``ref`` (None: absent)."""
     return Move(key, ref.stamp if ref else ABSENT, encode(state))
+
+
+def hold(ref: Ref) -> Move:
+    """Write a value again as it is: whoever computed anything from it, a deletion say, has to look again."""
+    return Move(ref.key, ref.stamp, ref.value, logged=False)
 
 
 def clear(ref: Ref) -> Move:

@@ -231,6 +231,24 @@ class RepositoryMachine(RuleBasedStateMachine):
             if id(version) not in kept and version.living:
                 version.deleted = line.name
 
+    @precondition(lambda self: any(not line.alive for line in self.branches))
+    @rule(line=lines)
+    def restore_branch(self, line: Line) -> None:
+        """What went together with a branch comes back; a newest one that was deleted by itself is stepped over."""
+        if line.alive:
+            return
+        try:
+            self.repo.restore_branch(line.name)
+        except errors.NotFound:
+            assert line.head is not None
+            assert line.head.purged
+            return
+        line.alive = True
+        for version in [*line.chain(), *line.stepped_back]:
+            if version.deleted not in (None, "alone"):
+                version.deleted = None
+        line.head = next((version for version in line.chain() if version.living), None)
+
     @rule()
     def collect(self) -> None:
         """Deleted versions lose their bytes; nothing else does."""

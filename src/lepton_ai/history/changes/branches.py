@@ -39,12 +39,13 @@ def create(
         created_by=act.actor,
         base=base.row.id.hex() if base else None,
     )
-    moves = (
+    moves = [
         states.set_(key, ref, state),
         Move(f"line/{state.uid}", ABSENT, states.encode(states.LineState(name)), logged=False),
-    )
-    checks = {base.key: base.ref.stamp} if base else {}
-    return Result(Commit(act.actor, "create branch", act.why, act.at, moves, checks), name)
+    ]
+    moves += [states.hold(base.ref)] if base else []
+    moves += [_put_aside(name, ref)] if ref else []
+    return Result(Commit(act.actor, "create branch", act.why, act.at, tuple(moves)), name)
 
 
 def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
@@ -91,37 +92,81 @@ def delete(lines: Lines, name: str, act: Act) -> Result[list[str]]:
     own = _only_here(lines, branch)
     for ref, state in own:
         moves.append(states.set_(ref.key, ref, replace(state, deleted=gone)))
-    # Another branch, tag or alias may come to need one of these versions meanwhile; then its state's stamp moves.
+    # A branch, tag or merge that comes to need one of these meanwhile writes its state: then this is computed anew.
     names_gone = [lines.version(bytes.fromhex(state.newest)).row.name for _, state in own]
     return Result(Commit(act.actor, "delete branch", act.why, act.at, tuple(moves)), names_gone)
 
 
 def restore(lines: Lines, name: str, act: Act) -> Result[str]:
-    """Bring a deleted branch back with the versions that went together with it, as far as gc has not freed them.
+    """Bring a deleted branch back with the versions of its line that went together with a branch.
+
+    Of several deleted ones of this name it is the one deleted last. When its newest version was deleted by itself, the
+    branch stands on the nearest living one before it.
 
     Raises:
         NotFound: no branch of this name was deleted, or gc has freed its newest version.
-        AlreadyExists: it is alive.
+        AlreadyExists: a branch of this name is alive.
     """
-    branch = lines.branch(name, deleted=True)
-    gone = branch.state.deleted
-    if gone is None:
+    key = f"branch/{name}"
+    ref = lines.history.get([key]).get(key)
+    branch = _deleted(lines, name, ref)
+    head = lines.version(branch.head) if branch.head else None
+    if head is not None and head.state.purged_at is not None:
+        raise NotFound(
+            f"the newest version of branch {name!r} ({head.row.name}) was freed by gc",
+            hint="only a backup still has it",
+        )
+    moves, dead = _revived(lines, branch)
+    back = next((row for row in lines.line(branch) if row.first not in dead), None)
+    newest = None if back is None else lines.version(back.id).newest.hex()
+    if back is not None and not any(move.key == f"version/{back.first.hex()}" for move in moves):
+        moves.append(states.hold(lines.version(back.id).ref))
+    moves.append(states.set_(key, ref, replace(branch.state, head=newest, deleted=None)))
+    moves += [states.clear(branch.ref)] if branch.ref.key != key else []
+    return Result(Commit(act.actor, "restore branch", act.why, act.at, tuple(moves)), name)
+
+
+def _deleted(lines: Lines, name: str, ref: Ref | None) -> Branch:
+    """The deleted branch that ``name`` means; ``ref`` is what bears the name now."""
+    if ref is not None:
+        state = states.decode(states.BranchState, ref)
+        if state.deleted is not None:
+            return Branch(name, ref, state)
+        if lines.history.scan(f"gone/{name}/", limit=1):
+            raise AlreadyExists(
+                f"another branch is called {name!r} now",
+                hint=f"lepton branch --rename {name} NEW makes room",
+            )
         raise AlreadyExists(f"branch {name!r} is not deleted")
-    moves = [states.set_(branch.ref.key, branch.ref, replace(branch.state, deleted=None))]
+    aside = [
+        Branch(name, r, states.decode(states.BranchState, r)) for r in lines.history.scan(f"gone/{name}/")
+    ]
+    if not aside:
+        raise NotFound(f"no branch {name!r} was deleted", hint="lepton branch --deleted lists them")
+    return max(aside, key=lambda branch: branch.state.deleted.at if branch.state.deleted else 0)
+
+
+def _put_aside(name: str, ref: Ref) -> Move:
+    """Keep a deleted branch whose name is taken by another, for :func:`restore`."""
+    state = states.decode(states.BranchState, ref)
+    return Move(f"gone/{name}/{state.uid}", ABSENT, ref.value, logged=False)
+
+
+def _revived(lines: Lines, branch: Branch) -> tuple[list[Move], set[bytes]]:
+    """Moves that take tombstones off, and versions (first revisions' ids) that stay dead."""
     reached = graph.ancestors(lines.history, [branch.head] if branch.head else [])
     firsts = {row.first for row in lines.history.versions(list(reached)).values()} | set(
         lines.stepped_back(branch)
     )
+    moves, dead = [], set()
     for first, (ref, state) in lines.states(sorted(firsts)).items():
-        if state.deleted != gone:
+        if state.deleted is None and state.purged_at is None:
             continue
-        if state.purged_at is not None:
-            raise NotFound(
-                f"version {first.hex()[:12]} of branch {name!r} was freed by gc",
-                hint="only a backup still has it",
-            )
-        moves.append(states.set_(ref.key, ref, replace(state, deleted=None)))
-    return Result(Commit(act.actor, "restore branch", act.why, act.at, tuple(moves)), name)
+        if state.purged_at is None and state.deleted is not None and state.deleted.branch is not None:
+            moves.append(states.set_(ref.key, ref, replace(state, deleted=None)))
+        else:
+            dead.add(first)
+    return moves, dead
 
 
 def _only_here(lines: Lines, branch: Branch) -> list[tuple[Ref, states.VersionState]]:

@@ -39,11 +39,11 @@ def delete(lines: Lines, first: bytes, act: Act) -> Result[None]:
     return Result(Commit(act.actor, "delete", act.why, act.at, tuple(moves)), None)
 
 
-def restore(found: Found, act: Act) -> Result[VersionRow]:
+def restore(lines: Lines, found: Found, act: Act) -> Result[VersionRow]:
     """Take the tombstone off; branches stay where they are.
 
     Raises:
-        AlreadyExists: it is not deleted.
+        AlreadyExists: it is not deleted, or its branch has another version of this name by now (from a merge).
         NotFound: gc has freed its bytes.
     """
     name = found.row.name
@@ -52,6 +52,18 @@ def restore(found: Found, act: Act) -> Result[VersionRow]:
         raise NotFound(f"the bytes of {name!r} were freed by gc on {when}", hint="only a backup still has it")
     if found.state.deleted is None:
         raise AlreadyExists(f"version {name!r} is not deleted")
+    owner = next((b for b in lines.branches() if b.state.uid == found.row.branch), None)
+    namesake = lines.on_branch(owner, name) if owner else None
+    if (
+        owner is not None
+        and namesake is not None
+        and namesake.row.first != found.row.first
+        and namesake.living
+    ):
+        raise AlreadyExists(
+            f"branch {owner.name!r} has another version {name!r} by now",
+            hint="delete that one first, or use a backup",
+        )
     move = states.set_(found.key, found.ref, replace(found.state, deleted=None))
     return Result(Commit(act.actor, "restore", act.why, act.at, (move,)), found.row)
 

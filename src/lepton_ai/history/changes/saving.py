@@ -75,12 +75,10 @@ def new_version(
     moves = (
         states.set_(branch.ref.key, branch.ref, replace(branch.state, head=new.hex(), high=high)),
         Move(f"version/{new.hex()}", ABSENT, states.encode(state)),
+        *(states.hold(found.ref) for found in others),
         *draft.releases,
     )
-    checks = {
-        **draft.checks,
-        **{found.key: found.ref.stamp for found in (parent, *others) if found is not None},
-    }
+    checks = {**draft.checks, **({parent.key: parent.ref.stamp} if parent else {})}
     commit = Commit(act.actor, record.operation.kind, act.why, act.at, moves, checks, (row,), draft.contents)
     return Result(commit, row)
 
@@ -184,8 +182,8 @@ def _widen(result: Result[VersionRow]) -> Result[VersionRow | None]:
 
 def _fast_forward(target: Branch, source: Branch, head: Found, act: Act) -> Commit:
     state = replace(target.state, head=head.row.id.hex(), high=max(target.state.high, source.state.high))
-    checks = {head.key: head.ref.stamp, source.ref.key: source.ref.stamp}
-    moves = (states.set_(target.ref.key, target.ref, state),)
+    checks = {source.ref.key: source.ref.stamp}
+    moves = (states.set_(target.ref.key, target.ref, state), states.hold(head.ref))
     return Commit(act.actor, f"merge {source.name} (fast-forward)", act.why, act.at, moves, checks)
 
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import secrets
 import shutil
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_ai.errors import AlreadyExists, Damaged, NotFound, StorageFailed
+from lepton_ai.errors import AlreadyExists, Busy, Damaged, NotFound, UsageError
 from lepton_ai.history import home as homes
+from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
+from lepton_ai.history.collect import Collector
 from lepton_ai.history.home import FOLDER, Home
-from lepton_ai.history.leases import Lease
+from lepton_ai.history.leases import Lease, user_name
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.history.verify import Verifier
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.blobs.local import LocalBlobs
+from lepton_ai.store.durable import flush_folder, make_folder, replacing, storage_errors, write_file
 
 STEP = 4 << 20
-_DATABASES = ("history.db", "history.db-journal", "index.db", "index.db-journal")
+PAGE = 1000
+"""Lines of the log that are compared at a time."""
+PART = ".part"
+"""How files end that a killed backup leaves."""
 
 
 @dataclass(frozen=True)
@@ -37,35 +48,50 @@ def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: boo
     """Copy the repository into the folder ``target``: whole, or only what is new since the last backup there.
 
     The history is copied first, then the packs that were there at that moment; a lease keeps gc from deleting any of
-    them meanwhile. Keys are copied as they are: wrapped. The copy is a repository itself, and is verified.
+    them meanwhile. Keys are copied as they are: wrapped. The copy is a repository itself, and is verified; after that,
+    packs are removed from it that neither the repository has any more nor the copy needs.
 
     Raises:
-        AlreadyExists: ``target`` holds another repository, or other files.
+        AlreadyExists: ``target`` holds another repository, versions that this one lacks, or other files.
+        UsageError: ``target`` is the repository itself, or inside of it.
+        Busy: another backup writes there.
         NoSpace, StorageFailed. Damaged: the copy does not verify.
     """
     place = target / FOLDER
-    _check_target(home, target)
+    _check_apart(home.place, target)
+    with storage_errors(target):
+        _check_target(home, target)
+    started = time.time()
+    with _alone(place):
+        kept, done = _copy_all(home, place, progress)
+        versions = 0
+        if verify:
+            versions = _verified(target, progress)
+            _prune(target, kept, started)
+    return Copied(target, sum(done), len(done), versions)
+
+
+def _copy_all(home: Home, place: Path, progress: Progress) -> tuple[set[str], list[int]]:
+    """Copy history, packs and keys; the blobs that there are, and the sizes of those that were copied."""
     with Lease(home.history, "backup") as lease:
-        place.mkdir(parents=True, exist_ok=True)
-        fresh = place / f"history.db.{secrets.token_hex(4)}.part"
+        fresh = place / f"history.db.{secrets.token_hex(4)}{PART}"
         home.history.copy_to(fresh)
-        packs = [pack for pack in sorted((home.place / "packs").rglob("*")) if pack.is_file()]
-        todo = [pack for pack in packs if not (place / pack.relative_to(home.place)).exists()]
-        check_space(target, sum(pack.stat().st_size for pack in todo))
-        progress.start("backing up", sum(pack.stat().st_size for pack in todo))
-        copied = 0
-        for pack in todo:
-            copied += _copy(pack, place / pack.relative_to(home.place), progress) if pack.exists() else 0
-            lease.beat()  # a pack that is gone was condemned before the lease: no version in the copy needs it
-        for folder in ("keys", "backups"):
-            for file in sorted((home.place / folder).glob("*")):
-                if file.is_file():
-                    _copy(file, place / folder / file.name, progress)
-        for folder in ("packs", "tmp", "keys", "backups"):
-            (place / folder).mkdir(exist_ok=True)
-        fresh.replace(place / "history.db")
-        homes.replace_file(place / "config.json", (home.place / "config.json").read_bytes())
-    return Copied(target, copied, len(todo), _verified(target, progress) if verify else 0)
+        packs = {info.name: info.size for info in LocalBlobs(home.place).list("packs/")}
+        todo = [name for name, size in packs.items() if _size(place / name) != size]
+        total = sum(packs[name] for name in todo)
+        check_space(place, total)
+        progress.start("backing up", total)
+        copied = []
+        for name in todo:  # one that is gone was condemned before the lease: the copy does not need it
+            copied.append(_copy(home.place / name, place / name, progress))
+            lease.beat()
+        _copy_small(home.place, place, progress)
+        _check_older(fresh, place)
+        with storage_errors(place):
+            shutil.copymode(home.place / "history.db", fresh)
+            fresh.rename(place / "history.db")
+        write_file(place / "config.json", (home.place / "config.json").read_bytes())
+    return set(packs), [size for size in copied if size is not None]
 
 
 def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copied:
@@ -80,52 +106,127 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
     if homes.exists(target):
         raise AlreadyExists(f"there is a repository in {target}", hint="restore into another folder")
     inside = source / FOLDER
-    files = [f for f in sorted(inside.rglob("*")) if f.is_file() and f.relative_to(inside).parts[0] != "tmp"]
-    total = sum(file.stat().st_size for file in files)
+    _check_apart(inside, target)
+    packs = {info.name: info.size for info in LocalBlobs(inside).list("packs/")}
+    total = sum(packs.values())
     check_space(target, total)
-    target.mkdir(parents=True, exist_ok=True)
     draft = target / f"{FOLDER}-new-{secrets.token_hex(4)}"
     try:
-        progress.start("restoring", total)
-        for file in files:
-            if file.name not in _DATABASES:
-                _copy(file, draft / file.relative_to(inside), progress)
-        with closing(SqliteHistory(inside / "history.db", create=False)) as history:
-            history.copy_to(
-                draft / "history.db"
-            )  # never by its file: an unfinished transaction belongs to it
-        for folder in ("packs", "tmp", "keys", "backups"):
-            (draft / folder).mkdir(exist_ok=True)
-        draft.rename(target / FOLDER)
-        homes.sync_folder(target)
-    except OSError as problem:
-        raise StorageFailed(
-            f"{target} cannot be written: {problem.strerror}", hint="check the path"
-        ) from problem
+        with storage_errors(target, total):
+            make_folder(draft)
+            progress.start("restoring", total)
+            for name in packs:
+                _copy(inside / name, draft / name, progress)
+            _copy_small(inside, draft, progress)
+            for name in ("config.json", "current"):
+                _copy(inside / name, draft / name, progress)
+            with closing(SqliteHistory(inside / "history.db", create=False)) as history:
+                # never by its file: an unfinished transaction belongs to it
+                history.copy_to(draft / "history.db")
+            shutil.copymode(inside / "history.db", draft / "history.db")
+            draft.rename(target / FOLDER)
+            flush_folder(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    packs = sum(1 for file in files if file.suffix == ".pack")
-    return Copied(target, total, packs, _verified(target, progress))
+    return Copied(target, total, len(packs), _verified(target, progress))
+
+
+def _check_apart(place: Path, target: Path) -> None:
+    """Refuse a target that is the repository in ``place``, or inside of ``place``, by whatever path."""
+    here = target.resolve()
+    for folder in (here / FOLDER, here, *here.parents):
+        if folder.exists() and folder.samefile(place):
+            raise UsageError(
+                f"{target} is the repository itself, or inside of it", hint="name a folder elsewhere"
+            )
 
 
 def _check_target(home: Home, target: Path) -> None:
-    if homes.exists(target):
-        with closing(Home(target)) as other:
-            same = other.config.id == home.config.id
-        if not same:
-            raise AlreadyExists(f"{target} holds another repository", hint="name an empty folder")
-    elif target.exists() and any(target.iterdir()) and not (target / FOLDER).is_dir():
+    if target.exists() and not target.is_dir():
+        raise AlreadyExists(f"{target} is a file", hint="name a folder")
+    if homes.exists(target) and homes.read_config(target / FOLDER).id != home.config.id:
+        raise AlreadyExists(f"{target} holds another repository", hint="name an empty folder")
+    if target.exists() and any(target.iterdir()) and not (target / FOLDER).is_dir():
         raise AlreadyExists(
             f"{target} is not empty", hint="name an empty folder, or one with an older backup"
         )
+    _check_older(home.place / "history.db", target / FOLDER, ours=home.history)
+
+
+def _check_older(newer: Path, place: Path, ours: SqliteHistory | None = None) -> None:
+    """Refuse to replace a history in ``place`` unless everything in its log is in the newer one's too."""
+    older = place / "history.db"
+    if not older.exists():
+        return
+    with closing(SqliteHistory(older, create=False)) as theirs:
+        if ours is not None:
+            same = _begins_with(ours, theirs)
+        else:
+            with closing(SqliteHistory(newer, create=False)) as copy:
+                same = _begins_with(copy, theirs)
+    if not same:
+        raise AlreadyExists(
+            f"{place.parent} has changes that this repository lacks: a backup would lose them",
+            hint="name an empty folder",
+        )
+
+
+def _begins_with(longer: SqliteHistory, shorter: SqliteHistory) -> bool:
+    before: int | None = None
+    while page := shorter.log(before=before, limit=PAGE):
+        if longer.log(before=page[0].number + 1, limit=len(page)) != page:
+            return False
+        before = page[-1].number
+    return True
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep other backups out of ``place`` (made with what belongs in it), and clear away what killed ones left."""
+    with storage_errors(place):
+        for folder in ("packs", "tmp", "keys", "backups"):
+            make_folder(place / folder)
+        with (place / "tmp" / "backup.lock").open("ab") as lock:
+            if _locked(lock.fileno(), place):
+                _clear(place)
+            try:
+                yield
+            finally:
+                for fresh in place.glob(f"history.db.*{PART}*"):
+                    fresh.unlink(missing_ok=True)
+
+
+def _locked(lock: int, place: Path) -> bool:
+    """Lock; False where locks are not to be had."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Busy(f"another backup writes to {place.parent}", hint="repeat when it is done") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+            raise
+        return False
+    return True
+
+
+def _clear(place: Path) -> None:
+    for left in place.rglob(f"*{PART}*"):
+        left.unlink(missing_ok=True)
+
+
+def _copy_small(source: Path, target: Path, progress: Progress) -> None:
+    """Copy keys and older histories, and make the folders that belong to a repository."""
+    for folder in ("packs", "tmp", "keys", "backups"):
+        make_folder(target / folder)
+    for folder in ("keys", "backups"):
+        for file in sorted((source / folder).glob("[!.]*")):
+            if file.is_file():
+                _copy(file, target / folder / file.name, progress)
 
 
 def _verified(folder: Path, progress: Progress) -> int:
-    copy = Home(folder)
-    try:
+    with closing(Home(folder)) as copy:
         verdict = Verifier(copy, Lines(copy.history), progress).run()
-    finally:
-        copy.close()
     if not verdict.clean:
         first = verdict.damages[0]
         raise Damaged(
@@ -135,26 +236,43 @@ def _verified(folder: Path, progress: Progress) -> int:
     return verdict.versions
 
 
-def _copy(source: Path, target: Path, progress: Progress) -> int:
-    """Copy a file durably; it appears whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+def _prune(folder: Path, kept: set[str], before: float) -> None:
+    """Remove packs older than ``before`` that are not among the blobs ``kept``, unless the copy needs them.
+
+    A pack that the repository has lost by accident is such a need: the backup may hold the last copy of it.
+    """
+    names = {Path(name).stem for name in kept}
+    if all(Path(info.name).stem in names for info in LocalBlobs(folder / FOLDER).list("packs/")):
+        return
+    with closing(Home(folder)) as copy:
+        stale = {i.name for i in copy.store.packs() if i.name not in names and i.written_at < before}
+        roots = Collector(Lines(copy.history), copy.store, Act(user_name(), now())).roots()
+        uses = copy.store.live(roots, avoid=stale)
+        copy.store.drop([use.pack for use in uses if use.pack in stale and not use.live])
+
+
+def _size(path: Path) -> int | None:
+    with storage_errors(path):
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return None
+
+
+def _copy(source: Path, target: Path, progress: Progress) -> int | None:
+    """Copy a file durably; it appears whole or not at all. Its size in bytes, or None when ``source`` is gone."""
+    with storage_errors(source):
+        try:
+            reading = source.open("rb")
+        except FileNotFoundError:
+            return None
     size = 0
-    try:
-        with source.open("rb") as reading, temporary.open("wb") as writing:
+    with reading, storage_errors(target):
+        make_folder(target.parent)
+        with replacing(target, os.fstat(reading.fileno()).st_size, ending=PART) as writing:
             while part := reading.read(STEP):
                 writing.write(part)
                 size += len(part)
                 progress.advance(len(part))
-            writing.flush()
-            os.fsync(writing.fileno())
-        shutil.copymode(source, temporary)
-        temporary.replace(target)
-        homes.sync_folder(target.parent)
-    except OSError as problem:
-        raise StorageFailed(
-            f"{target} cannot be written: {problem.strerror}", hint="check the path"
-        ) from problem
-    finally:
-        temporary.unlink(missing_ok=True)
+            os.fchmod(writing.fileno(), os.fstat(reading.fileno()).st_mode & 0o7777)
     return size

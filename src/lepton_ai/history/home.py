@@ -59,7 +59,7 @@ class Home:
     def __init__(self, folder: Path, *, timeout: float = 30.0) -> None:
         self.folder = folder
         self.place = folder / FOLDER
-        self.config = _read_config(self.place)
+        self.config = read_config(self.place)
         self.history = SqliteHistory(self.place / "history.db", timeout=timeout, create=False)
 
     @cached_property
@@ -209,7 +209,12 @@ def _first_branch(database: Path, at: int, actor: str) -> None:
     history.close()
 
 
-def _read_config(place: Path) -> Config:
+def read_config(place: Path) -> Config:
+    """What stands in ``config.json``.
+
+    Raises:
+        NotFound, StorageFailed, Damaged, TooNew.
+    """
     file = place / "config.json"
     try:
         data = file.read_bytes()

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from lepton_ai.errors import InfrastructureError, NoSpace, StorageFailed
 
@@ -69,12 +70,26 @@ def write_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     Raises:
         NoSpace, StorageFailed.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    with storage_errors(path, len(data)):
+    with replacing(path, len(data), mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, size: int = 0, mode: int = 0o666, ending: str = ".tmp") -> Iterator[BinaryIO]:
+    """A file for new bytes that takes the place of ``path`` when the block is done, durably; else nothing happens.
+
+    ``size`` in bytes is for the error message; ``mode`` is before umask. A killed process leaves a hidden file beside
+    ``path`` with this ``ending``.
+
+    Raises:
+        NoSpace, StorageFailed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{ending}")
+    with storage_errors(path, size):
         try:
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 flush(file.fileno())
             aside.rename(path)

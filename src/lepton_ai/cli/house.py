@@ -127,6 +127,8 @@ def _print_report(report: Report) -> None:
         say(f"packs copied without what is dead: {len(report.rewritten)}")
     if report.waiting:
         say(f"packs left until a running save has ended: {len(report.waiting)}; repeat lepton gc later")
+    for other in report.running:
+        say(f"nothing younger was touched than this, which runs: {other}")
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:

@@ -47,16 +47,19 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> Array:
     chunk = _naturals(tensor, "chunk", ())
     numbers = _naturals(tensor, "numbers", range(len(parts)))
     skipped = _naturals(tensor, "skipped", [0] * len(parts))
-    if len(chunk) != len(tensor.shape) or not all(chunk):
+    if len(chunk) != len(tensor.shape) or not all(chunk) or (parts and not chunk):
         raise Malformed(f"{tensor.name!r}: chunks of {chunk} for an array of {tensor.shape}")
     if not len(numbers) == len(skipped) == len(parts):
         raise Malformed(f"{tensor.name!r}: {len(parts)} chunks, {len(numbers)} places")
-    check_means(nbytes_of(tensor.dtype, tensor.shape), sum(map(len, parts)))
+    nbytes, box = nbytes_of(tensor.dtype, tensor.shape), math.prod(chunk) * dtype.itemsize
+    check_means(nbytes, sum(map(len, parts)))
+    if parts and box > most_box(nbytes):
+        raise Malformed(f"{tensor.name!r}: chunks of {box} bytes for an array of {nbytes}")
     carrier = np.dtype(CARRIERS[dtype.itemsize])
     array = _filled(tensor, carrier)
     counts = tuple(-(-extent // step) for extent, step in zip(tensor.shape, chunk, strict=True))
     for number, mask, part in zip(numbers, skipped, parts, strict=True):
-        data = _unfilter(tensor, part, mask, math.prod(chunk) * dtype.itemsize)
+        data = _unfilter(tensor, part, mask, box)
         _put(array, np.frombuffer(data, carrier).reshape(chunk), _start(tensor, number, counts, chunk))
     if tensor.args.get("byteorder") == "big" and dtype.itemsize > 1:
         width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
@@ -70,6 +73,14 @@ def check_means(nbytes: int, stored: int) -> None:
         raise Malformed(f"an array of {nbytes} bytes, of which {stored} are stored")
 
 
+def most_box(nbytes: int) -> int:
+    """Bytes that a chunk of an array of ``nbytes`` may have: it can be larger than the array, which may have grown.
+
+    Deflated, a chunk takes a thousandth of that, and all of it in memory to give what lies in the array.
+    """
+    return (16 << 20) + 16 * nbytes
+
+
 def _naturals(tensor: Tensor, key: str, default: Sequence[int]) -> tuple[int, ...]:
     found = tensor.args.get(key, default)
     if not all(type(number) is int and number >= 0 for number in found):
@@ -81,7 +92,10 @@ def _filled(tensor: Tensor, carrier: np.dtype[Any]) -> Array:
     """The array as it is where no chunk is stored."""
     import numpy as np
 
-    fill = bytes.fromhex(tensor.args.get("fill", ""))
+    try:
+        fill = bytes.fromhex(tensor.args.get("fill", ""))
+    except ValueError as error:
+        raise Malformed(f"{tensor.name!r}: a fill value that is none: {error}") from error
     if not fill:
         return np.zeros(tensor.shape, carrier)
     if len(fill) != carrier.itemsize:

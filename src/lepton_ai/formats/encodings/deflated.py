@@ -12,7 +12,7 @@ import msgspec
 
 from lepton_ai.formats.contract import Malformed, Tensor, check_range
 from lepton_ai.formats.encodings import raw, strided
-from lepton_ai.formats.zip_members import inflate
+from lepton_ai.formats.zip_members import DEFLATE_RATIO, inflate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,9 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> Array:
     if type(size) is not int or type(start) is not int or type(length) is not int or inner is None:
         raise Malformed(f"{tensor.name!r}: it is not said what its deflated bytes are")
     check_range(start, length, size)
-    data = inflate(b"".join(parts), size)
+    packed = b"".join(parts)
+    if size > DEFLATE_RATIO * len(packed):
+        raise Malformed(f"{tensor.name!r}: {len(packed)} bytes that promise {size}")
+    data = inflate(packed, size)
     plain = msgspec.structs.replace(tensor, encoding=args["encoding"], args=args.get("args", {}))
     return inner(plain, [data[start : start + length]])

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from lepton_ai.formats.contract import Malformed, check_range
-from lepton_ai.formats.encodings.chunked import DEFLATE_MOST, MOST_FILL
+from lepton_ai.formats.encodings.chunked import DEFLATE_MOST, MOST_FILL, most_box
 from lepton_ai.formats.encodings.shapes import nbytes_of
 from lepton_ai.formats.hdf5_file import headers, messages
 from lepton_ai.formats.hdf5_file.access import Access, Unreadable
@@ -131,6 +131,8 @@ def _check_sizes(chunks: list[Chunk], grid: Grid, nbytes: int, stored: int, *, f
         raise Malformed(f"a chunk that does not have {grid.nbytes} bytes")
     if nbytes > MOST_FILL + DEFLATE_MOST * stored:
         raise Unreadable(f"{nbytes} bytes, of which {stored} are stored")
+    if grid.nbytes > most_box(nbytes):
+        raise Unreadable(f"chunks of {grid.nbytes} bytes for {nbytes}")
     if len({chunk.where for chunk in chunks}) != len(chunks):
         raise Malformed("two chunks for the same place")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from lepton_ai.cli.app import run
 from lepton_ai.errors import Damaged
 from lepton_ai.history import writing
 from lepton_ai.history.reading import Reader
+from lepton_ai.history.verify import Verifier
 from lepton_ai.repository import ModelRepository
 from lepton_ai.store import pairing
 from lepton_ai.store.blobs.local import LocalBlobs
-from lepton_ai.store.blocks import span
 from lepton_ai.store.contract import BlobInfo, Content, Stream
 from lepton_ai.store.pairing import Pairing
 
@@ -40,6 +41,22 @@ def _shards(folder: Path, files: int, tensors: int, add: float = 0) -> Path:
         named = {f"t{file}.{i}": rng.normal(size=100).astype(np.float32) + add for i in range(tensors)}
         save_file(named, folder / f"model-{file:03}.safetensors")
     return folder
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch, owner: object, *names: str) -> Counter[str]:
+    """Count from now on how often functions are called."""
+    calls: Counter[str] = Counter()
+
+    def counting(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def counted(*given: object) -> object:
+            calls[name] += 1
+            return real(*given)
+
+        return counted
+
+    for name in names:
+        monkeypatch.setattr(owner, name, counting(name, getattr(owner, name)))
+    return calls
 
 
 class TestBases:
@@ -70,21 +87,13 @@ class TestBases:
         data = bytearray(np.random.default_rng(1).bytes(24 << 20))
         file.write_bytes(data)
         repo.save_files(file)
-        calls = 0
-        real = span.block_sizes
-
-        def counted(*given: object) -> object:
-            nonlocal calls
-            calls += 1
-            return real(*given)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(pairing, "block_sizes", counted)
+        calls = _counted(monkeypatch, pairing, "block_sizes")
         for place in range(0, len(data), 1 << 20):
             data[place] ^= 1
         file.write_bytes(data)
         repo.save_files(file)
         # Two threads may both be the first to ask; 24 blocks must not ask 24 times.
-        assert 1 <= calls <= 4
+        assert 1 <= calls["block_sizes"] <= 4
 
     def test_a_renamed_file_still_finds_its_tensors(self, repo: ModelRepository, tmp_path: Path) -> None:
         first = _shards(tmp_path / "m", 2, 30)
@@ -165,3 +174,50 @@ class TestNewBytes:
         assert saved.new_bytes
         assert repo.save_files(tmp_path / "m").new_bytes == 0
         assert repo.version("v1").new_bytes is None
+
+
+class TestVerify:
+    VERSIONS = 21
+
+    @pytest.fixture
+    def often(self, repo: ModelRepository, tmp_path: Path) -> ModelRepository:
+        """One file of three tensors, in many versions."""
+        save_file(
+            {name: np.random.default_rng(i).normal(size=200) for i, name in enumerate("abc")},
+            tmp_path / "m.safetensors",
+        )
+        repo.save_files(tmp_path / "m.safetensors")
+        for _ in range(self.VERSIONS - 1):
+            repo.rollback("v1")
+        return repo
+
+    def test_every_manifest_is_looked_at_once_whichever_versions_have_it(
+        self, often: ModelRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = _counted(monkeypatch, often.home.store, "get", "missing")
+        verifier = Verifier(often.home, often.lines)
+        verdict = verifier.run(fast=True)
+        assert verdict.clean
+        assert verdict.versions == self.VERSIONS
+        assert calls == {"get": 1, "missing": 1}
+        assert len(verifier._looks) == 1
+
+    @pytest.mark.parametrize("fast", [True, False])
+    def test_only_what_is_damaged_is_remembered(self, often: ModelRepository, fast: bool) -> None:
+        [pack] = often.home.store.packs()
+        [file] = (often.home.place / "packs").rglob(f"{pack.name}.pack")
+        data = bytearray(file.read_bytes())
+        if fast:
+            file.unlink()
+        else:
+            content = next(iter(often.reader.manifests(often.version("v1").files).values())).content
+            block = next(stream for stream in content.streams if stream.key == "b").blocks[:32]
+            place = often.home.store._index.find([block])[block][0]
+            data[place.offset + place.length // 2 + 40] ^= 1
+            file.write_bytes(data)
+        verdict = Verifier(often.home, often.lines).run(fast=fast)
+        touches = [touch for damage in verdict.damages for touch in damage.touches]
+        labels = {f"main@v{number}" for number in range(1, self.VERSIONS + 1)}
+        # A pack that is gone takes the manifest too: which tensors there were is not known any more.
+        stream = "" if fast else "b"
+        assert sorted(touches) == sorted((label, "m.safetensors", stream) for label in labels)

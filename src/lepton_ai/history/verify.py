@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.history import graph, manifest, states
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
-from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.record import parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.progress import SILENT, Progress
@@ -18,7 +17,7 @@ from lepton_ai.store.contract import Stream
 from lepton_ai.types import Record
 
 CHUNK = 500
-Touched = dict[bytes, list[tuple[str, str, str]]]
+Touch = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Damage:
 
     where: str
     problem: str
-    touches: tuple[tuple[str, str, str], ...] = ()
+    touches: tuple[Touch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,28 +48,47 @@ class Verdict:
         return not self.damages
 
 
+class Look(NamedTuple):
+    """What was seen of one manifest, whichever versions have it.
+
+    ``problem`` is what is wrong beyond the findings; ``hit``: streams ("" the whole) and the findings that touch them.
+    """
+
+    problem: str
+    hit: tuple[tuple[str, frozenset[int]], ...] = ()
+
+
+SOUND = Look("")
+
+
 class Verifier:
-    """One verification over one repository; it changes nothing."""
+    """One verification over one repository; it changes nothing but an index that was wrong.
+
+    What it remembers grows with the damage and the number of distinct files, not with blocks times versions.
+    """
 
     def __init__(self, home: Home, lines: Lines, progress: Progress = SILENT) -> None:
         self._home, self._lines, self._progress = home, lines, progress
         self._history = home.history
-        self._manifests: dict[bytes, Manifest] = {}
+        self._looks: dict[bytes, Look] = {}
+        self._blame: dict[bytes, set[int]] = {}
+        self._touched: list[dict[Touch, None]] = []
 
     def run(self, *, fast: bool = False) -> Verdict:
         """``fast`` looks at the structure only; otherwise every stored byte is read, opened, decoded and hashed."""
         damages = [Damage("history.db", problem) for problem in self._history.integrity()]
         damages += self._refs()
         findings = list(self._home.store.verify(fast=fast, progress=self._progress))
-        lost = {object_id for finding in findings for object_id in (*finding.objects, *finding.lost)}
-        touched: Touched = defaultdict(list)
+        for number, finding in enumerate(findings):
+            self._touched.append({})
+            for object_id in (*finding.objects, *finding.lost):
+                self._blame.setdefault(object_id, set()).add(number)
         count = 0
         for row, record in self._records(damages):
             count += 1
-            damages += self._version(row, record, lost, touched)
-        for finding in findings:
-            hit = dict.fromkeys(t for o in (*finding.objects, *finding.lost) for t in touched.get(o, ()))
-            damages.append(Damage(f"pack {finding.pack}", finding.problem, tuple(hit)))
+            damages += self._version(row, record)
+        for finding, touched in zip(findings, self._touched, strict=True):
+            damages.append(Damage(f"pack {finding.pack}", finding.problem, tuple(touched)))
         packs = self._home.store.packs()
         return Verdict(fast, count, len(packs), sum(pack.size for pack in packs), tuple(damages))
 
@@ -108,9 +126,7 @@ class Verifier:
                     except LeptonError as problem:
                         damages.append(Damage(f"version {row.id.hex()[:12]}", problem.message))
 
-    def _version(
-        self, row: VersionRow, record: Record, lost: set[bytes], touched: Touched
-    ) -> Iterator[Damage]:
+    def _version(self, row: VersionRow, record: Record) -> Iterator[Damage]:
         label = f"{record.branch}@{row.name}" + (f"~{row.revision}" if row.revision > 1 else "")
         parents = self._history.versions(list(row.parents))
         for parent in row.parents:
@@ -124,29 +140,34 @@ class Verifier:
             if digest not in contents:
                 yield Damage(label, f"nothing says where {path} is", whole)
                 continue
-            touched[contents[digest].manifest].append(whole[0])
-            problem = self._file(label, path, contents[digest].manifest, lost, touched)
-            if problem:
-                yield Damage(label, f"{path}: {problem}", whole)
+            look = self._look(contents[digest].manifest)
+            for stream, numbers in look.hit:
+                for number in numbers:
+                    self._touched[number][label, path, stream] = None
+            if look.problem:
+                yield Damage(label, f"{path}: {look.problem}", whole)
 
-    def _file(self, label: str, path: str, manifest_id: bytes, lost: set[bytes], touched: Touched) -> str:
-        """Note what the file is made of; what is wrong with it, beyond what is in ``lost``."""
+    def _look(self, manifest_id: bytes) -> Look:
+        if manifest_id not in self._looks:
+            look = self._seen(manifest_id)
+            self._looks[manifest_id] = look if look != SOUND else SOUND
+        return self._looks[manifest_id]
+
+    def _seen(self, manifest_id: bytes) -> Look:
+        blame = self._blame
+        whole = frozenset(blame.get(manifest_id, ()))
         try:
-            content = self._manifest(manifest_id).content
+            content = manifest.decode(self._home.store.get(manifest_id)).content
         except LeptonError as problem:
-            return "" if manifest_id in lost else problem.message
-        for stream in content.streams:
-            for block in _blocks(stream):
-                touched[block].append((label, path, stream.key))
-        missing = self._home.store.missing(block for s in content.streams for block in _blocks(s)) - lost
-        return f"{len(missing)} of its blocks are in no pack" if missing else ""
-
-    def _manifest(self, object_id: bytes) -> Manifest:
-        if object_id not in self._manifests:
-            if len(self._manifests) > 256:
-                self._manifests.clear()
-            self._manifests[object_id] = manifest.decode(self._home.store.get(object_id))
-        return self._manifests[object_id]
+            return Look("", (("", whole),)) if whole else Look(problem.message)
+        hit = [("", whole)] if whole else []
+        touching = (
+            (s.key, frozenset(n for b in _blocks(s) for n in blame.get(b, ()))) for s in content.streams
+        )
+        hit += [(key, numbers) for key, numbers in touching if numbers]
+        missing = self._home.store.missing(block for s in content.streams for block in _blocks(s))
+        missing.difference_update(blame)
+        return Look(f"{len(missing)} of its blocks are in no pack" if missing else "", tuple(hit))
 
 
 def _attachments(record: Record) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from pathlib import Path
 import coverage
 
 from lepton_ai.formats.detect import formats
-from lepton_ai.testing.fuzzing import Broken, Limits, case, examine, samples_in
+from lepton_ai.testing.fuzzing import Broken, Limits, case, examine, samples_in, twists
 
 ROOT = Path(__file__).parent.parent
 SEEDS = ROOT / "tests" / "formats" / "seeds"
@@ -150,9 +150,8 @@ def keep(name: str, tally: Tally, options: argparse.Namespace) -> None:
         files, main_file = case(name, samples, options.seed, number)
         path = options.out / "failures" / f"{name}-{options.seed}-{number}.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.comment = json.dumps(
-                {"reader": name, "main": main_file, "problem": problem[:1000]}
-            ).encode()
+            kept = {"reader": name, "main": main_file, "problem": problem[:1000]}
+            archive.comment = json.dumps(kept | {"seed": options.seed, "number": number}).encode()
             for file, data in files.items():
                 archive.writestr(file, data)
         command = [sys.executable, __file__, "--replay", str(path)]
@@ -165,6 +164,7 @@ def keep(name: str, tally: Tally, options: argparse.Namespace) -> None:
 def replay(path: Path, name: str | None) -> int:
     """Read a case again, first against the clock, then with every allocation counted."""
     main_file, files = path.name, {path.name: path.read_bytes()}
+    kept = {"seed": 0, "number": 0}
     if name is None:
         with zipfile.ZipFile(io.BytesIO(files[path.name])) as archive:
             kept = json.loads(archive.comment)
@@ -173,9 +173,10 @@ def replay(path: Path, name: str | None) -> int:
         say(f"{name}, {main_file}: {kept['problem']}")
     reader = next(reader for reader in formats() if reader.name == name)
     try:
-        outcome = examine(reader, files, main_file)
+        twisted = [twists(reader.name, kept["seed"], kept["number"]) for _ in range(2)]
+        outcome = examine(reader, files, main_file, rng=twisted[0])
         tracemalloc.start()
-        peak = examine(reader, files, main_file, Limits(seconds=None)).peak
+        peak = examine(reader, files, main_file, Limits(seconds=None), twisted[1]).peak
     except Broken as broken:
         say(f"broken: {broken}")
         if broken.__cause__:

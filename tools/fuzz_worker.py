@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from lepton_ai.formats.detect import formats
-from lepton_ai.testing.fuzzing import Broken, case, examine, samples_in
+from lepton_ai.testing.fuzzing import Broken, case, examine, samples_in, twists
 
 MOST_MEMORY = 4 << 30
 """Of address space: a reader that wants more gets a MemoryError, not the machine's last byte."""
@@ -32,7 +32,7 @@ def main(reader_name: str, seeds: str, seed: int, first: int, last: int) -> None
         faulthandler.dump_traceback_later(STUCK, exit=True)
         files, name = case(reader_name, samples, seed, number)
         try:
-            outcome = examine(reader, files, name)
+            outcome = examine(reader, files, name, rng=twists(reader_name, seed, number))
         except Broken as broken:
             cause = traceback.extract_tb(broken.__cause__.__traceback__)[-1:] if broken.__cause__ else []
             place = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in cause)

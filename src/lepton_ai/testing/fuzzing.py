@@ -37,10 +37,14 @@ from lepton_ai.formats.contract import (
 from lepton_ai.formats.encodings import decode
 from lepton_ai.testing.formats import Sample
 from lepton_ai.testing.structure import mutate_folder
+from lepton_ai.testing.structure.tensors import twist
 
 MOST_DECODED = 32 << 20
 MOST_TENSORS = 500
 """Of each case so much is decoded."""
+
+TWISTED = 0.2
+"""So many of the tensors are also decoded by a description that does not fit them."""
 
 PIECE = 256 << 10
 STATUS = Path("/proc/self/status")
@@ -100,8 +104,19 @@ def case(name: str, samples: Sequence[Sample], seed: int, number: int) -> tuple[
     return mutate_folder(name, sample.files, sample.main, rng), sample.main
 
 
-def examine(reader: Format, files: Mapping[str, bytes], main: str, limits: Limits | None = None) -> Outcome:
-    """Read and decode hostile files.
+def twists(name: str, seed: int, number: int) -> random.Random:
+    """The generator for what :func:`examine` does with case ``number`` besides reading it."""
+    return random.Random(f"{seed} {name} {number} twists")
+
+
+def examine(
+    reader: Format,
+    files: Mapping[str, bytes],
+    main: str,
+    limits: Limits | None = None,
+    rng: random.Random | None = None,
+) -> Outcome:
+    """Read and decode hostile files. With ``rng``, tensors are decoded by descriptions that do not fit them, too.
 
     Raises:
         Broken: something else than Malformed was raised, time or memory ran out, or the answer breaks the contract.
@@ -116,8 +131,8 @@ def examine(reader: Format, files: Mapping[str, bytes], main: str, limits: Limit
             with _memory(limits, size) as meter:
                 reader.claims(main, files[main][:4096])
                 layout = reader.layout(main, folder[main], folder)
-            check_layout(layout, folder, main)
-            peak = max(meter.peak, _decode(layout, folder, main, limits))
+                check_layout(layout, folder, main)
+            peak = max(meter.peak, _decode_all(layout, folder, main, limits, rng))
     except Malformed as error:
         refusal, peak = str(error) or "Malformed", meter.peak
     except _TooSlow:
@@ -129,29 +144,40 @@ def examine(reader: Format, files: Mapping[str, bytes], main: str, limits: Limit
     return Outcome(not refusal, refusal, time.process_time() - begun, peak)
 
 
-def _decode(layout: Layout, folder: Mapping[str, Source], main: str, limits: Limits) -> int:
-    """Decode tensors, each by itself; the most bytes that one took."""
+def _decode_all(
+    layout: Layout, folder: Mapping[str, Source], main: str, limits: Limits, rng: random.Random | None
+) -> int:
+    """Decode tensors, each by itself; the most bytes of memory that one took."""
     decoded = peak = 0
     for tensor in layout.tensors[:MOST_TENSORS]:
         places = [folder[_beside(main, extent.path)] for extent in tensor.extents]
         parts = [source.read(e.offset, e.length) for source, e in zip(places, tensor.extents, strict=True)]
-        stored = sum(map(len, parts))
-        try:
-            with _memory(limits, stored) as meter:
-                array = decode(tensor, parts)
-                meter.allowed += 2 * array.nbytes
-        except Malformed:
-            continue
-        peak = max(peak, meter.peak)
-        expected = array.shape if "." in tensor.dtype else tensor.shape
-        if array.shape != expected or not isinstance(array, np.ndarray) or not array.flags.writeable:
-            raise Broken(f"{tensor.name!r} of shape {tensor.shape} comes out as {array.shape}")
-        if array.nbytes > FILLED + EXPANSION * stored:
-            raise Broken(f"{tensor.name!r} makes {array.nbytes} bytes out of {stored}")
-        decoded += array.nbytes
+        tensors = [(tensor, parts)]
+        if rng is not None and rng.random() < TWISTED:
+            tensors.append(twist(tensor, parts, rng))
+        for described, pieces in tensors:
+            nbytes, taken = _decode(described, pieces, limits)
+            decoded, peak = decoded + nbytes, max(peak, taken)
         if decoded > MOST_DECODED:
             break
     return peak
+
+
+def _decode(tensor: Tensor, parts: Sequence[bytes], limits: Limits) -> tuple[int, int]:
+    """Bytes of the array, and of memory that it took to make it; Malformed gives no array."""
+    stored = sum(map(len, parts))
+    try:
+        with _memory(limits, stored) as meter:
+            array = decode(tensor, parts)
+            meter.allowed += 2 * array.nbytes
+    except Malformed:
+        return 0, meter.peak
+    expected = array.shape if "." in tensor.dtype else tensor.shape
+    if array.shape != expected or not isinstance(array, np.ndarray) or not array.flags.writeable:
+        raise Broken(f"{tensor.name!r} of shape {tensor.shape} comes out as {array.shape}")
+    if array.nbytes > FILLED + EXPANSION * stored:
+        raise Broken(f"{tensor.name!r} makes {array.nbytes} bytes out of {stored}")
+    return array.nbytes, meter.peak
 
 
 def check_layout(layout: Layout, folder: Mapping[str, Source], main: str) -> None:

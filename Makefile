@@ -25,7 +25,7 @@ test: env-test ## install what the tests need, then run all of them (linters too
 	@tools/system-packages.sh git strace
 	@tools/run-tests.sh -n $(WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
-test-slow: env-test ## the long tests: hundreds of killed processes, large files, a built wheel
+test-slow: env-test ## the long tests: a thousand killed saves, long histories, a built wheel
 	@tools/system-packages.sh git strace
 	@tools/run-tests.sh -m slow $(PYTEST_ARGS)
 

@@ -61,21 +61,26 @@ def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
 
 
-def test_a_save_killed_at_any_moment(kept: Kept) -> None:
-    rng = random.Random(1)
+def _kill_saves(kept: Kept, times: int, seed: int) -> None:
+    rng = random.Random(seed)
+    save = (children.save, str(kept.place), str(kept.file), "main", 0)
     killed = 0
-    for turn in range(TIMED):
+    for turn in range(times):
         kept.write()
-        killed += (
-            children.run(
-                children.save, str(kept.place), str(kept.file), "main", 0, kill_after=rng.uniform(0, 0.12)
-            )
-            != 0
-        )
+        killed += children.run(*save, kill_after=rng.uniform(0, 0.12)) != 0
         kept.check(verify=turn % 10 == 9)
-    assert killed > TIMED // 4, "the kills came too late to test anything"
-    assert children.run(children.save, str(kept.place), str(kept.file), "main", 0) == 0
+    assert killed > times // 4, "the kills came too late to test anything"
+    assert children.run(*save) == 0
     kept.check(verify=True)
+
+
+def test_a_save_killed_at_any_moment(kept: Kept) -> None:
+    _kill_saves(kept, TIMED, seed=1)
+
+
+@pytest.mark.slow
+def test_a_thousand_killed_saves(kept: Kept) -> None:
+    _kill_saves(kept, 1000, seed=random.randrange(2**32))
 
 
 def test_a_save_killed_at_every_step(kept: Kept) -> None:

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from lepton_ai.cli.app import run
-from lepton_ai.errors import Damaged
-from lepton_ai.history import writing
+from lepton_ai.errors import Ambiguous, Damaged, NotFound
+from lepton_ai.history import manifest, writing
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.verify import Verifier
 from lepton_ai.repository import ModelRepository
@@ -221,3 +221,37 @@ class TestVerify:
         # A pack that is gone takes the manifest too: which tensors there were is not known any more.
         stream = "" if fast else "b"
         assert sorted(touches) == sorted((label, "m.safetensors", stream) for label in labels)
+
+
+class TestTensors:
+    def test_the_last_versions_manifests_are_decoded_once(
+        self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = repo.save_files(_shards(tmp_path / "m", 3, 4))
+        second = repo.save_files(_shards(tmp_path / "m", 3, 4, add=1))
+        calls = _counted(monkeypatch, manifest, "decode")
+        for info in first.tensors():
+            first.tensor(info.name)
+        assert calls["decode"] == 3
+        for version, decoded in ((second, 6), (second, 6), (first, 9)):
+            version.tensor("t0.0")
+            assert calls["decode"] == decoded
+        assert np.allclose(second.tensor("t1.2"), first.tensor("t1.2") + 1, atol=1e-6)
+
+    def test_a_tensor_is_found_by_its_name_and_by_its_files(
+        self, repo: ModelRepository, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "m"
+        folder.mkdir()
+        for number, name in enumerate(("a", "b")):
+            save_file({"w": np.full(5, number)}, folder / f"{name}.safetensors")
+        save_file({"a.safetensors:w": np.full(5, 7), "u": np.full(5, 3)}, folder / "c.safetensors")
+        version = repo.save_files(folder)
+        assert version.tensor("u")[0] == 3
+        assert version.tensor("b.safetensors:w")[0] == 1
+        with pytest.raises(Ambiguous, match=r"a\.safetensors, b\.safetensors"):
+            version.tensor("w")
+        with pytest.raises(Ambiguous, match=r"a\.safetensors, c\.safetensors"):
+            version.tensor("a.safetensors:w")
+        with pytest.raises(NotFound):
+            version.tensor("c.safetensors:w")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lepton_ai.errors import Ambiguous, Damaged, NotFound, Unsupported
+from lepton_ai.errors import Ambiguous, Damaged, IntegrityError, NotFound, Unsupported
 from lepton_ai.formats.contract import Extent, Malformed, Tensor
 from lepton_ai.formats.encodings import decode as decode_tensor
 from lepton_ai.history import manifest as manifests
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.refs.contract import ContentRow, Records
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.contract import ID_SIZE
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, TensorInfo
 
@@ -26,6 +28,7 @@ class Reader:
 
     def __init__(self, records: Records, store: Store) -> None:
         self._records, self._store = records, store
+        self._opened: _Opened | None = None
 
     def rows(self, digests: Iterable[str]) -> dict[str, ContentRow]:
         """Where contents are, by hexadecimal SHA-256.
@@ -43,12 +46,27 @@ class Reader:
                 )
         return {digest.hex(): row for digest, row in found.items()}
 
+    def readable(self, digest: bytes) -> bool:
+        """Whether a content can still be given back: something says where it is, and every block of it is there."""
+        row = self._records.contents([digest]).get(digest)
+        if row is None or self._store.missing([row.manifest]):
+            return False
+        try:
+            content = manifests.decode(self._store.get(row.manifest)).content
+        except IntegrityError:
+            return False
+        blocks = (
+            stream.blocks[i : i + ID_SIZE]
+            for stream in content.streams
+            for i in range(0, len(stream.blocks), ID_SIZE)
+        )
+        return not self._store.missing(blocks)
+
     def manifests(self, entries: Iterable[FileEntry]) -> dict[str, Manifest]:
         """The manifest of every file, by path."""
         files = [entry for entry in entries if entry.target is None]
         rows = self.rows(entry.sha256 for entry in files)
-        by_digest = {digest: manifests.decode(self._store.get(row.manifest)) for digest, row in rows.items()}
-        return {entry.path: by_digest[entry.sha256] for entry in files}
+        return self._decoded({entry.path: rows[entry.sha256].manifest for entry in files})
 
     def copy(self, entry: FileEntry, sink: BinaryIO, progress: Progress = SILENT) -> None:
         """Write a file's bytes to ``sink``.
@@ -72,7 +90,7 @@ class Reader:
         """Every tensor of the files, told without reading data."""
         return [
             TensorInfo(tensor.name, path, tensor.dtype, tensor.shape, tensor.nbytes)
-            for path, manifest in self.manifests(entries).items()
+            for path, manifest in self._open(entries).manifests.items()
             for tensor in manifest.tensors
         ]
 
@@ -85,9 +103,9 @@ class Reader:
             NotFound, Ambiguous, Damaged.
             Unsupported: it is written in a way that cannot be decoded here.
         """
-        everything = self.manifests(entries)
-        path, tensor = _pick(name, _named(everything, name))
-        parts = [self._extent(everything, path, extent) for extent in tensor.extents]
+        opened = self._open(entries)
+        path, tensor = _pick(name, opened.named(name))
+        parts = [self._extent(opened.manifests, path, extent) for extent in tensor.extents]
         try:
             return decode_tensor(tensor, parts)
         except Malformed as problem:
@@ -103,6 +121,20 @@ class Reader:
         if place not in everything:
             raise Damaged(f"{path} needs {place}, which the version lacks", hint="run lepton verify")
         return self._store.read(everything[place].content, extent.offset, extent.length)
+
+    def _open(self, entries: Iterable[FileEntry]) -> _Opened:
+        """The files, ready to be asked for tensors. The last ones are kept: whoever asks for one asks for more."""
+        files = [entry for entry in entries if entry.target is None]
+        rows = self.rows(entry.sha256 for entry in files)
+        places = {entry.path: rows[entry.sha256].manifest for entry in files}
+        opened = self._opened
+        if opened is None or opened.places != places:
+            self._opened = opened = _Opened(places, self._decoded(places))
+        return opened
+
+    def _decoded(self, places: dict[str, bytes]) -> dict[str, Manifest]:
+        by_id = {id_: manifests.decode(self._store.get(id_)) for id_ in dict.fromkeys(places.values())}
+        return {path: by_id[id_] for path, id_ in places.items()}
 
     def _manifest(self, digest: str) -> Manifest:
         return manifests.decode(self._store.get(self.rows([digest])[digest].manifest))
@@ -122,15 +154,30 @@ class Reader:
             )
 
 
-def _named(everything: dict[str, Manifest], name: str) -> Iterator[tuple[str, Tensor]]:
-    for path, manifest in everything.items():
-        for tensor in manifest.tensors:
-            if name in (tensor.name, f"{path}:{tensor.name}"):
-                yield path, tensor
+class _Opened:
+    """Files by path: ``places`` are the ids of their manifests, ``manifests`` what these say."""
+
+    def __init__(self, places: dict[str, bytes], found: dict[str, Manifest]) -> None:
+        self.places, self.manifests = places, found
+
+    def named(self, name: str) -> list[tuple[str, Tensor]]:
+        """Path and tensor of all that ``name`` or ``file:name`` may mean."""
+        found = list(self._names.get(name, ()))
+        for path in self.manifests:
+            if name.startswith(f"{path}:"):
+                found += [at for at in self._names.get(name[len(path) + 1 :], ()) if at[0] == path]
+        return found
+
+    @cached_property
+    def _names(self) -> dict[str, list[tuple[str, Tensor]]]:
+        names: dict[str, list[tuple[str, Tensor]]] = {}
+        for path, manifest in self.manifests.items():
+            for tensor in manifest.tensors:
+                names.setdefault(tensor.name, []).append((path, tensor))
+        return names
 
 
-def _pick(name: str, found: Iterable[tuple[str, Tensor]]) -> tuple[str, Tensor]:
-    candidates = list(found)
+def _pick(name: str, candidates: list[tuple[str, Tensor]]) -> tuple[str, Tensor]:
     if not candidates:
         raise NotFound(f"the version has no tensor {name!r}", hint="lepton tensors lists them")
     if len(candidates) > 1:

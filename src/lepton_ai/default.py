@@ -20,11 +20,12 @@ def default_repository() -> ModelRepository:
     """Open the repository that is meant when none is named, and keep it open.
 
     It is the one in ``LEPTON_AI_REPO``, else the nearest one at or above the current folder, else a new one in
-    the current folder. A new one is said aloud on stderr, since nobody asked for it by name.
+    the current folder. A new one is said aloud on stderr, since nobody asked for it by name. When the folder holds
+    another repository than before, that one is opened.
     """
     folder = _folder()
     known = _opened.get(folder)
-    if known is not None and homes.exists(folder):
+    if known is not None and known.home.is_current:
         return known
     new = not homes.exists(folder)
     repository = ModelRepository(folder)
@@ -64,7 +65,7 @@ def list_versions(
 def _folder() -> Path:
     named = settings.read().repo
     if named is not None:
-        return named.absolute()
+        return homes.located(named)
     here = Path.cwd()
     return homes.find(here) or here
 

@@ -65,7 +65,7 @@ class ModelRepository:
             UsageError, StorageFailed: none can be made there.
         """
         self.settings = settings.read()
-        self.path = Path(path).expanduser().absolute()
+        self.path = homes.located(path)
         self._author = author or self.settings.author
         self.progress = progress
         self.recovery_file: Path | None = None

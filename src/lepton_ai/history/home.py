@@ -13,9 +13,12 @@ current         the branch that commands mean when none is named
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
+import weakref
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -35,12 +38,15 @@ from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.history.refs.sqlite import SqliteHistory
+from lepton_ai.history.staging import READ_ONLY, Staging
 from lepton_ai.store.blobs.local import LocalBlobs
+from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
 from lepton_ai.store.seal.keyring import Keyring, open_keys
 from lepton_ai.store.store import BLOCK_SIZE, Store
 
 FOLDER = ".lepton"
 FORMAT = 1
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: a Path keeps no more; two letters: not C:/
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -61,6 +67,8 @@ class Home:
         self.place = folder / FOLDER
         self.config = read_config(self.place)
         self.history = SqliteHistory(self.place / "history.db", timeout=timeout, create=False)
+        self._opened = _identity(self.place)
+        self._staging = Staging(self.place / "tmp")
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -76,67 +84,108 @@ class Home:
         """The repository's blocks."""
         return Store(
             LocalBlobs(self.place),
-            self.place / "index.db",
+            self._index(),
             self.keyring,
             self.place / "tmp",
             block_size=self.config.block_size,
         )
 
+    def _index(self) -> Path:
+        """The index's file, made by us: SQLite would not let the group write. Elsewhere on a read-only medium."""
+        file = self.place / "index.db"
+        with storage_errors(self.place):
+            if file.exists():
+                return file
+            try:
+                file.touch()
+            except OSError as problem:
+                if problem.errno not in READ_ONLY:
+                    raise
+                aside = Path(tempfile.mkdtemp(prefix="lepton-ai-index-"))
+                weakref.finalize(self, shutil.rmtree, aside, ignore_errors=True)
+                return aside / file.name
+        return file
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is open, and what was opened is still what lies in the folder."""
+        there = _identity(self.place)
+        return not self._staging.closed and there is not None and there == self._opened
+
     @property
     def current(self) -> str:
         """The branch that is meant when none is named."""
-        try:
-            return (self.place / "current").read_text(encoding="utf-8").strip() or MAIN
-        except FileNotFoundError:
-            return MAIN
+        with storage_errors(self.place):
+            try:
+                return (self.place / "current").read_text(encoding="utf-8").strip() or MAIN
+            except FileNotFoundError:
+                return MAIN
 
     @current.setter
     def current(self, branch: str) -> None:
-        replace_file(self.place / "current", (branch + "\n").encode())
+        write_file(self.place / "current", (branch + "\n").encode())
 
     def staging(self) -> Path:
-        """A new private folder for files that are about to be saved; the caller removes it."""
-        sweep(self.place / "tmp")
-        (self.place / "tmp").mkdir(exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"staging-{os.getpid()}-", dir=self.place / "tmp"))
+        """A new private folder for files on their way; the caller removes it."""
+        return self._staging.new()
 
     def close(self) -> None:
         """Let go of files and connections."""
         if "store" in self.__dict__:
             self.store.close()
         self.history.close()
+        self._staging.close()
 
 
-def sweep(temporary: Path) -> None:
-    """Remove staging folders whose process is gone."""
-    for folder in temporary.glob("staging-*-*"):
-        pid = folder.name.split("-")[1]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and not _alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def find(start: Path) -> Path | None:
-    """The nearest folder at or above ``start`` that holds a repository."""
-    here = start.resolve()
-    for folder in (here, *here.parents):
-        if (folder / FOLDER / "config.json").is_file():
-            return folder
+def _identity(place: Path) -> tuple[int, int] | None:
+    """What tells this history's file from a later one in the same place: while it is open its number is not reused."""
+    with suppress(OSError):
+        status = (place / "history.db").stat()
+        return status.st_dev, status.st_ino
     return None
 
 
+def find(start: Path) -> Path | None:
+    """The nearest folder at or above ``start`` that holds a repository.
+
+    Raises:
+        StorageFailed: one on the way may not be looked into.
+    """
+    here = start.resolve()
+    return next((folder for folder in (here, *here.parents) if exists(folder)), None)
+
+
 def exists(folder: Path) -> bool:
-    """Whether ``folder`` itself is a repository."""
-    return (folder / FOLDER / "config.json").is_file()
+    """Whether ``folder`` itself is a repository.
+
+    Raises:
+        StorageFailed: it may not be looked into. Unsupported: it is an address.
+    """
+    check_local(folder)
+    with storage_errors(folder):
+        return (folder / FOLDER / "config.json").is_file()
+
+
+def located(path: str | Path) -> Path:
+    """The folder that ``path`` names, from the root.
+
+    Raises:
+        Unsupported: it is an address.
+    """
+    check_local(path)
+    return Path(path).expanduser().absolute()
+
+
+def check_local(place: str | Path) -> None:
+    """Refuse addresses such as https://host/owner/name, which would silently become a folder called ``https:``.
+
+    Raises:
+        Unsupported.
+    """
+    if _ADDRESS.match(str(place)):
+        raise Unsupported(
+            f"{place} is an address; repositories on servers are not supported yet", hint="name a folder"
+        )
 
 
 def create(
@@ -153,51 +202,50 @@ def create(
     It appears whole or not at all; whoever loses a race to create the same one uses the winner's.
 
     Raises:
-        StorageFailed: the folder cannot be written.
+        NoSpace, StorageFailed: the folder cannot be written.
     """
-    place = folder / FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-new-", dir=folder))
-    except OSError as problem:
-        raise StorageFailed(
-            f"{folder} cannot be written: {problem.strerror}", hint="check the path"
-        ) from problem
-    recovery: Path | None = None
+    draft = folder / f"{FOLDER}-new-{secrets.token_hex(4)}"
     made: list[Path] = []
-    try:
-        config = Config(secrets.token_hex(16), timestamp(at), encrypt)
-        keyring = Keyring.create(draft / "keys", config.id, encrypt=encrypt)
-        if encrypt:
-            shared = key_file is not None and key_file.exists()
-            key = keyring.wrap_with_key_file(key_file)
-            made += [] if shared else [key]
-            recovery = recovery_file or key.with_name(f"{config.id}.recovery")
-            keyring.wrap_with_recovery_key(recovery)
-            made.append(recovery)
-        for name in ("packs", "tmp", "backups"):
-            (draft / name).mkdir()
-        _first_branch(draft / "history.db", at, actor)
-        replace_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
-        draft.rename(place)
-        sync_folder(folder)
-    except BaseException as problem:
-        for path in made:
-            path.unlink(missing_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(problem, OSError) and exists(folder):
-            return None
-        if isinstance(problem, OSError):
-            raise StorageFailed(
-                f"no repository could be made in {folder}: {problem.strerror}",
-                hint="check the path and its permissions",
-            ) from problem
-        raise
+    recovery: Path | None = None
+    with storage_errors(folder):
+        make_folder(folder)
+        draft.mkdir()  # by umask, unlike mkdtemp: a group may share it
+        try:
+            config = Config(secrets.token_hex(16), timestamp(at), encrypt)
+            keyring = Keyring.create(draft / "keys", config.id, encrypt=encrypt)
+            if encrypt:
+                recovery = _wrap(keyring, recovery_file, key_file, made)
+            for name in ("packs", "tmp", "backups"):
+                (draft / name).mkdir()
+            _first_branch(draft / "history.db", at, actor)
+            write_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+            try:
+                draft.rename(folder / FOLDER)
+            except OSError:
+                if exists(folder):
+                    return None
+                raise
+            flush_folder(folder)
+        finally:
+            if draft.exists():  # else it is the repository, and needs its keys
+                for path in made:
+                    path.unlink(missing_ok=True)
+                shutil.rmtree(draft, ignore_errors=True)
+    return recovery
+
+
+def _wrap(keyring: Keyring, recovery_file: Path | None, key_file: Path | None, made: list[Path]) -> Path:
+    """Write the key file and the recovery key; the latter's path. ``made`` gets the files that are new."""
+    shared = key_file is not None and key_file.exists()
+    key = keyring.wrap_with_key_file(key_file)
+    made += [] if shared else [key]
+    recovery = recovery_file or key.with_name(f"{keyring.repository_id}.recovery")
+    keyring.wrap_with_recovery_key(recovery)
+    made.append(recovery)
     return recovery
 
 
 def _first_branch(database: Path, at: int, actor: str) -> None:
-    history = SqliteHistory(database)
     uid = secrets.token_hex(8)
     moves = (
         Move(
@@ -205,8 +253,9 @@ def _first_branch(database: Path, at: int, actor: str) -> None:
         ),
         Move(f"line/{uid}", ABSENT, states.encode(states.LineState(MAIN)), logged=False),
     )
-    history.commit(Commit(actor, "create repository", at=at, moves=moves))
-    history.close()
+    database.touch()  # by umask: SQLite would not let the group write
+    with closing(SqliteHistory(database)) as history:
+        history.commit(Commit(actor, "create repository", at=at, moves=moves))
 
 
 def read_config(place: Path) -> Config:
@@ -233,29 +282,6 @@ def read_config(place: Path) -> Config:
         return msgspec.json.decode(data, type=Config)
     except msgspec.MsgspecError as problem:
         raise Damaged(f"{file} cannot be read: {problem}", hint="restore it from a backup") from problem
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a small file durably and at once: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check_writable(folder: Path) -> None:

@@ -1,0 +1,82 @@
+"""Private folders for files on their way into a repository or out of it, and what dead processes left of them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from lepton_ai.store.durable import make_folder, storage_errors
+
+SETTLED = 60.0
+"""Seconds after which a folder that nobody locks is a leftover of a dead process."""
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Error numbers that say: nothing can be written here."""
+
+
+class Staging:
+    """Folders in ``place``; each stays locked while it is there, so that others see it in use, also from containers."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._locks: dict[Path, int] = {}
+        self._release = weakref.finalize(self, _release, self._locks)
+
+    def new(self) -> Path:
+        """A new folder, which the caller removes; in the system's temporary folder when ``place`` is read-only.
+
+        Raises:
+            NoSpace, StorageFailed.
+        """
+        _release(self._locks, only_gone=True)
+        with storage_errors(self._place):
+            try:
+                make_folder(self._place)
+                sweep(self._place)
+                folder = Path(tempfile.mkdtemp(prefix="staging-", dir=self._place))
+            except OSError as problem:
+                if problem.errno not in READ_ONLY:
+                    raise
+                folder = Path(tempfile.mkdtemp(prefix="lepton-ai-staging-"))
+            self._locks[folder] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # some network file systems have no locks: then the folder is never swept
+                fcntl.flock(self._locks[folder], fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return folder
+
+    def close(self) -> None:
+        """Let go of the locks: what is still there may be swept."""
+        self._release()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return not self._release.alive
+
+
+def _release(locks: dict[Path, int], *, only_gone: bool = False) -> None:
+    for folder in list(locks):
+        if only_gone and folder.exists():
+            continue
+        descriptor = locks.pop(folder, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def sweep(place: Path) -> None:
+    """Remove folders in ``place`` that nobody locks and that are not brand-new."""
+    for folder in place.glob("staging-*"):
+        with suppress(OSError):  # gone meanwhile, in use, or another user's
+            if time.time() - folder.stat().st_mtime < SETTLED:
+                continue
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)

@@ -240,6 +240,35 @@ def test_damaged_files_are_named_or_do_not_fit(folder: Path, kind: str) -> None:
     assert _same(ring, open_keys(folder, ID))
 
 
+@pytest.mark.parametrize("junk", ["{}", "", '{"format": 9}', None])
+def test_an_unreadable_envelope_locks_nobody_out(folder: Path, tmp_path: Path, junk: str | None) -> None:
+    ring = Keyring.create(folder, ID)
+    key = ring.wrap_with_key_file()
+    ring.wrap_with_passphrase("x")
+    bad = folder / "envelope-aa.json"
+    if junk is None:
+        bad.mkdir()
+    else:
+        bad.write_text(junk)
+    assert _same(ring, open_keys(folder, ID))
+    ring.wrap_with_key_file(tmp_path / "second.key", name="second")
+    with pytest.raises(AlreadyExists, match="opens the repository already"):
+        ring.wrap_with_key_file(key, name="third")
+    key.unlink()
+    with pytest.raises(KeyMissing, match=r"there is no .*envelope-aa\.json"):
+        open_keys(folder, ID)
+    assert _same(ring, open_keys(folder, ID, passphrase="x"))
+
+
+def test_of_two_passphrases_a_senseless_one_does_not_matter(folder: Path) -> None:
+    ring = Keyring.create(folder, ID)
+    ring.wrap_with_passphrase("x", name="a")
+    ring.wrap_with_passphrase("y", name="b")
+    path = folder / "envelope-a.json"
+    path.write_bytes(json.dumps(json.loads(path.read_bytes()) | {"argon2id": None}).encode())
+    assert _same(ring, open_keys(folder, ID, passphrase="y"))
+
+
 def test_a_sealing_key_under_another_name_is_refused(folder: Path) -> None:
     ring = Keyring.create(folder, ID)
     ring.wrap_with_key_file()

@@ -13,7 +13,9 @@ from lepton_ai.errors import (
     InUse,
     InvalidName,
     KeyMissing,
+    LeptonError,
     NotFound,
+    StorageFailed,
     TooNew,
     Unsupported,
 )
@@ -168,8 +170,8 @@ class Keyring:
                 raise AlreadyExists(
                     f"{place} is a recovery key, not a key file", hint="name another file for the key"
                 )
-            known = [read(file, Envelope) for file in sorted(self.folder.glob("envelope-*.json"))]
-            if _try(known, BY_KEY_FILE, secret) is not None:
+            known, problems = _envelopes(self.folder)
+            if _try(known, BY_KEY_FILE, secret, problems) is not None:
                 raise AlreadyExists(f"{place} opens the repository already", hint="name another file")
         else:
             secret = os.urandom(KEY_SIZE)
@@ -273,20 +275,22 @@ def open_keys(
         if len(plain.id_key) != KEY_SIZE:
             raise Damaged(f"{folder / 'plain.json'} is damaged.")
         return Keyring(folder, repository_id, plain.id_key, None)
-    with storage_errors(folder):
-        paths = sorted(folder.glob("envelope-*.json"))
-    envelopes = [read(path, Envelope) for path in paths]
+    envelopes, problems = _envelopes(folder)
+    count = len(envelopes) + len(problems)
     tried: list[str] = []
     for place in _key_files(repository_id):
-        master = _by_file(place, envelopes, tried)
+        master = _by_file(place, envelopes, tried, problems)
         if master is not None:
             return _open(folder, repository_id, master)
     if passphrase is not None and any(e.kind == BY_PASSPHRASE for e in envelopes):
         secret = passphrase_secret(passphrase if isinstance(passphrase, str) else passphrase())
-        master = _try(envelopes, BY_PASSPHRASE, secret)
+        master = _try(envelopes, BY_PASSPHRASE, secret, problems)
         if master is not None:
             return _open(folder, repository_id, master)
         tried.append("the passphrase does not fit")
+    if problems and len(problems) == count:
+        raise problems[0]
+    tried += [problem.message.rstrip(".") for problem in problems]
     raise KeyMissing(
         f"No key opens the repository {repository_id}: {'; '.join(tried)}.",
         hint=f"put the key file there, or set {KEY_FILE_VARIABLE} to a key file or a recovery key's file",
@@ -298,7 +302,23 @@ def _key_files(repository_id: str) -> list[Path]:
     return [*([Path(named)] if named else []), default_key_file(repository_id)]
 
 
-def _by_file(place: Path, envelopes: list[Envelope], tried: list[str]) -> bytes | None:
+def _envelopes(folder: Path) -> tuple[list[Envelope], list[LeptonError]]:
+    """The envelopes that can be read, and what is wrong with the others: one of them must not lock everybody out."""
+    with storage_errors(folder):
+        paths = sorted(folder.glob("envelope-*.json"))
+    found: list[Envelope] = []
+    problems: list[LeptonError] = []
+    for path in paths:
+        try:
+            found.append(read(path, Envelope))
+        except (Damaged, TooNew, StorageFailed) as problem:
+            problems.append(problem)
+    return found, problems
+
+
+def _by_file(
+    place: Path, envelopes: list[Envelope], tried: list[str], problems: list[LeptonError]
+) -> bytes | None:
     """The master key by a key file or recovery-key file; or why not, appended to ``tried``."""
     try:
         with storage_errors(place):
@@ -310,15 +330,25 @@ def _by_file(place: Path, envelopes: list[Envelope], tried: list[str]) -> bytes 
     except KeyMissing as error:
         tried.append(error.message.rstrip("."))
         return None
-    master = _try(envelopes, BY_RECOVERY if kind == RECOVERY else BY_KEY_FILE, secret)
+    master = _try(envelopes, BY_RECOVERY if kind == RECOVERY else BY_KEY_FILE, secret, problems)
     if master is None:
         tried.append(f"{place} is not for it")
     return master
 
 
-def _try(envelopes: list[Envelope], kind: str, secret: bytes) -> bytes | None:
-    masters = (unwrap(envelope, secret) for envelope in envelopes if envelope.kind == kind)
-    return next((master for master in masters if master is not None), None)
+def _try(envelopes: list[Envelope], kind: str, secret: bytes, problems: list[LeptonError]) -> bytes | None:
+    """The master key from the first envelope that opens; ``problems`` gets what is wrong with senseless ones."""
+    for envelope in envelopes:
+        if envelope.kind != kind:
+            continue
+        try:
+            master = unwrap(envelope, secret)
+        except Damaged as problem:
+            problems.append(problem)
+            continue
+        if master is not None:
+            return master
+    return None
 
 
 def _open(folder: Path, repository_id: str, master: bytes) -> Keyring:

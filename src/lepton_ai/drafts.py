@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from lepton_ai.errors import UsageError
 from lepton_ai.formats.frameworks import registry as frameworks
 from lepton_ai.history.carried import Carried
-from lepton_ai.history.files import Found, collect
+from lepton_ai.history.files import Found, collect, gather
 
 if TYPE_CHECKING:
     from lepton_ai.handles import Branch, Version
@@ -63,21 +64,24 @@ class Draft:
         self._open()
         if self._staging is None:
             self._staging = self._repository.home.staging()
-        try:
+        with self._discarding():
             saved = frameworks.save(model, self._staging, stem, format, example_inputs=example_inputs)
             self._notes += (saved.note,) if saved.note else ()
             self._files += files_of(saved.paths)
             return self._took(carried)
-        except BaseException:
-            if not self._several:
-                self.discard()
-            raise
 
     def add(self, *paths: str | Path, **carried: Unpack[Carried]) -> Draft:
         """Add files or folders; closes the draft unless it is in a ``with`` block."""
         self._open()
-        self._files += collect([Path(path) for path in paths])
-        return self._took(carried)
+        with self._discarding():
+            return self.take(collect(paths), carried)
+
+    def take(self, files: list[Found], carried: Carried) -> Draft:
+        """Add files that were found already; as :meth:`add`."""
+        self._open()
+        with self._discarding():
+            self._files += files
+            return self._took(carried)
 
     def set(self, **carried: Unpack[Carried]) -> Draft:
         """Give metrics, params, history, dataset, author or message; the draft stays open."""
@@ -101,6 +105,16 @@ class Draft:
             self.discard()
         return self.version
 
+    def saved(self) -> Version:
+        """The version that it became.
+
+        Raises:
+            UsageError: it is still open, or was discarded.
+        """
+        if self.version is None:
+            raise UsageError(f"draft {self.label} is no version yet", hint="close it first")
+        return self.version
+
     def discard(self) -> None:
         """Forget it."""
         if self._branch.draft is self:
@@ -115,6 +129,16 @@ class Draft:
         if version is None:
             raise AttributeError(f"{name!r}: the draft is not closed yet")
         return getattr(version, name)
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """A save that fails ends the draft, except in a ``with`` block, whose end decides."""
+        try:
+            yield
+        except BaseException:
+            if not self._several:
+                self.discard()
+            raise
 
     def _open(self) -> None:
         if self._branch.draft is not self:
@@ -132,5 +156,5 @@ def files_of(written: Sequence[Path]) -> list[Found]:
     found: list[Found] = []
     for path in written:
         prefix = f"{path.name}/" if path.is_dir() else ""
-        found += [replace(file, path=prefix + file.path) for file in collect([path])]
+        found += [replace(file, path=prefix + file.path) for file in gather([path])]
     return found

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from lepton_ai.drafts import Draft
-from lepton_ai.errors import UsageError
+from lepton_ai.errors import Damaged, UsageError
 from lepton_ai.history.carried import Carried
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.record import content_id, metric_values, timestamp
 from lepton_ai.types import (
+    Attachment,
     Code,
     Dataset,
     Environment,
@@ -72,11 +73,11 @@ class Branch:
         self.draft = Draft(self._repository, self, name)
         return self.draft
 
-    def rollback_to_version(self, address: str, *, message: str | None = None) -> Version:
+    def rollback_to_version(self, version: str | Version, *, message: str | None = None) -> Version:
         """Make a new version with the content, params, dataset, code and environment of an older one."""
-        return self._repository.rollback(address, self, message=message)
+        return self._repository.rollback(version, self, message=message)
 
-    def delete_version(self, address: str, *, why: str = "") -> None:
+    def delete_version(self, address: str | Version, *, why: str = "") -> None:
         """Put a tombstone on a version; :meth:`ModelRepository.restore_version` takes it off again."""
         self._repository.delete_version(address, self, why=why)
 
@@ -201,7 +202,7 @@ class Version:
         """Its training curves: name → numbers; empty when none were given."""
         if self.record.training is None:
             return {}
-        data = self._repository.reader.attachment(self.record.training)
+        data = self._attachment(self.record.training)
         curves = msgspec.json.decode(data, type=dict[str, list[float | str]])
         return {
             name: list(metric_values({str(i): v for i, v in enumerate(c)}).values())
@@ -212,15 +213,13 @@ class Version:
     def packages(self) -> dict[str, str]:
         """Installed packages when it was saved: name → version."""
         kept = self.record.environment.packages if self.record.environment else None
-        return (
-            msgspec.json.decode(self._repository.reader.attachment(kept), type=dict[str, str]) if kept else {}
-        )
+        return msgspec.json.decode(self._attachment(kept), type=dict[str, str]) if kept else {}
 
     @property
     def patch(self) -> bytes:
         """Uncommitted changes of the git checkout, as ``git apply`` takes them; empty when there were none."""
         kept = self.record.code.patch if self.record.code else None
-        return self._repository.reader.attachment(kept) if kept else b""
+        return self._attachment(kept) if kept else b""
 
     def tensors(self) -> list[TensorInfo]:
         """Names, dtypes and shapes of every tensor, without reading data."""
@@ -250,6 +249,14 @@ class Version:
     def revisions(self) -> list[Version]:
         """All revisions, the first one first."""
         return self._repository.revisions(self)
+
+    def _attachment(self, kept: Attachment) -> bytes:
+        try:
+            return self._repository.reader.attachment(kept)
+        except Damaged:
+            if self.status == "Purged":
+                self._living()  # raises, and says when its bytes were freed
+            raise
 
     def _living(self) -> Record:
         return self._repository.living(self).record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any, Self, Unpack
 
 from lepton_ai import settings
 from lepton_ai.drafts import Draft, files_of
-from lepton_ai.errors import NotFound
+from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.formats.frameworks import registry as frameworks
 from lepton_ai.handles import Branch, Version
 from lepton_ai.history import home as homes
@@ -32,7 +31,10 @@ from lepton_ai.history.leases import user_name
 from lepton_ai.history.lines import MAIN, Lines
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.names import check_version_name
+from lepton_ai.history.paths import refuse_inside_home
+from lepton_ai.history.provenance import git_user
 from lepton_ai.history.reading import Reader
+from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.save import Saved, Saver, Start
 from lepton_ai.history.stats import Stats, stats
@@ -137,9 +139,13 @@ class ModelRepository:
         parent: str | None = None,
         **carried: Unpack[Carried],
     ) -> Version:
-        """Save files, or a folder's content, as the next version of a branch, or as one called ``name``."""
-        listed = [paths] if isinstance(paths, str | Path) else list(paths)
-        return self._save(collect([Path(path) for path in listed]), branch, carried, name=name, parent=parent)
+        """Save files, or a folder's content, as the next version of a branch, as ``name``, or into its open draft."""
+        files = collect(paths)
+        if isinstance(branch, Branch) and branch.draft is not None:
+            if name or parent:
+                raise UsageError(f"draft {branch.draft.label} is open on this branch", hint="close it first")
+            return branch.draft.take(files, carried)  # type: ignore[return-value]  # closed, it has all that a version has
+        return self._save(files, branch, carried, name=name, parent=parent)
 
     def create_version(
         self,
@@ -157,7 +163,7 @@ class ModelRepository:
         if history_path is not None:
             carried["history"] = Path(history_path)
         start = self.open_draft(self._branch_name(branch), version)
-        return self.fill_draft(start, collect([Path(model_path)]), carried)
+        return self.fill_draft(start, collect(model_path), carried)
 
     def update_version(
         self,
@@ -167,20 +173,21 @@ class ModelRepository:
         **carried: Unpack[Carried],
     ) -> Version:
         """Write a new revision of a version: a live object or paths as ``model``, or only what ``carried`` changes."""
-        found = self.living(version if isinstance(version, Version) else self.version(version))
+        found = self._found(version)
         start = Start(found.record.branch, found.row.name, None, found)
-        if model is None:
-            return self.fill_draft(start, None, carried)
-        if isinstance(model, str | Path):
-            return self.fill_draft(start, collect([Path(model)]), carried)
+        if model is None or isinstance(model, str | Path):
+            return self.fill_draft(start, collect(model) if model is not None else None, carried)
         with self._staged() as folder:
-            saved = frameworks.save(model, folder, stem or "model")
+            saved = frameworks.save(model, folder, "model" if stem is None else stem)
             return self.fill_draft(start, files_of(saved.paths), carried, (saved.note,) if saved.note else ())
 
-    def rollback(self, address: str, branch: Where = None, *, message: str | None = None) -> Version:
+    def rollback(
+        self, version: str | Version, branch: Where = None, *, message: str | None = None
+    ) -> Version:
         """Make a new version that carries what an older one carries: content, params, dataset, code, environment."""
         into = self._branch_name(branch)
-        why = message or f"roll back to {address}"
+        address = version.id if isinstance(version, Version) else text(version, "the version")
+        why = message or f"roll back to {version.name if isinstance(version, Version) else address}"
         return self._version(self._saver.rollback(address, into, self._act(why), message))
 
     def merge_branch(self, source: Where, into: Where = MAIN, *, message: str = "") -> Version | None:
@@ -189,10 +196,9 @@ class ModelRepository:
         Raises:
             Diverged: both have versions that the other lacks.
         """
-        names = self._branch_name(source), self._branch_name(into)
-        row = attempt(
-            self.home.history, lambda: merge(self.lines, *names, self._act(message), message=message)
-        )
+        both = self._branch_name(source), self._branch_name(into)
+        act = self._act(message)
+        row = attempt(self.home.history, lambda: merge(self.lines, *both, act, message=message))
         return self._version(row) if row else None
 
     # Branches, tags, aliases
@@ -208,7 +214,7 @@ class ModelRepository:
 
     def branch(self, name: str | None = None) -> Branch:
         """A handle on an existing branch (default: the current one)."""
-        return Branch(self, self.lines.branch(name or self.home.current).name)
+        return Branch(self, self.lines.branch(self._branch_name(name)).name)
 
     def branches(self) -> list[Branch]:
         """Handles on all branches, main first."""
@@ -270,7 +276,7 @@ class ModelRepository:
 
     def log(self, ref: str = "", *, limit: int | None = None) -> list[LogLine]:
         """Moves of a ref, newest first: "branch/main", "tag/x", "alias/production"; "" gives all."""
-        return listing.log(self.lines, ref, limit=limit)
+        return listing.log(self.lines, text(ref, "the ref"), limit=limit)
 
     # Reading
 
@@ -280,7 +286,8 @@ class ModelRepository:
         Raises:
             NotFound: there is none, or it was deleted (with ``deleted``, that is no error).
         """
-        return Version(self, self.lines.resolve(address, self._branch_name(branch), deleted=deleted))
+        meant = text(address, "the version")
+        return Version(self, self.lines.resolve(meant, self._branch_name(branch), deleted=deleted))
 
     def list_versions(
         self, branch: Where = None, *, deleted: bool = False, limit: int | None = None
@@ -299,7 +306,7 @@ class ModelRepository:
         return [self._version(row) for row in self.home.history.revisions([found.row.first])[found.row.first]]
 
     def load_model(
-        self, version: str, branch: Where = None, *, trust: bool = False, path: str | None = None
+        self, version: str | Version, branch: Where = None, *, trust: bool = False, path: str | None = None
     ) -> Any:
         """The framework's own object. ``path`` chooses one of several models in the version.
 
@@ -307,8 +314,7 @@ class ModelRepository:
             Untrusted: loading could run code, and ``trust`` is False.
             MissingExtra: the framework is not installed.
         """
-        found = self.lines.resolve(version, self._branch_name(branch))
-        entries = found.record.files
+        entries = self._found(version, self._branch_name(branch)).record.files
         with self._staged() as folder:
             checkout(self.reader, self.home.history, entries, folder, progress=self.progress)
             return frameworks.load(folder, [entry.path for entry in entries], trust=trust, path=path)
@@ -317,14 +323,10 @@ class ModelRepository:
         self, version: str | Version, folder: str | Path = ".", *, force: bool = False
     ) -> list[Path]:
         """Write a version's files, byte for byte, into ``folder``; see :func:`lepton_ai.history.checkout.checkout`."""
-        found = self.living(version if isinstance(version, Version) else self.version(version))
+        entries = self._found(version).record.files
+        refuse_inside_home(Path(folder))
         return checkout(
-            self.reader,
-            self.home.history,
-            found.record.files,
-            Path(folder),
-            force=force,
-            progress=self.progress,
+            self.reader, self.home.history, entries, Path(folder), force=force, progress=self.progress
         )
 
     # Deleting
@@ -365,7 +367,8 @@ class ModelRepository:
 
     def export_version(self, version: str | Version, target: str | Path, *, force: bool = False) -> Path:
         """Write one version into a single file, in plain; see :mod:`lepton_ai.history.bundle`."""
-        found = self.living(version if isinstance(version, Version) else self.version(version))
+        found = self._found(version)
+        refuse_inside_home(Path(target))
         return export(
             self.reader, found.record, found.row.id.hex(), Path(target), force=force, progress=self.progress
         )
@@ -382,7 +385,7 @@ class ModelRepository:
     @cached_property
     def author(self) -> str:
         """Who signs what is saved."""
-        return self._author or _git_user() or user_name()
+        return self._author or git_user() or user_name()
 
     @cached_property
     def reader(self) -> Reader:
@@ -458,20 +461,21 @@ class ModelRepository:
             for ref in self.home.history.scan(f"{kind}/")
         }
 
-    def _found(self, version: str | Version | Branch) -> FoundVersion:
+    def _found(self, version: object, branch: str = "") -> FoundVersion:
         if isinstance(version, Branch):
             head = self.lines.branch(version.name).head
             if head is None:
                 raise NotFound(f"branch {version.name!r} has no version yet", hint="save one first")
             return self.lines.version(head)
+        if isinstance(version, Draft):
+            version = version.saved()
         if isinstance(version, Version):
             return self.living(version)
-        return self.lines.resolve(version, self.home.current)
+        return self.lines.resolve(text(version, "the version"), branch or self.home.current)
 
     def _base(self, base: str | Branch | Version | None) -> FoundVersion | None:
         if base is None:
-            head = self.lines.branch(MAIN).head
-            return self.lines.version(head) if head else None
+            return self._found(Branch(self, MAIN)) if self.lines.branch(MAIN).head else None
         if isinstance(base, str) and any(branch.name == base for branch in self.lines.branches()):
             base = Branch(self, base)
         return self._found(base)
@@ -479,10 +483,10 @@ class ModelRepository:
     def _branch_name(self, branch: Where) -> str:
         if isinstance(branch, Branch):
             return branch.name
-        return branch or self.home.current
+        return text(branch, "the branch") if branch else self.home.current
 
     def _act(self, why: str = "") -> Act:
-        return Act(self.author, now(), why)
+        return Act(text(self.author, "the author"), now(), text(why, "the message"))
 
     @contextmanager
     def _staged(self) -> Iterator[Path]:
@@ -491,12 +495,3 @@ class ModelRepository:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _git_user() -> str:
-    command = ["git", "config", "--get", "user.name"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""

@@ -33,7 +33,8 @@ def test_checkout_never_loses_a_file(three: Lepton, here: Path) -> None:
 
 
 def test_checkout_where_nothing_can_be_written(three: Lepton) -> None:
-    assert three("checkout", "v1", "-o", "model.safetensors", "--json", code=3).error["hint"]
+    assert three("checkout", "v1", "-o", "model.safetensors", "--json", code=2).error["hint"]
+    assert three("checkout", "v1", "-o", "/proc/nothing", "--json", code=3).error["hint"]
 
 
 def test_tensors(three: Lepton) -> None:

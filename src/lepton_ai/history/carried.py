@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -12,17 +13,20 @@ from msgspec.structs import replace
 from lepton_ai.errors import UsageError
 from lepton_ai.formats.frameworks.training_history import history_of
 from lepton_ai.history import provenance
-from lepton_ai.history.record import plain_metrics, plain_params
+from lepton_ai.history.record import plain_metrics, plain_params, text
 from lepton_ai.history.writing import Saving
 from lepton_ai.types import Code, Dataset, Environment, Record
+
+DATASET = ("name", "source", "digest", "rows", "preprocessing")
 
 
 class Carried(TypedDict, total=False):
     """What may be given with a version; what is not given stays empty (an update keeps the old).
 
-    ``metrics``: name → number. ``params``: name → JSON value. ``history``: training curves, a Keras ``History``, a
-    dict name → numbers, or a JSON or CSV file. ``dataset``: a name, or a dict with name, source, digest, rows,
-    preprocessing (steps in order); other keys are kept too. ``author``, ``message``: text.
+    ``metrics``: name → number. ``params``: name → JSON value; NaN and infinities come back as words. ``history``:
+    training curves, a Keras ``History``, a dict name → numbers, or a JSON or CSV file. ``dataset``: a name, or a dict
+    with name, source, digest, rows, preprocessing (steps in order); other keys are kept too. ``author``, ``message``:
+    text.
     """
 
     metrics: Mapping[str, Any] | None
@@ -33,11 +37,19 @@ class Carried(TypedDict, total=False):
     message: str | None
 
 
-def fill(record: Record, carried: Carried, saving: Saving) -> Record:
-    """The record with everything that was given; larger things are stored by ``saving``.
+@dataclass(frozen=True)
+class Prepared:
+    """What was given, as the record keeps it; ``training`` is stored beside it."""
+
+    changes: dict[str, Any]
+    training: bytes | None = None
+
+
+def prepare(carried: Carried) -> Prepared:
+    """Everything that was given, checked; history files are read. Comes before anything is stored.
 
     Raises:
-        UsageError: something given cannot be kept.
+        UsageError: something given cannot be kept; the message names it.
     """
     unknown = set(carried) - set(Carried.__annotations__)
     if unknown:
@@ -46,20 +58,26 @@ def fill(record: Record, carried: Carried, saving: Saving) -> Record:
             hint="it carries " + ", ".join(Carried.__annotations__),
         )
     changes: dict[str, Any] = {}
+    training: bytes | None = None
     if carried.get("metrics") is not None:
         changes["metrics"] = plain_metrics(carried["metrics"])
     if carried.get("params") is not None:
         changes["params"] = plain_params(carried["params"])
     if carried.get("history") is not None:
-        curves = history_of(carried["history"])
-        changes["training"] = saving.attach(msgspec.json.encode(_words(curves), order="sorted"))
+        training = msgspec.json.encode(_words(history_of(carried["history"])), order="sorted")
     if carried.get("dataset") is not None:
         changes["dataset"] = dataset_of(carried["dataset"])
     for key in ("author", "message"):
         value = carried.get(key)
         if value is not None:
-            changes[key] = str(value)
-    return replace(record, **changes)
+            changes[key] = text(value, f"the {key}")
+    return Prepared(changes, training)
+
+
+def fill(record: Record, prepared: Prepared, saving: Saving) -> Record:
+    """The record with everything that was given; larger things are stored by ``saving``."""
+    stored = {} if prepared.training is None else {"training": saving.attach(prepared.training)}
+    return replace(record, **prepared.changes, **stored)
 
 
 def dataset_of(given: object) -> Dataset:
@@ -68,18 +86,16 @@ def dataset_of(given: object) -> Dataset:
     Raises:
         UsageError: it is something else, or a field has another type.
     """
-    if isinstance(given, Dataset):
-        return given
     if isinstance(given, str):
-        return Dataset(name=given)
+        return Dataset(name=text(given, "dataset"))
+    if isinstance(given, Dataset):
+        given = {**given.extra, **{key: getattr(given, key) for key in DATASET}}
     if not isinstance(given, Mapping):
         raise UsageError(
             f"dataset is a {type(given).__name__}", hint="give a name, or a dict with name, source, rows …"
         )
     values = plain_params(given)
-    fields = {
-        key: values.pop(key) for key in ("name", "source", "digest", "rows", "preprocessing") if key in values
-    }
+    fields = {key: values.pop(key) for key in DATASET if key in values}
     steps = fields.get("preprocessing")
     if isinstance(steps, str):
         fields["preprocessing"] = [steps]
@@ -110,6 +126,8 @@ def code_and_environment(folder: Path, saving: Saving) -> tuple[Code | None, Env
 def _words(curves: Mapping[str, Sequence[float]]) -> dict[str, list[float | str]]:
     """JSON has no NaN: the words "NaN", "Infinity", "-Infinity" stand for it."""
     return {
-        name: list(plain_metrics({str(i): v for i, v in enumerate(values)}).values())
+        text(name, "a name in the history"): list(
+            plain_metrics({str(i): v for i, v in enumerate(values)}).values()
+        )
         for name, values in curves.items()
     }

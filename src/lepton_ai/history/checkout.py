@@ -7,12 +7,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
-from lepton_ai.errors import Damaged, NoSpace, StorageFailed, WouldOverwrite
+from lepton_ai.errors import Damaged, NoSpace, UsageError, WouldOverwrite
+from lepton_ai.history.kept import Claim, kept
+from lepton_ai.history.paths import trouble
 from lepton_ai.history.reading import Reader
-from lepton_ai.history.refs.contract import Records
+from lepton_ai.history.refs.contract import History
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.durable import storage_errors
 from lepton_ai.types import FileEntry
 
 RESERVE = 16 << 20
@@ -21,7 +25,7 @@ RESERVE = 16 << 20
 
 def checkout(
     reader: Reader,
-    records: Records,
+    history: History,
     entries: Iterable[FileEntry],
     folder: Path,
     *,
@@ -38,25 +42,30 @@ def checkout(
         NoSpace, StorageFailed, Damaged.
     """
     files = list(entries)
-    todo, in_the_way = [], []
-    for entry in files:
-        place = inside(folder, entry.path)
-        state = _compare(place, entry, records)
-        if state != "same":
-            todo.append(entry)
-        if state == "unknown":
-            in_the_way.append(place)
-    if in_the_way and not force:
+    problem = trouble([(entry.path, entry.target) for entry in files])
+    if problem:
+        raise Damaged(f"the version cannot be checked out: {problem}", hint="export its files one by one")
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder", hint="name a folder to check out into")
+    with storage_errors(folder):
+        todo, in_the_way = _plan(reader, history, files, folder)
+    unknown = [place for place, is_kept in in_the_way.items() if not is_kept]
+    if unknown and not force:
         raise WouldOverwrite(
-            f"{in_the_way[0]} has content that is not in the repository"
-            + (f", and {len(in_the_way) - 1} more" if len(in_the_way) > 1 else ""),
+            f"{unknown[0]} has content that is not in the repository"
+            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
             hint="save it first, choose another folder with -o, or use --force, which keeps a copy",
         )
     check_space(folder, sum(entry.size for entry in todo))
-    for place in in_the_way:
-        _keep_copy(place)
+    with storage_errors(folder):
+        for place in unknown:
+            _keep_copy(place)
+        for place in in_the_way.keys() - set(unknown) - {folder / entry.path for entry in todo}:
+            place.unlink()  # a file where a folder goes; others are replaced in one step
     progress.start("checking out", sum(entry.size for entry in todo))
-    for entry in todo:
+    for entry in sorted(
+        todo, key=lambda entry: entry.target is not None
+    ):  # no file is written through a new link
         _write(reader, entry, folder, progress)
     return [inside(folder, entry.path) for entry in files]
 
@@ -70,7 +79,7 @@ def inside(folder: Path, path: str) -> Path:
     place = folder / path
     if path.startswith("/") or ".." in Path(path).parts:
         raise Damaged(f"the version has a file with the path {path!r}, which leaves the folder")
-    if not place.parent.resolve().is_relative_to(folder.resolve()):
+    if not _leads_inside(place.parent, folder):
         raise Damaged(
             f"a symbolic link leads {path!r} out of {folder}", hint="check out into an empty folder"
         )
@@ -80,7 +89,7 @@ def inside(folder: Path, path: str) -> Path:
 def check_space(folder: Path, needed: int) -> None:
     """Raise NoSpace unless the disk of ``folder`` has room for ``needed`` bytes and a reserve."""
     existing = folder
-    while not existing.exists():
+    while not os.path.exists(existing):  # noqa: PTH110  (Path.exists raises for a name that is too long)
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     if needed + RESERVE > free:
@@ -90,55 +99,76 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _compare(place: Path, entry: FileEntry, records: Records) -> str:
-    """ "same", "free" (nothing there), "kept" (its bytes are in the repository), or "unknown"."""
+def _plan(
+    reader: Reader, history: History, files: list[FileEntry], folder: Path
+) -> tuple[list[FileEntry], dict[Path, bool]]:
+    """What has to be written, and what has to go first: place → whether the repository keeps it."""
+    todo: list[FileEntry] = []
+    obstacles: dict[Path, Claim | None] = {}
+    for entry in files:
+        place = inside(folder, entry.path)
+        above = [folder / step for step in PurePosixPath(entry.path).parents if str(step) != "."]
+        blocking = next((p for p in above if os.path.lexists(p) and not p.is_dir()), place)
+        claim = _claim(blocking, blocking.relative_to(folder).as_posix())
+        wanted = ("", entry.sha256) if entry.target is None else (entry.path, entry.target)
+        if os.path.lexists(blocking) and claim == wanted and blocking == place:
+            if entry.target is not None or _executable(place) == entry.executable:
+                continue
+        elif os.path.lexists(blocking):
+            obstacles[blocking] = claim
+        todo.append(entry)
+    claims = {claim for claim in obstacles.values() if claim is not None}
+    known = kept(history, reader, claims) if claims else set()
+    return todo, {place: claim in known for place, claim in obstacles.items()}
+
+
+def _claim(place: Path, path: str) -> Claim | None:
+    """What lies there; None for a folder, and for what no version can have."""
     if place.is_symlink():
-        return "same" if entry.target is not None and place.readlink().as_posix() == entry.target else "kept"
-    if not place.exists():
-        return "free"
-    if place.is_dir():
-        return "unknown"
+        return path, place.readlink().as_posix()
+    if not place.is_file():
+        return None
     with place.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").digest()
-    if digest.hex() == entry.sha256:
-        return "same" if bool(place.stat().st_mode & 0o100) == entry.executable else "kept"
-    return "kept" if records.contents([digest]) else "unknown"
+        return "", hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _executable(place: Path) -> bool:
+    return bool(place.stat().st_mode & 0o100)
 
 
 def _keep_copy(place: Path) -> None:
-    copy = place.with_name(f"{place.name}.kept-{secrets.token_hex(3)}")
-    place.rename(copy)
+    name = os.fsencode(place.name)[:240].decode("utf-8", "ignore")  # names end at 255 bytes
+    place.rename(place.with_name(f"{name}.kept-{secrets.token_hex(3)}"))
 
 
 def _write(reader: Reader, entry: FileEntry, folder: Path, progress: Progress) -> None:
     place = inside(folder, entry.path)
-    temporary = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}.lepton-part")
+    temporary = place.with_name(f".{secrets.token_hex(8)}.lepton-part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if entry.target is not None:
-            _check_target(folder, place, entry.target)
-            temporary.symlink_to(entry.target)
-        else:
-            with temporary.open("wb") as sink:
-                reader.copy(entry, sink, progress)
-            if entry.executable:
-                temporary.chmod(temporary.stat().st_mode | 0o111)
-        temporary.replace(place)
-    except OSError as problem:
-        raise _plain(problem, place) from problem
+        with storage_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if entry.target is not None:
+                _check_target(folder, place, entry.target)
+                temporary.symlink_to(entry.target)
+            else:
+                with temporary.open("wb") as sink:
+                    reader.copy(entry, sink, progress)
+                if entry.executable:
+                    temporary.chmod(temporary.stat().st_mode | 0o111)
+            temporary.replace(place)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before says more
+            temporary.unlink(missing_ok=True)
 
 
 def _check_target(folder: Path, place: Path, target: str) -> None:
-    aim = Path(os.path.normpath(place.parent.resolve() / target))
-    if Path(target).is_absolute() or not aim.is_relative_to(folder.resolve()):
+    if target.startswith("/") or not _leads_inside(place.parent / target, folder):
         raise Damaged(f"the link {place} would lead out of the folder, to {target!r}")
 
 
-def _plain(problem: OSError, place: Path) -> NoSpace | StorageFailed:
-    if problem.errno in (28, 122):  # ENOSPC, EDQUOT
-        return NoSpace(f"the disk became full while writing {place}", hint="free some space, then repeat")
-    return StorageFailed(
-        f"{place} cannot be written: {problem.strerror}", hint="check the path and its permissions"
-    )
+def _leads_inside(place: Path, folder: Path) -> bool:
+    """Whether ``place`` lies in ``folder``, every link on the way followed."""
+    try:
+        return place.resolve().is_relative_to(folder.resolve())
+    except (RuntimeError, OSError):  # links in a circle
+        return False

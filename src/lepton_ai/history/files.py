@@ -5,16 +5,17 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from lepton_ai.errors import NotFound, StorageFailed, UsageError
 from lepton_ai.formats.contract import check_range
+from lepton_ai.history.paths import folders, follow, refuse_inside_home, trouble
+from lepton_ai.store.durable import storage_errors
 
 IGNORE_FILE = ".leptonignore"
-ALWAYS_IGNORED = (".lepton/", ".git/", "__pycache__/", ".DS_Store", IGNORE_FILE)
+ALWAYS_IGNORED = (".lepton", ".git", "__pycache__/", ".DS_Store", IGNORE_FILE)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class FileSource:
         """Exactly ``length`` bytes from ``offset``."""
         check_range(offset, length, self._size)
         if self._handle is None:
-            self._handle = os.open(self._place, os.O_RDONLY | os.O_CLOEXEC)
+            with storage_errors(self._place):
+                self._handle = os.open(self._place, os.O_RDONLY | os.O_CLOEXEC)
         parts = []
         while length:
             part = os.pread(self._handle, length, offset)
@@ -63,7 +65,7 @@ class FileSource:
             self._handle = None
 
 
-def collect(paths: list[Path], *, name: str | None = None) -> list[Found]:
+def collect(paths: str | Path | Iterable[str | Path], *, name: str | None = None) -> list[Found]:
     """The files to save, sorted by their path in the version.
 
     One folder gives its content; a file, or several paths, give themselves by their own names. ``name`` renames a
@@ -71,41 +73,67 @@ def collect(paths: list[Path], *, name: str | None = None) -> list[Found]:
 
     Raises:
         NotFound: a path does not exist.
+        StorageFailed: a folder in it cannot be read.
         UsageError: nothing to save, two files of the same name, or a path that is neither file nor folder.
     """
+    places = _places(paths)
+    for place in places:
+        refuse_inside_home(place)
+    return gather(places, name=name)
+
+
+def gather(places: list[Path], *, name: str | None = None) -> list[Found]:
+    """As :func:`collect`, also in a repository's own folder, where models are staged."""
     found: list[Found] = []
-    for place in paths:
-        if not place.exists():
+    for place in places:
+        if not os.path.exists(place):  # noqa: PTH110  (Path.exists raises for a name that is too long)
             raise NotFound(f"there is no file {place}", hint="check the path")
-        if place.is_dir():
-            inside = list(_walk(place))
-            prefix = "" if len(paths) == 1 else place.resolve().name + "/"
-            found += [Found(prefix + f.path, f.place, f.size, f.executable, f.target) for f in inside]
-        else:
-            found.append(_file(place, name or place.name))
+        with storage_errors(place):
+            if place.is_dir():
+                prefix = "" if len(places) == 1 else place.resolve().name + "/"
+                found += [replace(file, path=prefix + file.path) for file in _walk(place)]
+            else:
+                found.append(_file(place, name or place.name))
     if not found:
         raise UsageError(
-            f"{paths[0]} has no files to save", hint="look at .leptonignore, or name another folder"
+            f"{places[0]} has no files to save", hint="look at .leptonignore, or name another folder"
         )
-    found.sort(key=lambda file: file.path)
-    for left, right in pairwise(found):
-        if left.path == right.path:
-            raise UsageError(
-                f"two files would be called {left.path!r} in the version", hint="rename one of them"
-            )
-        if right.path.startswith(left.path + "/"):
-            raise UsageError(f"{left.path!r} would be a file and a folder", hint="rename one of them")
-    return found
+    return check_and_sort(found)
 
 
-def _walk(root: Path) -> Iterator[Found]:
+def check_and_sort(found: Iterable[Found]) -> list[Found]:
+    """The files by their paths, which must be those of one folder.
+
+    Raises:
+        UsageError: two have one path, one is a file and a folder, a path or link cannot be kept.
+    """
+    files = sorted(found, key=lambda file: file.path)
+    problem = trouble([(file.path, file.target) for file in files])
+    if problem:
+        raise UsageError(problem, hint="rename it, or leave it out with .leptonignore")
+    return files
+
+
+def _places(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    listed = [paths] if isinstance(paths, str | os.PathLike) else paths
+    try:
+        places = [Path(path) for path in listed]
+    except TypeError:
+        raise UsageError(f"{paths!r} is no path", hint="give the path of a file or folder") from None
+    if not places:
+        raise UsageError("no path was given to save", hint="name a file or folder")
+    return places
+
+
+def _walk(root: Path) -> list[Found]:
     rules = [*ALWAYS_IGNORED, *_rules(root / IGNORE_FILE)]
-    base = root.resolve()
-    for folder, folders, files in os.walk(root, followlinks=False):
+    found: list[Found] = []
+    links: dict[str, Path] = {}
+    for folder, folders_, files in os.walk(root, followlinks=False, onerror=_unreadable):
         here = Path(folder)
-        linked = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = sorted(
-            n for n in folders if n not in linked and not _ignored(_rel(here / n, root), True, rules)
+        linked = [name for name in folders_ if (here / name).is_symlink()]
+        folders_[:] = sorted(
+            n for n in folders_ if n not in linked and not _ignored(_rel(here / n, root), True, rules)
         )
         for name in sorted([*files, *linked]):
             place = here / name
@@ -113,40 +141,61 @@ def _walk(root: Path) -> Iterator[Found]:
             if _ignored(path, False, rules):
                 continue
             if place.is_symlink():
-                yield Found(path, place, target=_target(place, base))
+                links[path] = place
             else:
-                yield _file(place, path)
+                found.append(_file(place, path))
+    return found + _links(root.resolve(), links, {file.path for file in found})
+
+
+def _unreadable(problem: OSError) -> None:
+    raise StorageFailed(
+        f"{problem.filename} cannot be read: {problem.strerror}",
+        hint="check its permissions, or leave it out with .leptonignore",
+    ) from problem
 
 
 def _file(place: Path, path: str) -> Found:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"the name of {place!r} is not text that can be kept", hint="rename the file"
-        ) from None
     status = place.stat()
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{place} is neither a file nor a folder", hint="leave it out with .leptonignore")
     return Found(path, place, status.st_size, bool(status.st_mode & stat.S_IXUSR))
 
 
-def _target(link: Path, base: Path) -> str:
-    """Where a link points, relative to the link's folder; only inside the folder that is saved.
+def _links(base: Path, links: Mapping[str, Path], paths: set[str]) -> list[Found]:
+    """The links, each with a target that leads to something in the version, wherever the version is put.
 
     Raises:
-        UsageError: it points outside, or nowhere.
+        UsageError: one leads outside, nowhere, or to what is left out.
     """
-    aim = link.readlink()
-    real = link.resolve()
-    if not real.is_relative_to(base) or not real.exists():
+    written = {path: place.readlink().as_posix() for path, place in links.items()}
+    there = paths | folders([*paths, *links])
+    found = []
+    for path, place in links.items():
+        target = written[path]
+        if follow(path, target, written) not in there:
+            target = _mended(place, base, there)
+        found.append(Found(path, place, target=target))
+    return found
+
+
+def _mended(link: Path, base: Path, there: set[str]) -> str:
+    """The shortest way inside ``base`` to where a link leads by a detour."""
+    try:
+        real = link.resolve(strict=True)
+    except (OSError, RuntimeError):
+        real = None
+    if real is None or not real.is_relative_to(base):
         raise UsageError(
             f"the symbolic link {link} points outside of the folder, or nowhere",
             hint="replace it by the file, or leave it out with .leptonignore",
         )
-    if aim.is_absolute():
-        aim = Path(os.path.relpath(real, link.resolve().parent if link.is_dir() else link.parent.resolve()))
-    return aim.as_posix()
+    aim = _rel(real, base)
+    if (aim if aim != "." else "") not in there:
+        raise UsageError(
+            f"the symbolic link {link} points at {aim}, which is not saved",
+            hint="leave the link out too with .leptonignore, or save what it points at",
+        )
+    return Path(os.path.relpath(real, link.parent.resolve())).as_posix()
 
 
 def _rel(place: Path, root: Path) -> str:
@@ -156,7 +205,11 @@ def _rel(place: Path, root: Path) -> str:
 def _rules(file: Path) -> list[str]:
     if not file.is_file():
         return []
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text", hint="save it anew as UTF-8") from None
+    lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 

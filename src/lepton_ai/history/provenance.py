@@ -92,3 +92,13 @@ def _git_bytes(folder: Path, *arguments: str) -> bytes | None:
 def _without_secrets(remote: str) -> str:
     """The address without a user name and password or token."""
     return re.sub(r"^(\w+://)[^/@]*@", r"\1", remote)
+
+
+def git_user() -> str:
+    """The name that git signs commits with; "" when there is none."""
+    command = ["git", "config", "--get", "user.name"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from lepton_ai.errors import Damaged, TooNew, UsageError
-from lepton_ai.types import FileEntry, Record
+from lepton_ai.types import Attachment, FileEntry, Record
 
 MAX_NESTING = 32
 
@@ -58,6 +58,34 @@ def parse_record(data: bytes, expected: bytes) -> Record:
     return record
 
 
+def attachments(record: Record) -> tuple[tuple[str, Attachment], ...]:
+    """Every larger thing that a record refers to beside its files, each with a label for people."""
+    found = (
+        ("(training history)", record.training),
+        ("(code patch)", record.code.patch if record.code else None),
+        ("(packages)", record.environment.packages if record.environment else None),
+    )
+    return tuple((label, attachment) for label, attachment in found if attachment is not None)
+
+
+def text(value: object, where: str) -> str:
+    """A text that can be kept.
+
+    Raises:
+        UsageError: it is none, or holds half a character; the message says ``where``.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"{where} is a {type(value).__name__}, not a text")
+    plain = str.__str__(value)  # of an enum's member its value, where str() gives its name
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{where} is not text that can be kept: {plain!r}", hint="write it in UTF-8"
+        ) from None
+    return plain
+
+
 def timestamp(microseconds: int) -> str:
     """RFC 3339 in UTC with microseconds, of microseconds since 1970."""
     seconds, rest = divmod(microseconds, 1_000_000)
@@ -68,10 +96,12 @@ def timestamp(microseconds: int) -> str:
 def plain_params(params: Mapping[str, Any] | None) -> dict[str, Any]:
     """Parameters as plain JSON values: numpy scalars become numbers, paths text, tuples lists.
 
+    JSON has no NaN and no infinities: they become the words "NaN", "Infinity", "-Infinity", and stay words.
+
     Raises:
         UsageError: a value is of another kind; the message names its key.
     """
-    return {_key(key): _plain(value, f"param {key!r}", 0) for key, value in (params or {}).items()}
+    return {_key(key): _plain(value, f"param {key!r}", 0) for key, value in _items(params, "params")}
 
 
 def plain_metrics(metrics: Mapping[str, Any] | None) -> dict[str, float | str]:
@@ -81,8 +111,9 @@ def plain_metrics(metrics: Mapping[str, Any] | None) -> dict[str, float | str]:
         UsageError: a value is not one number; the message names its key.
     """
     result: dict[str, float | str] = {}
-    for key, value in (metrics or {}).items():
-        number = _plain(value, f"metric {key!r}", 0)
+    for key, value in _items(metrics, "metrics"):
+        single = hasattr(value, "item") and getattr(value, "size", None) == 1
+        number = _plain(value.item() if single else value, f"metric {key!r}", 0)
         if isinstance(number, str) and number in _WORDS:
             result[_key(key)] = number
         elif isinstance(number, bool) or not isinstance(number, int | float):
@@ -102,10 +133,16 @@ def metric_values(metrics: Mapping[str, float | str]) -> dict[str, float]:
     return {key: _WORDS[value] if isinstance(value, str) else float(value) for key, value in metrics.items()}
 
 
+def _items(given: Mapping[str, Any] | None, what: str) -> Iterable[tuple[str, Any]]:
+    if given is not None and not isinstance(given, Mapping):
+        raise UsageError(f"{what} is a {type(given).__name__}, not a dict", hint="give names with values")
+    return (given or {}).items()
+
+
 def _key(key: object) -> str:
     if not isinstance(key, str) or not key:
         raise UsageError(f"names of params and metrics are texts, not {key!r}")
-    return key
+    return text(key, "the name of a param or metric")
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:  # noqa: C901, PLR0911  (one answer a kind of value)
@@ -114,7 +151,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:  # noqa: C901, PLR0911  (
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str(value)
+        return text(value, where)
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise UsageError(f"{where} is too large a number: {value}", hint="write it as a text")
     if isinstance(value, float) and not math.isfinite(value):
@@ -122,14 +159,14 @@ def _plain(value: Any, where: str, depth: int) -> Any:  # noqa: C901, PLR0911  (
     if isinstance(value, int | float):
         return float(value) if isinstance(value, float) else int(value)
     if isinstance(value, PurePath):
-        return str(value)
+        return text(str(value), where)
     if isinstance(value, Mapping):
-        return {_key(str(key)): _plain(item, where, depth + 1) for key, item in value.items()}
+        return _plain_mapping(value, where, depth)
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, where, depth + 1) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
-    if hasattr(value, "item") and getattr(value, "size", None) == 1:
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return _plain(value.item(), where, depth + 1)
     if hasattr(value, "tolist"):
         return _plain(value.tolist(), where, depth + 1)
@@ -137,3 +174,13 @@ def _plain(value: Any, where: str, depth: int) -> Any:  # noqa: C901, PLR0911  (
         f"{where} is a {type(value).__name__}, which cannot be kept",
         hint="pass numbers, texts, lists or dicts",
     )
+
+
+def _plain_mapping(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    result = {
+        _key(key if isinstance(key, str) else str(key)): _plain(item, where, depth + 1)
+        for key, item in value.items()
+    }
+    if len(result) != len(value):
+        raise UsageError(f"{where} has two keys that are written alike", hint="give them different names")
+    return result

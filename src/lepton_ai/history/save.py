@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +11,15 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, UsageError
 from lepton_ai.history.bundle import Unpacked
-from lepton_ai.history.carried import Carried, code_and_environment, fill
+from lepton_ai.history.carried import Carried, Prepared, code_and_environment, fill, prepare
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, Result, attempt
 from lepton_ai.history.checkout import check_space
-from lepton_ai.history.files import Found
+from lepton_ai.history.files import Found, check_and_sort
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.lines import Lines
+from lepton_ai.history.record import metric_values, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.writing import CondemnedMeanwhile, Saving
 from lepton_ai.progress import SILENT, Progress
@@ -173,20 +175,35 @@ def save(
         LostRace: with ``once``, when somebody moved the branch or version meanwhile.
         NoSpace, StorageFailed, Busy, KeyMissing, UsageError.
     """
-    if order.files is not None:
-        check_space(home.place, sum(file.size for file in order.files))
+    prepared = prepare(order.carried)
+    files = None if order.files is None else check_and_sort(order.files)
+    order = dataclasses.replace(order, files=files)
+    _rehearse(replace(order.start, operation=order.operation, **prepared.changes), build)
+    if files is not None:
+        check_space(home.place, sum(file.size for file in files))
     for tries_left in range(TRIES - 1, -1, -1):
         try:
-            return _save(home, order, build, once, progress)
+            return _save(home, order, prepared, build, once, progress)
         except CondemnedMeanwhile:
             if not tries_left:
                 raise
     raise AssertionError("unreachable")
 
 
+def _rehearse(record: Record, build: Callable[[changes.Draft], Result[VersionRow]]) -> None:
+    """Make the commit for nothing, before any byte is stored: a name that is taken is told at once.
+
+    Raises:
+        Whatever ``build`` raises; Damaged when the record could not be read again.
+    """
+    row = build(changes.Draft(record)).value
+    metric_values(parse_record(row.record, row.id).metrics)
+
+
 def _save(
     home: Home,
     order: Order,
+    prepared: Prepared,
     build: Callable[[changes.Draft], Result[VersionRow]],
     once: bool,
     progress: Progress,
@@ -197,7 +214,7 @@ def _save(
             record = replace(record, files=saving.add_files(order.files, order.parent))
         for attachment in order.attachments:
             saving.attach(attachment)
-        record = fill(record, order.carried, saving)
+        record = fill(record, prepared, saving)
         if order.working is not None:
             code, environment = code_and_environment(order.working, saving)
             record = replace(record, code=code, environment=environment)

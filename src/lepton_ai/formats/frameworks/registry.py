@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from lepton_ai.errors import Ambiguous, LeptonError, NotFound, Unsupported
+from lepton_ai.errors import Ambiguous, InvalidName, LeptonError, NotFound, Unsupported
 from lepton_ai.formats.frameworks.contract import Found, Framework, Saved, first_line
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GROUP = "lepton_ai.frameworks"
+MAX_STEM = 200
+"""Bytes: a file's name ends at 255, and endings are put behind the stem."""
 
 
 @cache
@@ -57,14 +59,29 @@ def save(
     """Write a live object into ``folder`` as files named by ``stem``; see :meth:`Framework.save`.
 
     Raises:
+        InvalidName: ``stem`` is not one plain name.
         Unsupported: no framework knows the object, or it cannot be written in this format.
         MissingExtra: a package that it takes is not installed.
     """
+    check_stem(stem)
     framework = framework_of(model)
     with _plainly(
         f"{framework.name} could not save this {type(model).__name__}", passing=(OSError, MemoryError)
     ):
         return framework.save(model, folder, stem, format, example_inputs=example_inputs)
+
+
+def check_stem(stem: object) -> None:
+    """Refuse a stem that is not one plain name of a file.
+
+    Raises:
+        InvalidName: it is empty, leads to another folder, is too long or cannot be printed.
+    """
+    plain = isinstance(stem, str) and stem.isprintable() and len(stem.encode()) <= MAX_STEM
+    if not plain or stem in ("", ".", "..") or "/" in str(stem) or "\\" in str(stem):
+        raise InvalidName(
+            f"{stem!r} cannot name the files of a model", hint='give one plain name, such as "model"'
+        )
 
 
 def loader_for(folder: Path, files: Sequence[str], path: str | None = None) -> tuple[Framework, Found]:

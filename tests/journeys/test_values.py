@@ -1,0 +1,149 @@
+"""What is given with a version is kept as it was meant, or refused before anything is stored."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lepton_ai import errors
+from lepton_ai.history.record import attachments, plain_metrics, plain_params
+from lepton_ai.repository import ModelRepository
+
+HALF = "\ud800"
+
+
+class Optimizer(str, enum.Enum):  # noqa: UP042  (as older code writes it)
+    ADAM = "adam"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> ModelRepository:
+    return ModelRepository(tmp_path / "repo", author="anna", encrypt=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "a").write_bytes(b"x")
+    return tmp_path / "a"
+
+
+class TestParams:
+    def test_they_are_not_altered(self) -> None:
+        given = {"e": Optimizer.ADAM, "one": np.array([5]), "zero": np.array(5), "s": np.str_("x")}
+        assert plain_params(given) == {"e": "adam", "one": [5], "zero": 5, "s": "x"}
+        assert plain_params({"deep": np.array([[1.5]])}) == {"deep": [[1.5]]}
+
+    def test_keys_that_become_one_are_refused(self) -> None:
+        with pytest.raises(errors.UsageError, match="alike"):
+            plain_params({"a": {1: "x", "1": "y"}})
+
+    def test_a_metric_may_be_an_array_of_one(self) -> None:
+        assert plain_metrics({"a": np.array([0.5]), "b": np.float32(2)}) == {"a": 0.5, "b": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("carried", "word"),
+    [
+        ({"message": HALF}, "message"),
+        ({"message": 5}, "message"),
+        ({"message": ["a"]}, "message"),
+        ({"author": HALF}, "author"),
+        ({"author": 3}, "author"),
+        ({"params": {"a": HALF}}, "param 'a'"),
+        ({"params": {HALF: 1}}, "param"),
+        ({"params": {"a": {HALF: 1}}}, "param"),
+        ({"params": [1, 2]}, "params is a list"),
+        ({"params": "lr=1"}, "params is a str"),
+        ({"metrics": {HALF: 1}}, "metric"),
+        ({"metrics": 3}, "metrics is a int"),
+        ({"dataset": HALF}, "dataset"),
+        ({"dataset": {"name": HALF}}, "param 'name'"),
+        ({"history": {HALF: [1.0]}}, "history"),
+        ({"name": HALF}, "cannot name"),
+        ({"parent": HALF}, "not"),
+        ({"branch": HALF}, "branch"),
+        ({"branch": 5}, "branch"),
+    ],
+)
+def test_what_is_no_text(repo: ModelRepository, file: Path, carried: dict[str, object], word: str) -> None:
+    with pytest.raises(errors.UsageError, match=word):
+        repo.save_files(file, **carried)  # type: ignore[arg-type]
+    assert repo.list_versions() == []
+
+
+def test_addresses_and_reasons_that_are_no_text(repo: ModelRepository, file: Path) -> None:
+    repo.save_files(file)
+    acts = [
+        lambda: repo.delete_version("v1", why=HALF),
+        lambda: repo.branch(HALF),
+        lambda: repo.create_branch(HALF),
+        lambda: repo.version(HALF),
+        lambda: repo.version(f"a@{HALF}"),
+        lambda: repo.version(5),  # type: ignore[arg-type]
+        lambda: repo.log(f"branch/{HALF}"),
+        lambda: repo.rollback(None),  # type: ignore[arg-type]
+        lambda: repo.tag("x", None),  # type: ignore[arg-type]
+        lambda: repo.create_branch("q", 5),  # type: ignore[arg-type]
+        lambda: repo.create_branch("q", repo.branch().create_version("v5")),  # type: ignore[arg-type]
+        lambda: repo.load_model(None),  # type: ignore[arg-type]
+        lambda: repo.checkout(None),  # type: ignore[arg-type]
+    ]
+    for act in acts:
+        with pytest.raises(errors.UsageError):
+            act()
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        {"name": "a b"},
+        {"name": "v1"},
+        {"params": {"x": object()}},
+        {"history": "nothing.json"},
+        {"metric": 1},
+    ],
+)
+def test_a_refused_save_stores_nothing(repo: ModelRepository, file: Path, carried: dict[str, object]) -> None:
+    repo.save_files(file)
+    before = repo.stats().pack_bytes
+    file.write_bytes(bytes(range(256)) * 100)
+    with pytest.raises(errors.UsageError):
+        repo.save_files(file, **carried)  # type: ignore[arg-type]
+    assert repo.stats().pack_bytes == before
+
+
+def test_versions_and_drafts_stand_for_themselves(repo: ModelRepository, file: Path) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    first = repo.save_model(LinearRegression().fit([[0], [1]], [0, 1]))
+    branch = repo.branch()
+    draft = branch.create_version("second").add(file, message="m")
+    assert isinstance(repo.load_model(repo.version(first.name)), LinearRegression)
+    back = repo.rollback(repo.version(first.name))
+    assert (back.operation.source, back.message) == (first.id, f"Roll back to {first.name}")
+    assert branch.rollback_to_version(repo.version(first.name)).files == first.files
+    assert repo.create_branch("side", draft).head == repo.version("second")
+
+
+def test_what_a_purged_version_carried_is_told_as_freed(
+    repo: ModelRepository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEPTON_AI_NO_PROVENANCE", "1")
+    repo = ModelRepository(repo.path)
+    repo.save_files(file, history={"loss": [1.0]})
+    file.write_bytes(b"later")
+    repo.save_files(file)
+    repo.delete_version("v1")
+    repo.gc(grace=0)
+    with pytest.raises(errors.NotFound, match="freed"):
+        _ = repo.version("v1", deleted=True).history
+
+
+def test_everything_that_a_record_refers_to(repo: ModelRepository, file: Path) -> None:
+    version = repo.save_files(file, history={"loss": [1.0]})
+    assert dict(attachments(version.record))["(training history)"] == version.record.training
+    assert version.record.environment is not None
+    assert dict(attachments(version.record))["(packages)"] == version.record.environment.packages

@@ -10,7 +10,7 @@ from lepton_ai.errors import LeptonError
 from lepton_ai.history import graph, manifest, states
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
-from lepton_ai.history.record import parse_record
+from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import Stream
@@ -133,7 +133,7 @@ class Verifier:
             if parent not in parents:
                 yield Damage(label, f"its parent {parent.hex()[:12]} is missing from the history")
         digests = {entry.path: bytes.fromhex(entry.sha256) for entry in record.files if entry.sha256}
-        digests |= {name: bytes.fromhex(digest) for name, digest in _attachments(record)}
+        digests |= {name: bytes.fromhex(attachment.sha256) for name, attachment in attachments(record)}
         contents = self._history.contents(digests.values())
         for path, digest in digests.items():
             whole = ((label, path, ""),)
@@ -168,15 +168,6 @@ class Verifier:
         missing = self._home.store.missing(block for s in content.streams for block in _blocks(s))
         missing.difference_update(blame)
         return Look(f"{len(missing)} of its blocks are in no pack" if missing else "", tuple(hit))
-
-
-def _attachments(record: Record) -> Iterator[tuple[str, str]]:
-    if record.training is not None:
-        yield "(training history)", record.training.sha256
-    if record.code is not None and record.code.patch is not None:
-        yield "(code patch)", record.code.patch.sha256
-    if record.environment is not None and record.environment.packages is not None:
-        yield "(packages)", record.environment.packages.sha256
 
 
 def _blocks(stream: Stream) -> list[bytes]:

@@ -15,6 +15,8 @@ from lepton_ai.errors import Damaged, TooNew, UsageError
 from lepton_ai.types import Attachment, FileEntry, Record
 
 MAX_NESTING = 32
+TRAINING, PATCH, PACKAGES = "(training history)", "(code patch)", "(packages)"
+"""How attachments are called for people."""
 
 
 def canonical(record: Record) -> bytes:
@@ -61,9 +63,9 @@ def parse_record(data: bytes, expected: bytes) -> Record:
 def attachments(record: Record) -> tuple[tuple[str, Attachment], ...]:
     """Every larger thing that a record refers to beside its files, each with a label for people."""
     found = (
-        ("(training history)", record.training),
-        ("(code patch)", record.code.patch if record.code else None),
-        ("(packages)", record.environment.packages if record.environment else None),
+        (TRAINING, record.training),
+        (PATCH, record.code.patch if record.code else None),
+        (PACKAGES, record.environment.packages if record.environment else None),
     )
     return tuple((label, attachment) for label, attachment in found if attachment is not None)
 

@@ -93,13 +93,34 @@ class TestMaking:
             ModelRepository(tmp_path / "repo")
         assert list(keys.iterdir()) == list((tmp_path / "repo").iterdir()) == []
 
+    def test_of_two_at_once_neither_takes_the_other_ones_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another process makes the same repository with the same files, at any moment of ours."""
+        key, recovery = tmp_path / "ci.key", tmp_path / "recovery"
+        monkeypatch.setenv("LEPTON_AI_KEY_FILE", str(key))
+        real, begun = homes._first_branch, []
+
+        def late(*arguments: object) -> None:
+            if not begun:
+                begun.append(True)
+                ModelRepository(tmp_path / "repo", recovery_file=tmp_path / "other").close()
+            real(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(homes, "_first_branch", late)
+        with ModelRepository(tmp_path / "repo", recovery_file=recovery) as repo:
+            _save(repo)
+        assert key.is_file()
+        assert (tmp_path / "other").is_file()
+        assert not recovery.exists()
+
     @pytest.mark.parametrize("address", ["https://host/owner/name", "http://h/x", "s3://bucket/x"])
     def test_an_address_makes_no_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
         for place in (address, Path(address)):
-            with pytest.raises(errors.Unsupported, match="address"):
+            with pytest.raises(errors.Unsupported, match=f"{address} is an address"):
                 ModelRepository(place)
         monkeypatch.setenv("LEPTON_AI_REPO", address)
         with pytest.raises(errors.Unsupported, match="address"):

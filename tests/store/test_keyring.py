@@ -260,6 +260,21 @@ def test_an_unreadable_envelope_locks_nobody_out(folder: Path, tmp_path: Path, j
     assert _same(ring, open_keys(folder, ID, passphrase="x"))
 
 
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = Keyring.create(folder, ID)
+    place = tmp_path / "there"
+    place.write_text("another one's key")
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # as it was a moment ago
+    with pytest.raises(AlreadyExists):
+        ring.wrap_with_recovery_key(place)
+    with pytest.raises(AlreadyExists):
+        ring.wrap_with_key_file(place)
+    assert place.read_text() == "another one's key"
+    assert ring.envelopes() == []
+
+
 def test_of_two_passphrases_a_senseless_one_does_not_matter(folder: Path) -> None:
     ring = Keyring.create(folder, ID)
     ring.wrap_with_passphrase("x", name="a")

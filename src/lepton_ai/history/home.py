@@ -183,8 +183,9 @@ def check_local(place: str | Path) -> None:
         Unsupported.
     """
     if _ADDRESS.match(str(place)):
+        address = str(place) if "://" in str(place) else str(place).replace(":/", "://", 1)
         raise Unsupported(
-            f"{place} is an address; repositories on servers are not supported yet", hint="name a folder"
+            f"{address} is an address; repositories on servers are not supported yet", hint="name a folder"
         )
 
 
@@ -236,9 +237,8 @@ def create(
 
 def _wrap(keyring: Keyring, recovery_file: Path | None, key_file: Path | None, made: list[Path]) -> Path:
     """Write the key file and the recovery key; the latter's path. ``made`` gets the files that are new."""
-    shared = key_file is not None and key_file.exists()
     key = keyring.wrap_with_key_file(key_file)
-    made += [] if shared else [key]
+    made += [] if key_file else [key]  # a named one may be another repository's too
     recovery = recovery_file or key.with_name(f"{keyring.repository_id}.recovery")
     keyring.wrap_with_recovery_key(recovery)
     made.append(recovery)

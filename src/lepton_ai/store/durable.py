@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lepton_ai.errors import InfrastructureError, NoSpace, StorageFailed
+from lepton_ai.errors import AlreadyExists, InfrastructureError, NoSpace, StorageFailed
 
 
 @contextmanager
@@ -72,6 +72,29 @@ def write_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     """
     with replacing(path, len(data), mode) as file:
         file.write(data)
+
+
+def write_new_file(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a small file that nobody else may have made, not even at this moment, durably.
+
+    Raises:
+        AlreadyExists: there is something at ``path``.
+        NoSpace, StorageFailed.
+    """
+    with storage_errors(path, len(data)):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError as error:
+            raise AlreadyExists(f"{path} exists already", hint="name another file") from error
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                flush(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        flush_folder(path.parent)
 
 
 @contextmanager

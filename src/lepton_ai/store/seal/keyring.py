@@ -19,7 +19,7 @@ from lepton_ai.errors import (
     TooNew,
     Unsupported,
 )
-from lepton_ai.store.durable import make_folder, storage_errors, write_file
+from lepton_ai.store.durable import make_folder, storage_errors, write_new_file
 from lepton_ai.store.seal.aesgcm import AesGcmSeal
 from lepton_ai.store.seal.contract import KEY_SIZE, Seal
 from lepton_ai.store.seal.envelopes import (
@@ -175,7 +175,7 @@ class Keyring:
                 raise AlreadyExists(f"{place} opens the repository already", hint="name another file")
         else:
             secret = os.urandom(KEY_SIZE)
-            write_file(place, key_file_text(secret, self.repository_id).encode(), 0o600)
+            write_new_file(place, key_file_text(secret, self.repository_id).encode(), 0o600)
         write(envelope, wrap(master, BY_KEY_FILE, self.repository_id, secret))
         return place
 
@@ -186,10 +186,8 @@ class Keyring:
             AlreadyExists: the file or an envelope of this name is there.
         """
         envelope = self._place(name)
-        if path.exists():
-            raise AlreadyExists(f"{path} exists already.")
         secret = os.urandom(RECOVERY_SIZE)
-        write_file(path, recovery_text(secret, self.repository_id).encode(), 0o600)
+        write_new_file(path, recovery_text(secret, self.repository_id).encode(), 0o600)
         write(envelope, wrap(self._secret, BY_RECOVERY, self.repository_id, secret))
         return recovery_key(secret)
 

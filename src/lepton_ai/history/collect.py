@@ -25,7 +25,7 @@ from lepton_ai.history import leases, manifest, states
 from lepton_ai.history.changes import deletion
 from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
-from lepton_ai.history.record import parse_record
+from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.history.writing import EPOCH
 from lepton_ai.progress import SILENT, Progress
@@ -236,8 +236,5 @@ def _told(state: states.LeaseState) -> str:
 def _digests(record: bytes, version_id: bytes) -> set[bytes]:
     """SHA-256 of everything that a record refers to: files and attachments."""
     parsed = parse_record(record, version_id)
-    attached = [parsed.training]
-    attached += [parsed.code.patch] if parsed.code else []
-    attached += [parsed.environment.packages] if parsed.environment else []
     found = {bytes.fromhex(entry.sha256) for entry in parsed.files if entry.sha256}
-    return found | {bytes.fromhex(attachment.sha256) for attachment in attached if attachment is not None}
+    return found | {bytes.fromhex(attachment.sha256) for _, attachment in attachments(parsed)}

@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lepton_ai.testing.structure import zip_parts
 
@@ -74,6 +75,13 @@ def torch_files() -> None:
     model = made.net()
     mixed, _ = test_pt.checkpoint()
     put("pt", "state.pt", made.saved(model.state_dict()))
+    put(
+        "pt",
+        "program28.pt2",
+        made.archive({"m/archive_format": b"pt2", "m/data/weights/m.pt": made.saved(mixed)}),
+    )
+    put("pt", "pickled.pt2", without_traces(pickled(made.exported(model), made)))
+    put("pt", "rare.pt", made.saved(rare(torch)))
     put("pt", "every.pth", made.saved(made.every_type()))
     put("pt", "checkpoint.ckpt", made.saved(mixed))
     put("pt", "protocol4.bin", made.saved(model.state_dict(), pickle_protocol=4))
@@ -87,6 +95,29 @@ def torch_files() -> None:
         test_pt.big_endian(made.saved({"a": torch.arange(6.0), "b": torch.arange(20.0)[3:9:2]})),
     )
     put("pt", "packed.pt", made.archive(made.members(made.saved(model.state_dict())), zipfile.ZIP_DEFLATED))
+
+
+def rare(torch: Any) -> dict[str, Any]:
+    """Tensors with attributes, of types that numpy has not, and views of them."""
+    told, parameter = torch.ones(2), torch.nn.Parameter(torch.ones(3))
+    told.origin, parameter.origin = "here", {"scale": torch.ones(1)}
+    pairs = torch.zeros((4, 2), dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    halves = torch.zeros((4, 3), dtype=torch.complex32)
+    return {"told": told, "parameter": parameter, "pairs": pairs, "halves": halves[::2], "turned": halves.t()}
+
+
+def pickled(data: bytes, made: Any) -> bytes:
+    """A program with one of its weights in a pickle."""
+    content = made.members(data)
+    path = next(name for name in content if name.endswith("data/weights/model_weights_config.json"))
+    plain, other = b'"path_name": "weight_0", "is_param": true, "use_pickle": ', b'"path_name": "weight_9", '
+    content[path] = content[path].replace(
+        plain + b"false", other + b'"is_param": true, "use_pickle": true', 1
+    )
+    content[path.replace("model_weights_config.json", "weight_9")] = made.saved(
+        made.net().first.weight.detach()
+    )
+    return made.archive(content)
 
 
 def sklearn_files() -> None:
@@ -135,14 +166,15 @@ def hdf5_files() -> None:
 
     def long_index(file: h5py.File) -> None:
         file.create_dataset("fixed", data=np.arange(1100, dtype="u1"), chunks=(1,))
+        file.create_dataset("tree", data=np.zeros((13, 12), "u1"), chunks=(1, 1), maxshape=(None, None))
         sparse = file.create_dataset("growing", (200_000,), "i4", chunks=(1,), maxshape=(None,))
-        sparse[[2, 77, 123_450]] = 5
+        sparse[[2, 77, 123_450, 199_999]] = 5
 
     put("hdf5", "plain.h5", made.write(made.every_type, made.shapes, made.links))
     put("hdf5", "plain_latest.h5", made.write(made.every_type, made.shapes, made.links, libver="latest"))
     put("hdf5", "chunks.h5", made.write(made.chunks))
     put("hdf5", "chunks_latest.h5", made.write(made.chunks, libver="latest"))
-    put("hdf5", "dense.weights.h5", made.write(made.many(40, track_order=True), libver="latest"))
+    put("hdf5", "dense.weights.h5", made.write(made.many(100), libver="latest"))
     put("hdf5", "opaque.h5", made.write(made.opaque))
     put("hdf5", "index.h5", made.write(long_index, libver="latest"))
 

@@ -112,9 +112,11 @@ def _message(data: bytearray, map_: Map, rng: random.Random) -> None:
         return
     place, head = rng.choice(messages)
     sizes = 2 if head == 8 else 1  # bytes of the kind, behind which the size stands
-    how = rng.randrange(6)
+    how = rng.randrange(7)
     if how == 0:
         _put(data, place, rng.choice(MESSAGES), sizes)
+    elif how == 3:  # the version that most of them begin with, or the class
+        _put(data, place + head + rng.randrange(2), rng.choice((0, 1, 2, 3, 4, 5)), 1)
     elif how == 1:
         _put(data, place + sizes, hostile(rng, _get(data, place + sizes, 2)), 2)
     elif how == 2:

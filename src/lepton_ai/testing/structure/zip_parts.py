@@ -14,6 +14,9 @@ from lepton_ai.testing.structure.numbers import fit
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
+UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError)
+"""What zipfile raises; RuntimeError of members that are encrypted or packed in a way that it does not know."""
+
 LOCAL = ("version", "flags", "method", "time", "date", "crc", "packed", "size", "name_length", "extra_length")
 CENTRAL = ("made", *LOCAL, "comment_length", "disk", "internal", "external", "header")
 END = ("disk", "first_disk", "here", "count", "length", "start", "comment_length")
@@ -65,7 +68,7 @@ def take_apart(data: bytes) -> Archive:
                         data[start : start + extra],
                     )
                 )
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError) as error:
+    except UNREADABLE as error:
         raise NotStructured from error
     return Archive(parts)
 

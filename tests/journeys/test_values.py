@@ -147,3 +147,9 @@ def test_everything_that_a_record_refers_to(repo: ModelRepository, file: Path) -
     assert dict(attachments(version.record))["(training history)"] == version.record.training
     assert version.record.environment is not None
     assert dict(attachments(version.record))["(packages)"] == version.record.environment.packages
+
+
+def test_a_branch_that_is_not_there_is_named(repo: ModelRepository, file: Path) -> None:
+    repo.save_files(file)
+    with pytest.raises(errors.NotFound, match="no branch 'nobranch'"):
+        repo.version("v1", "nobranch")

@@ -105,6 +105,7 @@ class Lines:
         found = self._by_name(meant, current) or (self._by_label(meant) if meant.branch is None else None)
         if found is None:
             where = meant.branch or current
+            self.branch(where, deleted=True)  # that it is missing says more
             raise NotFound(
                 f"there is no version {meant.name!r} on branch {where!r}"
                 + ("" if meant.branch else ", and no such tag, alias or id"),

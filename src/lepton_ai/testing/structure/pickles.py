@@ -141,7 +141,7 @@ def _remove(steps: list[bytes], rng: random.Random) -> None:
 def _repeat(steps: list[bytes], rng: random.Random) -> None:
     start = rng.randrange(len(steps))
     part = steps[start : start + rng.choice((1, 1, 4, 30))]
-    steps[start:start] = part * rng.choice((1, 1, 2, 100))
+    steps[start:start] = part * min(rng.choice((1, 1, 2, 100)), 1 + 100_000 // sum(map(len, part)))
 
 
 def _many(steps: list[bytes], rng: random.Random) -> None:

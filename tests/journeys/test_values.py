@@ -86,6 +86,9 @@ def test_addresses_and_reasons_that_are_no_text(repo: ModelRepository, file: Pat
         lambda: repo.log(f"branch/{HALF}"),
         lambda: repo.rollback(None),  # type: ignore[arg-type]
         lambda: repo.tag("x", None),  # type: ignore[arg-type]
+        lambda: repo.tag(5, "v1"),  # type: ignore[arg-type]
+        lambda: repo.create_branch(None),  # type: ignore[arg-type]
+        lambda: repo.save_files(file, name=5),  # type: ignore[arg-type]
         lambda: repo.create_branch("q", 5),  # type: ignore[arg-type]
         lambda: repo.create_branch("q", repo.branch().create_version("v5")),  # type: ignore[arg-type]
         lambda: repo.load_model(None),  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def check_version_name(name: str) -> str:
     Raises:
         InvalidName: it is empty, too long, has other letters, or could be taken for an id.
     """
-    if not _VERSION.fullmatch(name) or len(name) > MAX_LENGTH or ".." in name:
+    if not isinstance(name, str) or not _VERSION.fullmatch(name) or len(name) > MAX_LENGTH or ".." in name:
         raise InvalidName(
             f"{name!r} cannot name a version",
             hint="use letters, digits, '.', '_' and '-', for example v2 or 2026-11-20",
@@ -48,7 +48,7 @@ def check_ref_name(name: str, what: str) -> str:
     Raises:
         InvalidName: as for versions; '/' may part it.
     """
-    if not _REF.fullmatch(name) or len(name) > MAX_LENGTH or ".." in name:
+    if not isinstance(name, str) or not _REF.fullmatch(name) or len(name) > MAX_LENGTH or ".." in name:
         raise InvalidName(
             f"{name!r} cannot name a {what}", hint="use letters, digits, '.', '_', '-', and '/' between parts"
         )

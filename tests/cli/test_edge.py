@@ -202,7 +202,9 @@ def test_nobody_reads_any_more(three: Lepton) -> None:
 
 
 def test_ctrl_c_is_quiet(here: Path) -> None:
-    script = "import sys, time; from lepton_ai.cli import app, versions\n"
+    script = "import signal, sys, time; from lepton_ai.cli import app, versions\n"
+    # What a shell starts in the background ignores Ctrl-C, and so would everything that it starts.
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     script += "def slow(*_, **__):\n    print('started', flush=True)\n    time.sleep(60)\n"
     script += "versions.opened = slow\nsys.exit(app.main())"
     with subprocess.Popen(

@@ -16,7 +16,7 @@ import lepton_ai
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, name
 
 RUNNABLE = [page for page in PAGES if any(block.language in {"python", "console"} for block in blocks(page))]
-FOR_HANDLES = {"reader", "living", "open_draft", "fill_draft"}
+FOR_HANDLES = {"reader", "living", "open_draft", "fill_draft", "take"}
 """What a repository does for its branches, drafts and versions, and nobody else needs."""
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_NAME = 4096
 """Characters of a tensor's name."""
 
-MAX_JSON_VALUES, FREE_JSON_VALUES = 5_000_000, 400_000
+MAX_JSON_VALUES, FREE_JSON_VALUES = 5_000_000, 300_000
 """A parsed value takes sixty bytes and a key three times that, whatever their few bytes of text claim. Beyond the free
 ones there may be one for two bytes of text: what describes tensors has one for three at most."""
 

@@ -27,8 +27,8 @@ STORED, DEFLATED = 0, 8
 DEFLATE_RATIO = 1032
 """No deflated byte gives more bytes than this."""
 
-FREE_INFLATED, LIKELY_RATIO = 2 << 20, 32
-"""Texts and pickles that we look into do not shrink by more: one that does (beyond 2 MiB) is a bomb."""
+FREE_INFLATED, LIKELY_RATIO = 1 << 20, 32
+"""Texts and pickles that we look into do not shrink by more: one that does (beyond a MiB) is a bomb."""
 
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from lepton_ai import errors
+from lepton_ai.history import writing
 from lepton_ai.repository import ModelRepository
 
 
@@ -132,3 +134,18 @@ class TestOpening:
         monkeypatch.chdir(tmp_path / "elsewhere")
         repo.save_files(_model(tmp_path))
         assert repo.version("v1").tensor("b")[0] == 0
+
+    def test_a_file_that_goes_while_it_is_saved_is_told_plainly(
+        self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = _model(tmp_path)
+        real = writing.plan_of
+
+        def gone(*arguments: Any) -> Any:
+            file.unlink(missing_ok=True)
+            return real(*arguments)
+
+        monkeypatch.setattr(writing, "plan_of", gone)
+        with pytest.raises(errors.StorageFailed):
+            repo.save_files(file)
+        assert repo.list_versions() == []

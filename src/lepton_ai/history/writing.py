@@ -19,6 +19,7 @@ from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import OPAQUE, Content, Run
+from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, Record
@@ -133,10 +134,11 @@ class Saving:
         if layout.note:
             self.notes.append(f"{file.path} is kept as opaque bytes: {layout.note}")
         plan = plan_of(layout.segments)
-        before = file.place.stat()
-        with file.place.open("rb") as handle:
-            added = self._writer.add(handle, plan, bases.for_file(file.path))
-        after = file.place.stat()
+        with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
+            before = file.place.stat()
+            with file.place.open("rb") as handle:
+                added = self._writer.add(handle, plan, bases.for_file(file.path))
+            after = file.place.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise StorageFailed(
                 f"{file.place} changed while it was being saved", hint="repeat when it is complete"

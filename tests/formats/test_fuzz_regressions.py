@@ -107,6 +107,18 @@ def test_one_tensor_with_a_million_names() -> None:
     assert read("pt", {"m.pt": few}).understood
 
 
+def test_pickles_in_one_file_share_what_they_may_cost() -> None:
+    """Each of a thousand small archives within a program may not take as long as one may."""
+    inner = put_together(Archive([Part(b"m/data.pkl", b"\x80\x02" + b"N0" * 90_000 + b"N.", DEFLATED)]))
+    members = {f"m/data/weights/{n}.pt".encode(): inner for n in range(12)}
+    parts = [Part(b"m/archive_format", b"pt2"), *(Part(name, data) for name, data in members.items())]
+    assert "opcodes" in read("pt", {"m.pt2": put_together(Archive(parts))}).refusal
+    assert read("pt", {"m.pt2": put_together(Archive(parts[:3]))}).understood
+    config = b'{"config":{}}'
+    parts[1:] = [Part(b"m/data/weights/%d_weights_config.json" % n, config) for n in range(200)]
+    assert "200 configurations" in read("pt", {"m.pt2": put_together(Archive(parts))}).refusal
+
+
 # --- skops and JSON ------------------------------------------------------------------------------------------
 
 
@@ -225,6 +237,15 @@ def test_notes_can_be_stored_and_shown() -> None:
         msgspec.msgpack.encode(layout)
 
 
+def test_a_folder_of_very_many_models() -> None:
+    """Each model listed all files beside it."""
+    sources = {f"models/{n}.onnx": BytesSource(b"\x08\x08\x3a\x00") for n in range(4000)}
+    begun = time.process_time()
+    found = detect.layouts(sources, [READERS["onnx"]])
+    assert {layout.format for layout in found.values()} == {"onnx"}
+    assert time.process_time() - begun < 2
+
+
 # --- HDF5 ----------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +345,14 @@ def test_members_of_keras_with_names_that_nobody_has() -> None:
     for name in (b"a\x1b[2J.h5", b"x" * 60_000 + b".h5"):
         assert "a name" in read("keras", {"m.keras": put_together(Archive([Part(name, weights)]))}).refusal
     assert read("keras", {"m.keras": put_together(Archive([Part(b"other.h5", weights)]))}).understood
+
+
+def test_many_files_of_weights_in_one_archive() -> None:
+    """Each may have 20,000 chunks of a byte: 14 MB of description for every 20 KB."""
+    weights = hdf5_files.write(tiny_chunks("d", 19_000), libver="latest")
+    parts = [Part(b"%d.h5" % number, weights) for number in range(20)]
+    assert "20 files of weights" in read("keras", {"m.keras": put_together(Archive(parts))}).refusal
+    assert read("keras", {"m.keras": put_together(Archive(parts[:2]))}).understood
 
 
 # --- single tensors ------------------------------------------------------------------------------------------

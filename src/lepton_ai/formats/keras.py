@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.weights.h5"
 SUFFIX = ".h5"
+MOST_FILES = 4
+"""Keras writes one; each may ask for as much memory as a small file may."""
 
 
 class Keras:
@@ -33,6 +35,8 @@ class Keras:
         files = [member for member in members(source) if member.name.endswith(SUFFIX)]
         if not files:
             raise Malformed("no file of weights in it")
+        if len(files) > MOST_FILES:
+            raise Malformed(f"{len(files)} files of weights in it")
         segments: list[Segment] = []
         tensors: list[Tensor] = []
         for member in files:

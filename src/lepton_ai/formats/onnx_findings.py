@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lepton_ai.formats.contract import Layout, Segment, Tensor, partition
@@ -10,8 +11,6 @@ from lepton_ai.formats.encodings.dtypes import ITEMSIZE
 from lepton_ai.formats.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lepton_ai.formats.contract import Extent, Source
 
 
@@ -21,7 +20,7 @@ class Findings:
     def __init__(self, path: str, size: int, folder: Mapping[str, Source]) -> None:
         self._size = size
         self.names = Names(size)
-        self.neighbours = _beside(path, folder)
+        self.neighbours = _Neighbours(path, folder)
         self._tensors: list[Tensor] = []
         self._runs: dict[str, dict[tuple[int, int], Segment]] = {"": {}}
 
@@ -51,12 +50,25 @@ class Findings:
         return Layout(name, own, tuple(self._tensors), companions)
 
 
-def _beside(path: str, folder: Mapping[str, Source]) -> dict[str, Source]:
-    """The other files at and below the model's folder, by path relative to it."""
-    base = posixpath.dirname(path)
-    prefix = f"{base}/" if base else ""
-    return {
-        other.removeprefix(prefix): source
-        for other, source in folder.items()
-        if other.startswith(prefix) and other != path
-    }
+class _Neighbours(Mapping[str, "Source"]):
+    """The other files at and below the model's folder, by path relative to it.
+
+    They are looked up, not listed: a folder may hold thousands of models.
+    """
+
+    def __init__(self, path: str, folder: Mapping[str, Source]) -> None:
+        base = posixpath.dirname(path)
+        self._path, self._folder, self._prefix = path, folder, f"{base}/" if base else ""
+
+    def __getitem__(self, path: str) -> Source:
+        place = self._prefix + path
+        if place == self._path:
+            raise KeyError(path)
+        return self._folder[place]
+
+    def __iter__(self) -> Iterator[str]:
+        others = (other for other in self._folder if other != self._path and other.startswith(self._prefix))
+        return (other.removeprefix(self._prefix) for other in others)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

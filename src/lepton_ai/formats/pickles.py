@@ -87,23 +87,24 @@ class Pickle(msgspec.Struct, frozen=True):
     opcodes: int
 
 
-def load(data: bytes, file_size: int | None = None) -> Pickle:
+def load(data: bytes, file_size: int | None = None, spent: int = 0) -> Pickle:
     """Read the first pickle in ``data`` into inert values.
 
-    ``file_size`` is that of the file it is in, if it is in one: a deflated member is not worth its own size.
+    ``file_size`` is that of the file it is in, if it is in one: a deflated member is not worth its own size. ``spent``
+    are the opcodes of that file's other pickles.
 
     Raises:
         Malformed: it is cut, too large, or uses an opcode that is not known here.
     """
     if len(data) > MAX_PICKLE:
         raise Malformed(f"a pickle of {len(data)} bytes")
-    return _Machine(data, len(data) if file_size is None else file_size).run()
+    return _Machine(data, len(data) if file_size is None else file_size, spent).run()
 
 
 class _Machine:
-    def __init__(self, data: bytes, size: int) -> None:
+    def __init__(self, data: bytes, size: int, spent: int) -> None:
         self.data, self.place = data, 0
-        self.most_opcodes = min(MAX_OPCODES, FREE_OPCODES + size // BYTES_PER_OPCODE)
+        self.most_opcodes = max(0, min(MAX_OPCODES, FREE_OPCODES + size // BYTES_PER_OPCODE) - spent)
         self.most_containers = min(MAX_CONTAINERS, FREE_CONTAINERS + size // BYTES_PER_CONTAINER)
         self.stack: list[Any] = []
         self.marks: list[int] = []

@@ -30,7 +30,7 @@ SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pt2", ".ptl")
 _OTHERS = (".npz", ".skops", ".keras")
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _FIRST_MEMBER = re.compile(rb"[^/]+/data[./].+")
-_MAX_CONFIG = 64 << 20
+_MAX_CONFIG, _MAX_CONFIGS = 64 << 20, 128
 _TORCH_2_7 = ("serialized_state_dict.pt", "serialized_constants.pt")
 
 
@@ -103,7 +103,7 @@ class _Found:
     """Tensors by name, and the runs of bytes of their storages by place."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self.opcodes = size, 0
         self.tensors: dict[str, Tensor] = {}
         self.segments: dict[int, Segment] = {}
 
@@ -133,7 +133,8 @@ def _read(archive: _Archive, found: _Found) -> None:
 
 
 def _read_pickle(archive: _Archive, pickle: str, folder: str, found: _Found, prefix: str = "") -> None:
-    value = pickles.load(archive.read(pickle, pickles.MAX_PICKLE), archive.source.size)
+    value = pickles.load(archive.read(pickle, pickles.MAX_PICKLE), archive.source.size, found.opcodes)
+    found.opcodes += value.opcodes
     for name, view in named_views(value, prefix):
         found.add(name, view, archive.member(f"{folder}/{view.storage}"), archive.big)
 
@@ -149,6 +150,8 @@ def _read_exported(archive: _Archive, found: _Found) -> None:
     configs = [
         name for name in archive.members if re.fullmatch(r"data/(weights|constants)/[^/]+_config\.json", name)
     ]
+    if len(configs) > _MAX_CONFIGS:
+        raise Malformed(f"a program of {len(configs)} configurations of weights")
     several = sum(name.startswith("data/weights/") for name in configs) > 1
     pickled: set[str] = set()
     for config in configs:

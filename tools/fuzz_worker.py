@@ -26,6 +26,7 @@ def main(reader_name: str, seeds: str, seed: int, first: int, last: int) -> None
     """Read the cases, one after the other."""
     if sys.platform.startswith("linux"):
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    faulthandler.enable()
     reader = next(reader for reader in formats() if reader.name == reader_name)
     samples = samples_in(Path(seeds) / reader_name, reader)
     for number in range(first, last):

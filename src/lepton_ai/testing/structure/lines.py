@@ -81,7 +81,8 @@ def _line(lines: list[bytes], rng: random.Random) -> None:
     if how == 0 and len(lines) > 1:
         del lines[index]
     elif how == 1:
-        lines[index:index] = lines[index : index + rng.choice((1, 15))] * rng.choice((1, 2, 200))
+        part = lines[index : index + rng.choice((1, 15))]
+        lines[index:index] = part * min(rng.choice((1, 2, 200)), 1 + 100_000 // (1 + sum(map(len, part))))
     elif how == 2:
         other = rng.randrange(len(lines))
         lines[index], lines[other] = lines[other], lines[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -14,8 +15,11 @@ from lepton_ai.testing.structure.numbers import fit
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError)
-"""What zipfile raises; RuntimeError of members that are encrypted or packed in a way that it does not know."""
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, RuntimeError),
+)
+"""What zipfile raises of damage; RuntimeError of members that are encrypted or packed in a way that it does not know."""
 
 LOCAL = ("version", "flags", "method", "time", "date", "crc", "packed", "size", "name_length", "extra_length")
 CENTRAL = ("made", *LOCAL, "comment_length", "disk", "internal", "external", "header")

@@ -19,7 +19,7 @@ UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, RuntimeError),
 )
-"""What zipfile raises of damage; RuntimeError of members that are encrypted or packed in a way that it does not know."""
+"""What zipfile raises of damage; RuntimeError of members that are encrypted or packed in an unknown way."""
 
 LOCAL = ("version", "flags", "method", "time", "date", "crc", "packed", "size", "name_length", "extra_length")
 CENTRAL = ("made", *LOCAL, "comment_length", "disk", "internal", "external", "header")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def test_the_ways_in_are_listed(sealed: Lepton) -> None:
     told = sealed("keys", "--json").json
-    assert [list(each) for each in told] == [["name", "kind", "created_at"]] * 2
+    assert [list(each) for each in told] == [["name", "kind", "created_at", "problem"]] * 2
     assert [(each["name"], each["kind"]) for each in told] == [
         ("key-file", "key-file"),
         ("recovery", "recovery"),
@@ -39,6 +40,36 @@ def test_the_ways_in_are_listed(sealed: Lepton) -> None:
     rows = sealed("keys").out.splitlines()
     assert rows[0].split() == ["Name", "Kind", "Made", "At"]
     assert len(rows) == 3
+
+
+def test_a_broken_envelope_is_named_and_the_others_are_listed(sealed: Lepton, here: Path) -> None:
+    broken, late = (here / f".lepton/keys/envelope-{name}.json" for name in ("key-file", "late"))
+    envelope = json.loads((here / ".lepton/keys/envelope-recovery.json").read_text())
+    late.write_text(json.dumps(envelope | {"created_at": 10**18}))
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:40])
+    told = {each["name"]: each for each in sealed("keys", "--json", code=5).json}
+    assert list(told) == ["key-file", "late", "recovery"]
+    assert (told["recovery"]["kind"], told["recovery"]["problem"]) == ("recovery", None)
+    assert (told["late"]["kind"], told["late"]["created_at"]) == ("recovery", None)
+    assert (told["key-file"]["kind"], told["key-file"]["created_at"]) == (None, None)
+    assert "envelope-key-file.json is damaged" in told["key-file"]["problem"]
+    ran = sealed("keys", code=5)
+    assert [row.split()[0] for row in ran.out.splitlines()] == ["Name", "late", "recovery"]
+    assert ran.err.startswith("lepton: key-file opens nothing: ")
+    assert "from a backup, or lepton keys remove key-file" in ran.err
+    broken.write_text('{"format": 99}')
+    assert "upgrade lepton-ai" in sealed("keys", code=5).err
+    broken.write_bytes(whole)
+    assert sealed("keys").err == ""
+
+
+def test_the_last_way_in_that_can_be_read_stays(sealed: Lepton, here: Path) -> None:
+    (here / ".lepton/keys/envelope-recovery.json").write_text("{")
+    assert sealed("keys", "remove", "key-file", "--json", code=2).error["kind"] == "in-use"
+    assert sealed("keys", "remove", "recovery").out == "removed recovery\n"
+    sealed("checkout", "v1", "-o", "out")
+    assert [each["name"] for each in sealed("keys", "--json").json] == ["key-file"]
 
 
 def test_without_the_key_nothing_opens(sealed: Lepton, here: Path) -> None:

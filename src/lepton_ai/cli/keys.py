@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 import socket
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lepton_ai.cli import asking, exits
 from lepton_ai.cli.group import Group, Json, Repo, examples
 from lepton_ai.cli.output import Column, local_time, note, print_json, print_table, say
 from lepton_ai.cli.session import opened
 from lepton_ai.cli.table import Entry
-from lepton_ai.errors import NotFound, Unsupported, UsageError
+from lepton_ai.errors import Damaged, LeptonError, Unsupported, UsageError
 from lepton_ai.history.record import timestamp
 from lepton_ai.repository import ModelRepository
-from lepton_ai.store.seal.envelopes import BY_KEY_FILE, BY_PASSPHRASE, BY_RECOVERY, Envelope, read
-from lepton_ai.store.seal.keyring import KEY_FILE_VARIABLE, Keyring, open_keys
-from lepton_ai.store.seal.texts import parse_recovery_key, recovery_text
+from lepton_ai.store.seal.envelopes import BY_KEY_FILE, BY_PASSPHRASE, BY_RECOVERY, Envelope, envelopes
+from lepton_ai.store.seal.keyring import Keyring, open_keys
 
 SECTION = "Keys"
 ENTRIES = (
@@ -49,32 +45,29 @@ StdinOption = Annotated[
 
 
 @examples("lepton keys", "lepton keys recover --recovery-file digits.recovery", "lepton keys rotate")
-def keys(context: typer.Context, repo: Repo = None, as_json: Json = False) -> None:
+def keys(context: typer.Context, repo: Repo = None, as_json: Json = False) -> int:
     """List, add, remove, rotate and recover keys.
 
     A repository's own keys are wrapped in envelopes, and each envelope is a way in: a key file, a recovery key, a
-    passphrase. Without a command the envelopes are listed.
+    passphrase. Without a command the envelopes are listed; one that cannot be read is named, and the exit code tells.
     """
     if context.invoked_subcommand is not None:
-        return
+        return exits.OK
     with opened(repo, as_json=as_json) as repository:
-        folder = _folder(repository)
-        found = [(path, read(path, Envelope)) for path in sorted(folder.glob("envelope-*.json"))]
+        found = envelopes(_folder(repository))
         encrypted = repository.home.config.encrypted
-    told = [
-        {
-            "name": path.stem.removeprefix("envelope-"),
-            "kind": envelope.kind,
-            "created_at": timestamp(envelope.created_at * 1_000_000),
-        }
-        for path, envelope in found
-    ]
+    told = [_listed(name, envelope) for name, envelope in found.items()]
+    broken = {name: problem for name, problem in found.items() if isinstance(problem, LeptonError)}
     if as_json:
         print_json(told)
     elif encrypted:
-        print_table(COLUMNS, ((e["name"], e["kind"], local_time(e["created_at"])) for e in told))
+        rows = [(e["name"], e["kind"], e["created_at"]) for e in told if e["problem"] is None]
+        print_table(COLUMNS, ((name, kind, local_time(at) if at else "") for name, kind, at in rows))
     else:
         note("this repository is not encrypted: it has no keys")
+    for name, problem in broken.items():
+        note(f"{name} opens nothing: {problem.message}; {_way_out(name, problem)}")
+    return max((exits.exit_code(problem) for problem in broken.values()), default=exits.OK)
 
 
 @examples("lepton keys add-passphrase", "pass show digits | lepton keys add-passphrase --passphrase-stdin")
@@ -86,7 +79,7 @@ def add_passphrase(
     With it, lepton keys recover --passphrase makes a key file on any computer.
     """
     with _ring(repo, as_json=as_json) as ring:
-        passphrase = _passphrase(stdin=passphrase_stdin, twice=True)
+        passphrase = asking.passphrase(stdin=passphrase_stdin, twice=True)
         made = name or _free(ring, BY_PASSPHRASE)
         ring.wrap_with_passphrase(passphrase, name=made)
     _tell({"name": made, "kind": BY_PASSPHRASE}, f"added passphrase {made}", as_json=as_json)
@@ -192,10 +185,10 @@ def recover(
         )
     with opened(repo, as_json=as_json) as repository:
         if by_passphrase:
-            secret = _passphrase(stdin=passphrase_stdin, twice=False)
+            secret = asking.passphrase(stdin=passphrase_stdin, twice=False)
             ring = open_keys(_folder(repository), _id(repository), passphrase=secret)
         else:
-            with _recovery_file(recovery_file or "-", _id(repository)) as place, _key_file(place):
+            with asking.recovery_file(recovery_file or "-", _id(repository)) as place, asking.key_file(place):
                 ring = open_keys(_folder(repository), _id(repository))
         made = _free(ring, f"{BY_KEY_FILE}-{socket.gethostname()}")
         written = ring.wrap_with_key_file(Path(key_file).expanduser() if key_file else None, name=made)
@@ -204,6 +197,23 @@ def recover(
 
 
 GROUP = Group(ENTRIES, keys)
+
+
+def _listed(name: str, envelope: Envelope | LeptonError) -> dict[str, Any]:
+    """An envelope as it is listed; of one that cannot be read its name, and why."""
+    if isinstance(envelope, LeptonError):
+        return {"name": name, "kind": None, "created_at": None, "problem": envelope.message}
+    try:
+        at = timestamp(envelope.created_at * 1_000_000)
+    except (ValueError, OverflowError, OSError):  # no year that there is: it opens all the same
+        at = None
+    return {"name": name, "kind": envelope.kind, "created_at": at, "problem": None}
+
+
+def _way_out(name: str, problem: LeptonError) -> str:
+    if isinstance(problem, Damaged):
+        return f"put .lepton/keys/envelope-{name}.json back from a backup, or lepton keys remove {name}"
+    return problem.hint or "then repeat"
 
 
 @contextmanager
@@ -235,60 +245,6 @@ def _free(ring: Keyring, stem: str) -> str:
     taken = ring.envelopes()
     names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
     return next(name for name in names if name not in taken)
-
-
-def _passphrase(*, stdin: bool, twice: bool) -> str:
-    """A passphrase from stdin, or asked for without showing it.
-
-    Raises:
-        UsageError: it is empty, or the two are not equal, or there is nobody to ask.
-    """
-    if stdin:
-        given = sys.stdin.readline().rstrip("\n")
-    elif not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask for the passphrase", hint="use --passphrase-stdin")
-    else:
-        given = getpass.getpass("Passphrase: ")
-        if twice and getpass.getpass("Again: ") != given:
-            raise UsageError("the two passphrases differ", hint="type it again")
-    if not given:
-        raise UsageError("the passphrase is empty", hint="choose a long one")
-    return given
-
-
-@contextmanager
-def _recovery_file(name: str, repository_id: str) -> Iterator[Path]:
-    """The file with the recovery key; for "-" a private one with the key that is typed.
-
-    Raises:
-        NotFound: there is no such file.
-    """
-    if name != "-":
-        place = Path(name).expanduser()
-        if not place.exists():
-            raise NotFound(f"there is no file {place}", hint="check the path")
-        yield place
-        return
-    if sys.stdin.isatty():
-        sys.stderr.write("Recovery key: ")
-    secret = parse_recovery_key(sys.stdin.readline().strip())
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "typed.recovery"
-        place.write_text(recovery_text(secret, repository_id), encoding="utf-8")
-        yield place
-
-
-@contextmanager
-def _key_file(place: Path) -> Iterator[None]:
-    """Let ``place`` be the key file that opens repositories meanwhile."""
-    before = os.environ.get(KEY_FILE_VARIABLE)
-    os.environ[KEY_FILE_VARIABLE] = str(place)
-    try:
-        yield
-    finally:
-        os.environ.pop(KEY_FILE_VARIABLE)
-        if before is not None:
-            os.environ[KEY_FILE_VARIABLE] = before
 
 
 def _tell(told: dict[str, str], text: str, *, as_json: bool) -> None:

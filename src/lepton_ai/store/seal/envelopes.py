@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 from blake3 import blake3
 
-from lepton_ai.errors import Damaged, TooNew, Unsupported
+from lepton_ai.errors import Damaged, LeptonError, StorageFailed, TooNew, Unsupported
 from lepton_ai.store.durable import storage_errors, write_file
 
 FORMAT = 1
@@ -93,6 +93,24 @@ def read(path: Path, kind: type[File]) -> File:
 
 class _Versioned(msgspec.Struct):
     format: int
+
+
+def envelopes(folder: Path) -> dict[str, Envelope | LeptonError]:
+    """Every envelope by its name, or what is wrong with it: one of them must not lock everybody out.
+
+    Raises:
+        StorageFailed: the folder cannot be read.
+    """
+    with storage_errors(folder):
+        paths = sorted(folder.glob("envelope-*.json"))
+    found: dict[str, Envelope | LeptonError] = {}
+    for path in paths:
+        name = path.stem.removeprefix("envelope-")
+        try:
+            found[name] = read(path, Envelope)
+        except (Damaged, TooNew, StorageFailed) as problem:
+            found[name] = problem
+    return found
 
 
 def write(path: Path, file: SealedKey | Envelope | PlainKey) -> None:

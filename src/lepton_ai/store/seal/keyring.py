@@ -15,7 +15,6 @@ from lepton_ai.errors import (
     KeyMissing,
     LeptonError,
     NotFound,
-    StorageFailed,
     TooNew,
     Unsupported,
 )
@@ -30,6 +29,7 @@ from lepton_ai.store.seal.envelopes import (
     Envelope,
     PlainKey,
     SealedKey,
+    envelopes,
     open_key,
     passphrase_secret,
     read,
@@ -213,20 +213,19 @@ class Keyring:
 
     def envelopes(self) -> list[str]:
         """Names of the envelopes."""
-        with storage_errors(self.folder):
-            return sorted(p.stem.removeprefix("envelope-") for p in self.folder.glob("envelope-*.json"))
+        return list(envelopes(self.folder))
 
     def remove_envelope(self, name: str) -> None:
         """Remove one. Whoever opened it before may have kept the keys: this takes nothing back.
 
         Raises:
             NotFound: there is none of this name.
-            InUse: it is the last one.
+            InUse: it is the last one that can be read.
         """
-        names = self.envelopes()
-        if name not in names:
-            raise NotFound(f"There is no envelope {name!r}.", hint=f"there are: {', '.join(names)}")
-        if len(names) == 1:
+        found = envelopes(self.folder)
+        if name not in found:
+            raise NotFound(f"There is no envelope {name!r}.", hint=f"there are: {', '.join(found)}")
+        if not any(isinstance(other, Envelope) for key, other in found.items() if key != name):
             raise InUse("The last envelope stays: without it nobody could open the repository.")
         path = self.folder / f"envelope-{name}.json"
         with storage_errors(path):
@@ -273,16 +272,16 @@ def open_keys(
         if len(plain.id_key) != KEY_SIZE:
             raise Damaged(f"{folder / 'plain.json'} is damaged.")
         return Keyring(folder, repository_id, plain.id_key, None)
-    envelopes, problems = _envelopes(folder)
-    count = len(envelopes) + len(problems)
+    known, problems = _envelopes(folder)
+    count = len(known) + len(problems)
     tried: list[str] = []
     for place in _key_files(repository_id):
-        master = _by_file(place, envelopes, tried, problems)
+        master = _by_file(place, known, tried, problems)
         if master is not None:
             return _open(folder, repository_id, master)
-    if passphrase is not None and any(e.kind == BY_PASSPHRASE for e in envelopes):
+    if passphrase is not None and any(e.kind == BY_PASSPHRASE for e in known):
         secret = passphrase_secret(passphrase if isinstance(passphrase, str) else passphrase())
-        master = _try(envelopes, BY_PASSPHRASE, secret, problems)
+        master = _try(known, BY_PASSPHRASE, secret, problems)
         if master is not None:
             return _open(folder, repository_id, master)
         tried.append("the passphrase does not fit")
@@ -301,21 +300,13 @@ def _key_files(repository_id: str) -> list[Path]:
 
 
 def _envelopes(folder: Path) -> tuple[list[Envelope], list[LeptonError]]:
-    """The envelopes that can be read, and what is wrong with the others: one of them must not lock everybody out."""
-    with storage_errors(folder):
-        paths = sorted(folder.glob("envelope-*.json"))
-    found: list[Envelope] = []
-    problems: list[LeptonError] = []
-    for path in paths:
-        try:
-            found.append(read(path, Envelope))
-        except (Damaged, TooNew, StorageFailed) as problem:
-            problems.append(problem)
-    return found, problems
+    """The envelopes that can be read, and what is wrong with the others."""
+    found = envelopes(folder).values()
+    return [e for e in found if isinstance(e, Envelope)], [e for e in found if isinstance(e, LeptonError)]
 
 
 def _by_file(
-    place: Path, envelopes: list[Envelope], tried: list[str], problems: list[LeptonError]
+    place: Path, known: list[Envelope], tried: list[str], problems: list[LeptonError]
 ) -> bytes | None:
     """The master key by a key file or recovery-key file; or why not, appended to ``tried``."""
     try:
@@ -328,15 +319,15 @@ def _by_file(
     except KeyMissing as error:
         tried.append(error.message.rstrip("."))
         return None
-    master = _try(envelopes, BY_RECOVERY if kind == RECOVERY else BY_KEY_FILE, secret, problems)
+    master = _try(known, BY_RECOVERY if kind == RECOVERY else BY_KEY_FILE, secret, problems)
     if master is None:
         tried.append(f"{place} is not for it")
     return master
 
 
-def _try(envelopes: list[Envelope], kind: str, secret: bytes, problems: list[LeptonError]) -> bytes | None:
+def _try(known: list[Envelope], kind: str, secret: bytes, problems: list[LeptonError]) -> bytes | None:
     """The master key from the first envelope that opens; ``problems`` gets what is wrong with senseless ones."""
-    for envelope in envelopes:
+    for envelope in known:
         if envelope.kind != kind:
             continue
         try:

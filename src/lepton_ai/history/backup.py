@@ -8,12 +8,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_ai.errors import AlreadyExists, Busy, Damaged, NotFound, UsageError
+from lepton_ai.history import copying
 from lepton_ai.history import home as homes
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
@@ -25,13 +26,12 @@ from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.history.verify import Verifier
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.blobs.local import LocalBlobs
-from lepton_ai.store.durable import flush_folder, make_folder, replacing, storage_errors, write_file
+from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
 
-STEP = 4 << 20
 PAGE = 1000
 """Lines of the log that are compared at a time."""
-PART = ".part"
-"""How files end that a killed backup leaves."""
+TRIES = 5
+"""How often a backup without a lease is begun."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,14 @@ def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: boo
     """Copy the repository into the folder ``target``: whole, or only what is new since the last backup there.
 
     The history is copied first, then the packs that were there at that moment; a lease keeps gc from deleting any of
-    them meanwhile. Keys are copied as they are: wrapped. The copy is a repository itself, and is verified; after that,
-    packs are removed from it that neither the repository has any more nor the copy needs.
+    them meanwhile. Where we may not write there is no lease: when packs go, all is begun anew. Keys are copied as
+    they are: wrapped. The copy is a repository itself, and is verified; after that, packs are removed from it that
+    neither the repository has any more nor the copy needs.
 
     Raises:
         AlreadyExists: ``target`` holds another repository, versions that this one lacks, or other files.
         UsageError: ``target`` is the repository itself, or inside of it.
-        Busy: another backup writes there.
+        Busy: another backup writes there, or gc runs in a repository that we may not write.
         NoSpace, StorageFailed. Damaged: the copy does not verify.
     """
     place = target / FOLDER
@@ -72,26 +73,56 @@ def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: boo
 
 
 def _copy_all(home: Home, place: Path, progress: Progress) -> tuple[set[str], list[int]]:
-    """Copy history, packs and keys; the blobs that there are, and the sizes of those that were copied."""
-    with Lease(home.history, "backup") as lease:
-        fresh = place / f"history.db.{secrets.token_hex(4)}{PART}"
-        home.history.copy_to(fresh)
-        packs = {info.name: info.size for info in LocalBlobs(home.place).list("packs/")}
-        todo = [name for name, size in packs.items() if _size(place / name) != size]
-        total = sum(packs[name] for name in todo)
-        check_space(place, total)
-        progress.start("backing up", total)
-        copied = []
-        for name in todo:  # one that is gone was condemned before the lease: the copy does not need it
-            copied.append(_copy(home.place / name, place / name, progress))
-            lease.beat()
-        _copy_small(home.place, place, progress)
-        _check_older(fresh, place)
-        with storage_errors(place):
-            shutil.copymode(home.place / "history.db", fresh)
-            fresh.rename(place / "history.db")
-        write_file(place / "config.json", (home.place / "config.json").read_bytes())
-    return set(packs), [size for size in copied if size is not None]
+    """Copy history, packs and keys; the blobs that there are, and the sizes of those that were copied.
+
+    Raises:
+        Busy: no lease can be taken, and packs go all the time.
+    """
+    done: list[int] = []
+    if _writable(home.place):
+        with Lease(home.history, "backup") as lease:
+            # a pack that goes meanwhile was condemned before the lease: the copy does not need it
+            fresh, packs = _copy_packs(home, place, progress, done, lease.beat)
+            _replace_history(home, place, fresh, progress)
+        return set(packs), done
+    for _ in range(TRIES):
+        before = copying.packs(home.place)
+        fresh, packs = _copy_packs(home, place, progress, done, lambda: None)
+        if all(copying.size(place / name) == size for name, size in (before | packs).items()):
+            _replace_history(home, place, fresh, progress)
+            return set(packs), done
+    raise Busy(
+        f"{home.folder} may not be written, so that its garbage collection cannot be kept waiting, and packs went",
+        hint="repeat when lepton gc is done there, or back up as somebody who may write",
+    )
+
+
+def _copy_packs(
+    home: Home, place: Path, progress: Progress, done: list[int], beat: Callable[[], None]
+) -> tuple[Path, dict[str, int]]:
+    """Copy the history, aside, and then every pack: where it is, and which there are; ``done`` gets the sizes."""
+    fresh = place / f"history.db.{secrets.token_hex(4)}{copying.PART}"
+    home.history.copy_to(fresh)
+    packs = copying.packs(home.place)
+    todo = [name for name, size in packs.items() if copying.size(place / name) != size]
+    total = sum(packs[name] for name in todo)
+    check_space(place, total)
+    progress.start("backing up", total)
+    for name in todo:
+        size = copying.copy(home.place / name, place / name, progress)
+        done += [] if size is None else [size]
+        beat()
+    return fresh, packs
+
+
+def _replace_history(home: Home, place: Path, fresh: Path, progress: Progress) -> None:
+    """Copy what is small, and put the fresh history in the place of the older one."""
+    copying.copy_small(home.place, place, progress)
+    _check_older(fresh, place)
+    with storage_errors(place):
+        copying.copy_mode(home.place / "history.db", fresh)
+        fresh.rename(place / "history.db")
+    write_file(place / "config.json", (home.place / "config.json").read_bytes())
 
 
 def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copied:
@@ -107,7 +138,7 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
         raise AlreadyExists(f"there is a repository in {target}", hint="restore into another folder")
     inside = source / FOLDER
     _check_apart(inside, target)
-    packs = {info.name: info.size for info in LocalBlobs(inside).list("packs/")}
+    packs = copying.packs(inside)
     total = sum(packs.values())
     check_space(target, total)
     draft = target / f"{FOLDER}-new-{secrets.token_hex(4)}"
@@ -116,14 +147,14 @@ def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copie
             make_folder(draft)
             progress.start("restoring", total)
             for name in packs:
-                _copy(inside / name, draft / name, progress)
-            _copy_small(inside, draft, progress)
+                copying.copy(inside / name, draft / name, progress)
+            copying.copy_small(inside, draft, progress)
             for name in ("config.json", "current"):
-                _copy(inside / name, draft / name, progress)
+                copying.copy(inside / name, draft / name, progress)
             with closing(SqliteHistory(inside / "history.db", create=False)) as history:
                 # never by its file: an unfinished transaction belongs to it
                 history.copy_to(draft / "history.db")
-            shutil.copymode(inside / "history.db", draft / "history.db")
+            copying.copy_mode(inside / "history.db", draft / "history.db")
             draft.rename(target / FOLDER)
             flush_folder(target)
     finally:
@@ -192,7 +223,7 @@ def _alone(place: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                for fresh in place.glob(f"history.db.*{PART}*"):
+                for fresh in place.glob(f"history.db.*{copying.PART}*"):
                     fresh.unlink(missing_ok=True)
 
 
@@ -210,18 +241,8 @@ def _locked(lock: int, place: Path) -> bool:
 
 
 def _clear(place: Path) -> None:
-    for left in place.rglob(f"*{PART}*"):
+    for left in place.rglob(f"*{copying.PART}*"):
         left.unlink(missing_ok=True)
-
-
-def _copy_small(source: Path, target: Path, progress: Progress) -> None:
-    """Copy keys and older histories, and make the folders that belong to a repository."""
-    for folder in ("packs", "tmp", "keys", "backups"):
-        make_folder(target / folder)
-    for folder in ("keys", "backups"):
-        for file in sorted((source / folder).glob("[!.]*")):
-            if file.is_file():
-                _copy(file, target / folder / file.name, progress)
 
 
 def _verified(folder: Path, progress: Progress) -> int:
@@ -251,28 +272,6 @@ def _prune(folder: Path, kept: set[str], before: float) -> None:
         copy.store.drop([use.pack for use in uses if use.pack in stale and not use.live])
 
 
-def _size(path: Path) -> int | None:
-    with storage_errors(path):
-        try:
-            return path.stat().st_size
-        except FileNotFoundError:
-            return None
-
-
-def _copy(source: Path, target: Path, progress: Progress) -> int | None:
-    """Copy a file durably; it appears whole or not at all. Its size in bytes, or None when ``source`` is gone."""
-    with storage_errors(source):
-        try:
-            reading = source.open("rb")
-        except FileNotFoundError:
-            return None
-    size = 0
-    with reading, storage_errors(target):
-        make_folder(target.parent)
-        with replacing(target, os.fstat(reading.fileno()).st_size, ending=PART) as writing:
-            while part := reading.read(STEP):
-                writing.write(part)
-                size += len(part)
-                progress.advance(len(part))
-            os.fchmod(writing.fileno(), os.fstat(reading.fileno()).st_mode & 0o7777)
-    return size
+def _writable(place: Path) -> bool:
+    """Whether the history in ``place`` may be written, and with it a lease."""
+    return os.access(place, os.W_OK) and os.access(place / "history.db", os.W_OK)

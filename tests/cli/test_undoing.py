@@ -127,8 +127,18 @@ def test_verify_names_what_a_damage_touches(three: Lepton, here: Path) -> None:
     assert said.startswith("damaged: pack ")
     assert "  touches main@v1  model.safetensors  layer.weight\n" in said
     assert "everything else can be read" in said
+    assert said.splitlines()[-1].startswith("to repair it, save the same files once more")
     error = three("checkout", "v1", "-o", "out", "--json", code=5).error
     assert error["kind"] == "damaged"
+    three("save", model(step=0))
+    three("save", model(step=1))
+    three("save", model(step=2))
+    three("checkout", "v1", "-o", "out")
+    said = three("verify", code=5).out
+    assert "(nothing is lost: other packs have it too)" in said
+    assert said.splitlines()[-1].startswith("no version is touched; lepton gc")
+    three("gc", "--grace", "0")
+    assert three("verify", "--json").json["clean"] is True
 
 
 def test_stats(three: Lepton) -> None:

@@ -166,6 +166,10 @@ def _print_verdict(verdict: Verdict) -> None:
                 + (f"  {printable(tensor)}" if tensor else "")
             )
     say(f"{plural(len(verdict.damages), 'damage')} found in {seen}; everything else can be read")
+    if any(damage.touches for damage in verdict.damages):
+        say("to repair it, save the same files once more, or bring a backup back: lepton restore-backup")
+    elif all(damage.where.startswith("pack ") for damage in verdict.damages):
+        say("no version is touched; lepton gc removes damaged copies after its grace period")
 
 
 def _place(damage: Damage) -> str:

@@ -29,6 +29,7 @@ from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.history.writing import EPOCH
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.contract import PackUse
 from lepton_ai.store.store import Store
 
 DEFAULT_GRACE = 14 * 86400.0
@@ -44,7 +45,7 @@ class Report:
     """What a collection did, or with ``dry_run`` would do.
 
     ``versions``: names of the deleted versions whose bytes are freed. ``packs`` and ``bytes``: what is deleted.
-    ``rewritten``: packs whose living half is copied first. ``waiting``: packs condemned but left, because a save that
+    ``rewritten``: packs whose living part is copied first. ``waiting``: packs condemned but left, because a save that
     began before still runs. ``running``: what runs, and holds younger packs. ``kept_bytes``: what stays.
     """
 
@@ -123,7 +124,7 @@ class Collector:
         uses = [use for use in self._store.live(roots) if use.pack in infos]
         old = [use for use in uses if infos[use.pack].written_at < youngest]
         dead = [use.pack for use in old if not use.live]
-        mixed = [u.pack for u in old if u.live and u.dead > MOSTLY_DEAD * (u.live + u.dead)]
+        mixed = [u.pack for u in old if u.live and not u.lost and (u.spoiled or _mostly_dead(u))]
         names = tuple(self._lines.version(first).row.name for first in purged)
         freed = sum(use.dead for use in old if use.pack in {*dead, *mixed})
         total = sum(info.size for info in infos.values())
@@ -227,6 +228,10 @@ class Collector:
             self._history.commit(Commit(self._act.actor, "gc", self._act.why, now(), tuple(moves)))
         except LostRace as lost:
             raise Busy("another collection runs at the same time", hint="repeat when it is done") from lost
+
+
+def _mostly_dead(use: PackUse) -> bool:
+    return use.dead > MOSTLY_DEAD * (use.live + use.dead)
 
 
 def _told(state: states.LeaseState) -> str:

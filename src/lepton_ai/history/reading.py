@@ -47,9 +47,11 @@ class Reader:
         return {digest.hex(): row for digest, row in found.items()}
 
     def readable(self, digest: bytes) -> bool:
-        """Whether a content can still be given back: something says where it is, and every block of it is there."""
+        """Whether a content can still be given back, as far as is known: something says where it is, and every block of
+        it is there and was not found damaged.
+        """
         row = self._records.contents([digest]).get(digest)
-        if row is None or self._store.missing([row.manifest]):
+        if row is None or self._store.missing([row.manifest], sound=True):
             return False
         try:
             content = manifests.decode(self._store.get(row.manifest)).content
@@ -60,7 +62,7 @@ class Reader:
             for stream in content.streams
             for i in range(0, len(stream.blocks), ID_SIZE)
         )
-        return not self._store.missing(blocks)
+        return not self._store.missing(blocks, sound=True)
 
     def manifests(self, entries: Iterable[FileEntry]) -> dict[str, Manifest]:
         """The manifest of every file, by path."""

@@ -1,4 +1,4 @@
-"""Save: files → blocks → version → branch, begun anew when garbage collection got in the way."""
+"""Save: files → blocks → version → branch, begun anew when garbage collection got in the way or a pack is lost."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from lepton_ai.history.record import metric_values, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.writing import CondemnedMeanwhile, Saving
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.contract import PackGone
 from lepton_ai.types import Operation, Record
 
 TRIES = 5
@@ -184,7 +185,7 @@ def save(
     for tries_left in range(TRIES - 1, -1, -1):
         try:
             return _save(home, order, prepared, build, once, progress)
-        except CondemnedMeanwhile:
+        except (CondemnedMeanwhile, PackGone):
             if not tries_left:
                 raise
     raise AssertionError("unreachable")

@@ -81,14 +81,17 @@ class Verifier:
         findings = list(self._home.store.verify(fast=fast, progress=self._progress))
         for number, finding in enumerate(findings):
             self._touched.append({})
-            for object_id in (*finding.objects, *finding.lost):
+            for object_id in finding.lost:
                 self._blame.setdefault(object_id, set()).add(number)
         count = 0
         for row, record in self._records(damages):
             count += 1
             damages += self._version(row, record)
         for finding, touched in zip(findings, self._touched, strict=True):
-            damages.append(Damage(f"pack {finding.pack}", finding.problem, tuple(touched)))
+            spared = (
+                " (nothing is lost: other packs have it too)" if finding.objects and not finding.lost else ""
+            )
+            damages.append(Damage(f"pack {finding.pack}", finding.problem + spared, tuple(touched)))
         packs = self._home.store.packs()
         return Verdict(fast, count, len(packs), sum(pack.size for pack in packs), tuple(damages))
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import NamedTuple
 
-from lepton_ai.errors import Damaged
+from lepton_ai.errors import Damaged, KeyMissing
 from lepton_ai.store.blocks.cut import Part
 from lepton_ai.store.codecs.choice import choose
 from lepton_ai.store.codecs.contract import Bytes, Element
@@ -53,7 +53,7 @@ class Coder:
     def code(self, parts: list[Part], streams: list[tuple[str, str, int]], pairing: Pairing) -> Coded:
         """Ids and new objects of a group of blocks."""
         ids = [self._reader.object_id(part.data) for part in parts]
-        routes = Routes(self._reader.index, self._avoid)
+        routes = Routes(self._reader.index, self._avoid, sound=True)
         routes.prepare(ids)
         fresh = [i for i, id_ in enumerate(ids) if self._is_new(id_, routes)]
         bases = {}
@@ -71,9 +71,11 @@ class Coder:
         return Coded(ids, new)
 
     def small(self, id_: bytes, data: Bytes, kind: int) -> Sealed | None:
-        """A small object; None when it is kept already."""
-        if not self._is_new(id_, Routes(self._reader.index, self._avoid)):
-            return None
+        """A small object; None when it is kept already, and can be read."""
+        if not self._is_new(id_, Routes(self._reader.index, self._avoid, sound=True)):
+            if id_ in self._written or self._readable(id_):
+                return None
+            self._written.add(id_)
         return self._make(id_, data, Element(0, 1), kind, None, {})
 
     def _is_new(self, id_: bytes, routes: Routes) -> bool:
@@ -87,6 +89,14 @@ class Coder:
                 return True
             self.used.update(place.pack for place in route)
             return False
+
+    def _readable(self, id_: bytes) -> bool:
+        """Whether an object that the index knows can be read: without a manifest a whole file is lost."""
+        try:
+            self._reader.fetch([id_])
+        except (Damaged, KeyMissing):
+            return False
+        return True
 
     def _anchors(self, bases: dict[int, bytes], routes: Routes) -> dict[int, list[Place]]:
         """For each block the route from the object that its edge is to stand on."""

@@ -13,6 +13,8 @@ from typing import Protocol
 
 import msgspec
 
+from lepton_ai.errors import Busy
+
 ID_SIZE = 32
 OPAQUE = ""
 
@@ -102,6 +104,10 @@ class Added(msgspec.Struct, frozen=True):
     size: int
 
 
+class PackGone(Busy):
+    """A pack that a save relied on was dropped, or lost, meanwhile: save again."""
+
+
 class Written(msgspec.Struct, frozen=True):
     """What a finished save left behind.
 
@@ -126,7 +132,9 @@ class PackInfo(msgspec.Struct, frozen=True):
 class PackUse(msgspec.Struct, frozen=True):
     """How much of a pack is needed: ``live`` + ``dead`` = ``size`` in bytes.
 
-    A pack without a living object is all dead, its frame included; any other counts its frame as live.
+    A pack without a living object is all dead, its frame included; any other counts its frame as live. ``spoiled``
+    counts what is known to be damaged in it and not needed, ``lost`` the damaged objects that are needed all the same:
+    nothing else has them.
     """
 
     pack: str
@@ -136,6 +144,8 @@ class PackUse(msgspec.Struct, frozen=True):
     live_objects: int
     objects: int
     written_at: float
+    spoiled: int = 0
+    lost: int = 0
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lepton_ai.errors import Busy, Damaged, NoSpace, NotFound, StorageFailed
 from lepton_ai.store.contract import Blobs, PackInfo
 from lepton_ai.store.durable import storage_errors
-from lepton_ai.store.indexfile import BROKEN, TIMEOUT, open_index, replace_index
+from lepton_ai.store.indexfile import BROKEN, TIMEOUT, open_index, replace_index, within
 from lepton_ai.store.packs.format import Header, headers, pack_name
 from lepton_ai.store.packs.reader import read_footer, scan
 
@@ -29,19 +29,22 @@ _PACKS_AT_ONCE = 64
 """Packs that are entered in one transaction."""
 
 _FIND = """
-    SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth
+    SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged
     FROM objects o JOIN packs p ON p.number = o.pack WHERE o.id IN ({})
-    ORDER BY o.depth, o.length, p.written_at DESC, p.name, o.place
+    ORDER BY o.damaged, o.depth, o.length, p.written_at DESC, p.name, o.place
 """
 
 _OBJECTS = """
-    SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth
+    SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged
     FROM objects o JOIN packs p ON p.number = o.pack WHERE p.name = ? ORDER BY o.place
 """
 
 
 class Place(NamedTuple):
-    """One representation of the object ``id``: ``length`` bytes from ``offset`` of ``pack``."""
+    """One representation of the object ``id``: ``length`` bytes from ``offset`` of ``pack``.
+
+    ``damaged``: a verification could not read it. It is the last choice for reading, and none for relying on.
+    """
 
     id: bytes
     pack: str
@@ -50,6 +53,19 @@ class Place(NamedTuple):
     plain_length: int
     base: bytes | None
     depth: int
+    damaged: int = 0
+
+
+Mark = tuple[bytes, int]
+"""An object of a pack: its id and offset."""
+
+FRAME: Mark = (b"", 0)
+"""What of a pack is not an object: head, footer, trailer."""
+
+_MARKS = """
+    SELECT p.name, o.id, o.place FROM objects o JOIN packs p ON p.number = o.pack WHERE o.damaged
+    UNION ALL SELECT name, X'', 0 FROM packs WHERE damaged
+"""
 
 
 class Index:
@@ -99,6 +115,28 @@ class Index:
         """The objects of one pack, in its order."""
         return [Place._make(row) for row in self._rows(_OBJECTS, (pack,))]
 
+    def marks(self) -> dict[str, set[Mark]]:
+        """What is known to be damaged, by pack."""
+        found: dict[str, set[Mark]] = {}
+        for name, id_, place in self._rows(_MARKS):
+            found.setdefault(name, set()).add((id_, place))
+        return found
+
+    def mark(self, pack: str, damaged: Collection[Mark]) -> None:
+        """Remember exactly this of a pack as damaged."""
+        rows = [(id_, pack, place) for id_, place in damaged]
+        of_pack = "pack = (SELECT number FROM packs WHERE name = ?)"
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE packs SET damaged = ? WHERE name = ?", (FRAME in damaged, pack))
+            connection.execute(f"UPDATE objects SET damaged = 0 WHERE damaged AND {of_pack}", (pack,))  # noqa: S608  (ours)
+            connection.executemany(
+                f"UPDATE objects SET damaged = 1 WHERE id = ? AND {of_pack} AND place = ?",  # noqa: S608  (ours)
+                rows,
+            )
+
+        self._run(lambda c: within(c, lambda: work(c)))
+
     def refresh(self) -> None:
         """Enter packs that are not in the index and forget those that are gone."""
         known = {info.name for info in self.packs()}  # before the listing: what is added later is not gone
@@ -112,14 +150,17 @@ class Index:
                 for n in new[start : start + _PACKS_AT_ONCE]
             )
         if not self._rows("SELECT complete FROM state")[0][0]:
-            self._run(lambda c: _write(c, lambda: c.execute("UPDATE state SET complete = 1")))
+            self._run(lambda c: within(c, lambda: c.execute("UPDATE state SET complete = 1")))
 
     def reload(self, pack: str) -> None:
-        """Read one pack's footer again: the index may say something wrong about it."""
+        """Read one pack's footer again: the index may say something wrong about it. Marks stay."""
+        damaged = self.marks().get(pack)
         self.forget([pack])
         there = [info for info in self._blobs.list("packs/" + pack[:2]) if pack_name(info.name) == pack]
         if pack not in self.dropped():
             self._load(PackInfo(pack, info.size, 0, info.written_at) for info in there)
+        if damaged:
+            self.mark(pack, damaged)
 
     def _load(self, packs: Iterable[PackInfo]) -> None:
         """Enter packs by their footers; a damaged one with what can still be found in it."""
@@ -157,7 +198,7 @@ class Index:
                 )
 
         if packs:
-            self._run(lambda c: _write(c, lambda: work(c)))
+            self._run(lambda c: within(c, lambda: work(c)))
 
     def forget(self, packs: Iterable[str], *, dropped: bool = False) -> None:
         """Remove packs from the index; ``dropped`` ones are remembered and not entered again meanwhile."""
@@ -176,7 +217,7 @@ class Index:
             connection.execute(f"DELETE FROM packs WHERE number IN ({marks})")  # noqa: S608  (integers)
 
         if names:
-            self._run(lambda c: _write(c, lambda: work(c)))
+            self._run(lambda c: within(c, lambda: work(c)))
 
     def dropped(self) -> set[str]:
         """Packs whose deletion was begun."""
@@ -187,7 +228,7 @@ class Index:
         names = [(name,) for name in packs]
         if names:
             delete = "DELETE FROM dropped WHERE name = ?"
-            self._run(lambda c: _write(c, lambda: c.executemany(delete, names)))
+            self._run(lambda c: within(c, lambda: c.executemany(delete, names)))
 
     def close(self) -> None:
         """Close the file."""
@@ -256,15 +297,3 @@ def _counting(contents: Iterator[tuple[int, Header]], counted: list[int]) -> Ite
         counted[0] += 1
         counted[1] += header.size
         yield place, header
-
-
-def _write(connection: sqlite3.Connection, work: Callable[[], object]) -> None:
-    """Do ``work`` in a transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        work()
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

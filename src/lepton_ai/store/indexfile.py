@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from lepton_ai.store.durable import make_folder, storage_errors
@@ -14,15 +15,17 @@ TIMEOUT = 30.0
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """SQLite's primary codes that say: this file is not the index that it should be."""
 
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = (
     "CREATE TABLE state(owner TEXT NOT NULL, complete INTEGER NOT NULL)",
     """CREATE TABLE packs(
         number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
-        objects INTEGER NOT NULL, stored INTEGER NOT NULL, written_at REAL NOT NULL)""",
+        objects INTEGER NOT NULL, stored INTEGER NOT NULL, written_at REAL NOT NULL,
+        damaged INTEGER NOT NULL DEFAULT 0)""",
     """CREATE TABLE objects(
         id BLOB NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL, length INTEGER NOT NULL,
         plain INTEGER NOT NULL, base BLOB, depth INTEGER NOT NULL, kind INTEGER NOT NULL,
+        damaged INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (id, pack, place)) WITHOUT ROWID""",
     "CREATE TABLE dropped(name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
 )
@@ -57,21 +60,18 @@ def _fits(connection: sqlite3.Connection, owner: str) -> bool:
 
 
 def _create(connection: sqlite3.Connection, owner: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if not _fits(connection, owner):  # nobody else did it while we waited
-            tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            for (name,) in connection.execute(tables).fetchall():
-                connection.execute(f"DROP TABLE {_quoted(name)}")
-            for table in _TABLES:
-                connection.execute(table)
-            connection.execute("INSERT INTO state VALUES (?, 0)", (owner,))
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    def work() -> None:
+        if _fits(connection, owner):  # somebody else did it while we waited
+            return
+        tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        for (name,) in connection.execute(tables).fetchall():
+            connection.execute(f"DROP TABLE {_quoted(name)}")
+        for table in _TABLES:
+            connection.execute(table)
+        connection.execute("INSERT INTO state VALUES (?, 0)", (owner,))
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    within(connection, work)
 
 
 def _quoted(name: str) -> str:
@@ -97,3 +97,15 @@ def replace_index(path: Path, owner: str) -> None:
                 raise
         for end in ("", "-journal"):
             path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def within(connection: sqlite3.Connection, work: Callable[[], object]) -> None:
+    """Do ``work`` in a transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        work()
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

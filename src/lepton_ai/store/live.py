@@ -41,18 +41,18 @@ def needed(index: Index, roots: Iterable[bytes], avoid: Collection[str] = ()) ->
 
 def use(index: Index, roots: Iterable[bytes], avoid: Collection[str] = ()) -> list[PackUse]:
     """How much of each pack is needed, oldest pack first."""
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, tuple[int, int, int]] = {}
     for place in needed(index, roots, avoid):
-        size, count = found.get(place.pack, (0, 0))
-        found[place.pack] = (size + place.length, count + 1)
-    frames = index.frames()
+        size, count, lost = found.get(place.pack, (0, 0, 0))
+        found[place.pack] = (size + place.length, count + 1, lost + place.damaged)
+    frames, marks = index.frames(), index.marks()
     result = []
     for info in index.packs():
-        size, count = found.get(info.name, (0, 0))
+        size, count, lost = found.get(info.name, (0, 0, 0))
         live = size + frames[info.name] if count else 0
-        result.append(
-            PackUse(info.name, info.size, live, info.size - live, count, info.objects, info.written_at)
-        )
+        spoiled = len(marks.get(info.name, ())) - lost
+        rest = (info.size - live, count, info.objects, info.written_at, spoiled, lost)
+        result.append(PackUse(info.name, info.size, live, *rest))
     return result
 
 

@@ -11,12 +11,13 @@ from lepton_ai.store.index import Index, Place
 class Routes:
     """What is known about the representations of some objects and their bases; for one thread and one task.
 
-    ``avoid`` names packs that must not be used.
+    ``avoid`` names packs that must not be used; ``sound`` leaves out what is known to be damaged.
     """
 
-    def __init__(self, index: Index, avoid: Collection[str] = ()) -> None:
+    def __init__(self, index: Index, avoid: Collection[str] = (), *, sound: bool = False) -> None:
         self._index = index
         self._avoid = avoid
+        self._sound = sound
         self._known: dict[bytes, list[Place]] = {}
 
     def prepare(self, ids: Iterable[bytes]) -> None:
@@ -39,7 +40,11 @@ class Routes:
         return self._known[id_]
 
     def _usable(self, places: list[Place]) -> list[Place]:
-        return [place for place in places if place.pack not in self._avoid] if self._avoid else places
+        if not self._avoid and not self._sound:
+            return places
+        return [
+            place for place in places if place.pack not in self._avoid and not (self._sound and place.damaged)
+        ]
 
     def forget(self) -> None:
         """Look everything up again: the index has changed."""

@@ -94,20 +94,23 @@ class Store:
         """
         return bytes(self._reader.fetch([object_id])[object_id])
 
-    def missing(self, object_ids: Iterable[bytes]) -> set[bytes]:
-        """Those of the ids that cannot be read by what the packs' tables say: no pack holds them or their bases."""
+    def missing(self, object_ids: Iterable[bytes], *, sound: bool = False) -> set[bytes]:
+        """Those of the ids that cannot be read by what the packs' tables say: no pack holds them or their bases.
+
+        With ``sound`` also those of which a verification found every representation damaged.
+        """
         wanted = set(object_ids)
-        missing = self._unroutable(wanted)
+        missing = self._unroutable(wanted, sound)
         if missing:
             self._index.refresh()
-            missing = self._unroutable(missing)
+            missing = self._unroutable(missing, sound)
         return missing
 
-    def _unroutable(self, ids: set[bytes]) -> set[bytes]:
+    def _unroutable(self, ids: set[bytes], sound: bool) -> set[bytes]:
         result: set[bytes] = set()
         rest = iter(ids)
         while some := list(islice(rest, _AT_ONCE)):
-            routes = Routes(self._index)
+            routes = Routes(self._index, sound=sound)
             routes.prepare(some)
             result.update(id_ for id_ in some if routes.route(id_) is None)
         return result

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from blake3 import blake3
 
-from lepton_ai.errors import Damaged, LeptonError, NotFound
+from lepton_ai.errors import Busy, Damaged, InfrastructureError, LeptonError, NotFound
 from lepton_ai.progress import Progress
 from lepton_ai.store.codecs.contract import Bytes
 from lepton_ai.store.contract import BlobInfo, Blobs, Finding
-from lepton_ai.store.index import Place
+from lepton_ai.store.index import FRAME, Mark, Place
 from lepton_ai.store.packs.format import Header, blob_name, headers, pack_name
 from lepton_ai.store.packs.reader import read_footer, scan
 from lepton_ai.store.pipeline import Pool
@@ -24,7 +25,14 @@ _STRETCH = 2 << 20
 _STRETCH_OBJECTS = 512
 _AT_ONCE = 500
 
-Problem = tuple[bytes, str]
+BASES = "the bases of these objects cannot be read"
+
+
+class Problem(NamedTuple):
+    """An object that cannot be read, and why."""
+
+    place: Place
+    text: str
 
 
 class Stretch(NamedTuple):
@@ -42,6 +50,7 @@ class Verifier:
         self._reader = reader
         self._index = reader.index
         self._blobs = blobs
+        self._marks: dict[str, set[Mark]] = {}
 
     def run(self, *, fast: bool, progress: Progress) -> Iterator[Finding]:
         """Everything that is wrong. A pack that is dropped meanwhile is no finding."""
@@ -52,6 +61,7 @@ class Verifier:
         dropped = self._index.dropped()
         progress.start("Verifying", sum(info.size for info in packs))
         counts = self._index.counts()
+        self._marks = self._index.marks()
         for info in packs:
             name = info.name.rpartition("/")[2].removesuffix(".pack")
             if name in dropped:  # a collection died between forgetting and deleting it: the next one goes on
@@ -115,33 +125,49 @@ class Verifier:
         for start in range(0, len(entries), _AT_ONCE):
             some = entries[start : start + _AT_ONCE]
             found = self._index.find(header.id for _, header in some)
-            if not all(_place(name, offset, header) in found.get(header.id, ()) for offset, header in some):
-                return False
+            for offset, header in some:
+                known = (place._replace(damaged=0) for place in found.get(header.id, ()))
+                if _place(name, offset, header) not in known:
+                    return False
         return True
 
     def _contents(self, name: str, info: BlobInfo, progress: Progress) -> Iterator[Finding]:
         """Open, decode and check every object, and the pack's own hash."""
-        places = self._places(name, info.size)
+        places, whole = self._places(name, info.size)
         digest = blake3()
-        problems: dict[str, list[bytes]] = {}
+        problems: dict[str, list[Place]] = {}
         readable = True
         with Pool() as pool:
             for stretch, found in pool.map(self._check, self._read(name, info.size, places, digest)):
                 readable = readable and stretch.data is not None
-                for id_, problem in found:
-                    problems.setdefault(problem, []).append(id_)
+                for place, problem in found:
+                    problems.setdefault(problem, []).append(place)
                 progress.advance(sum(place.length for place in stretch.places))
         progress.advance(info.size - sum(place.length for place in places))
-        for problem, ids in problems.items():
+        damaged = {(p.id, p.offset) for problem, bad in problems.items() if problem != BASES for p in bad}
+        if not whole:
+            known = {(place.id, place.offset) for place in self._index.objects(name)}
+            damaged |= known - {(place.id, place.offset) for place in places} | {FRAME}
+        changed = readable and not problems and digest.hexdigest() != name
+        self._remember(name, damaged | {FRAME} if changed else damaged)
+        for problem, bad in problems.items():
+            ids = [place.id for place in bad]
             yield self._finding(name, ids, problem, [id_ for id_ in ids if not self._readable(id_)])
-        if readable and not problems and digest.hexdigest() != name:
+        if changed:
             yield Finding(name, (), "the pack is not what was written, though all of its objects are")
 
-    def _places(self, name: str, size: int) -> list[Place]:
+    def _remember(self, name: str, damaged: set[Mark]) -> None:
+        """Mark in the index what is damaged itself: what stands on it is sound as soon as that is stored anew."""
+        if damaged != self._marks.get(name, set()):
+            with suppress(InfrastructureError, Busy):  # nobody can save there either: nobody needs it
+                self._index.mark(name, damaged)
+
+    def _places(self, name: str, size: int) -> tuple[list[Place], bool]:
+        """The objects that can be found in a pack; whether its footer is whole."""
         try:
-            return [_place(name, *entry) for entry in headers(read_footer(self._blobs, name, size))]
+            return [_place(name, *entry) for entry in headers(read_footer(self._blobs, name, size))], True
         except Damaged:
-            return [_place(name, *entry) for entry in scan(self._blobs, name, size)]
+            return [_place(name, *entry) for entry in scan(self._blobs, name, size)], False
 
     def _read(self, name: str, size: int, places: list[Place], digest: blake3) -> Iterator[Stretch]:
         """The pack from beginning to end, in stretches; what is not an object is hashed only."""
@@ -166,7 +192,7 @@ class Verifier:
     def _check(self, stretch: Stretch) -> tuple[Stretch, list[Problem]]:
         """What is wrong with the objects of a stretch."""
         if stretch.data is None:
-            return stretch, [(place.id, stretch.error) for place in stretch.places]
+            return stretch, [Problem(place, stretch.error) for place in stretch.places]
         bases = self._bases({place.base for place in stretch.places if place.base is not None})
         view, problems = memoryview(stretch.data), []
         first = stretch.places[0].offset
@@ -174,10 +200,10 @@ class Verifier:
             start = place.offset - first
             try:
                 if place.base is not None and place.base not in bases:
-                    raise Damaged("the bases of these objects cannot be read")
+                    raise Damaged(BASES)
                 self._reader.open(place, view[start : start + place.length], bases.get(place.base or b""))
             except LeptonError as error:
-                problems.append((place.id, error.message))
+                problems.append(Problem(place, error.message))
         return stretch, problems
 
     def _bases(self, ids: set[bytes]) -> dict[bytes, Bytes]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from lepton_ai.errors import Busy, NotFound, UsageError
+from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.progress import Progress
 from lepton_ai.store.blocks.cut import Group, Plan, cut
 from lepton_ai.store.coder import Coded, Coder, Sealed
-from lepton_ai.store.contract import Added, Blobs, Content, Run, Written
+from lepton_ai.store.contract import Added, Blobs, Content, PackGone, Run, Written
 from lepton_ai.store.packs.format import LARGEST, SMALL, blob_name
 from lepton_ai.store.packs.writer import PackWriter
 from lepton_ai.store.pairing import Pairing
@@ -114,7 +114,7 @@ class Writer:
         """Make everything durable: packs fsynced, renamed, their folder fsynced. Nothing can be added afterwards.
 
         Raises:
-            Busy: a pack that this save relies on was dropped meanwhile: save again.
+            PackGone: a pack that this save relies on was dropped meanwhile: save again.
             NoSpace, StorageFailed.
         """
         self._check_open()
@@ -143,4 +143,6 @@ class Writer:
                 self._blobs.info(blob_name(pack))
             except NotFound as error:
                 self._reader.index.refresh()
-                raise Busy(f"The pack {pack} was dropped while it was needed.", hint="save again") from error
+                raise PackGone(
+                    f"The pack {pack} was dropped while it was needed.", hint="save again"
+                ) from error

@@ -419,6 +419,29 @@ class TestInterleaved:
         with pytest.raises(errors.LostRace):
             world.history.commit(computed.commit)
 
+    def test_deleting_the_newest_loses_to_the_deletion_of_the_one_below(self, world: World) -> None:
+        first, _, third = (world.save(content=number) for number in range(3))
+        world.branch("side")
+        world.merge("main", "side")
+        computed = deletion.delete(world.lines, third.first, world.act())
+        world.delete("v2")
+        assert computed.commit is not None
+        with pytest.raises(errors.LostRace):
+            world.history.commit(computed.commit)
+        world.delete("v3")
+        assert world.lines.branch("main").head == world.lines.branch("side").head == first.id
+
+    def test_deleting_the_newest_loses_to_an_update_of_the_one_below(self, world: World) -> None:
+        world.save(content=1)
+        last = world.save(content=2)
+        computed = deletion.delete(world.lines, last.first, world.act())
+        newest = world.update("v1", 3)
+        assert computed.commit is not None
+        with pytest.raises(errors.LostRace):
+            world.history.commit(computed.commit)
+        world.delete("v2")
+        assert world.lines.branch("main").head == newest.id
+
 
 class TestBranchesThatReturn:
     def test_what_two_deleted_branches_shared_comes_back_with_either(self, world: World) -> None:
@@ -456,6 +479,19 @@ class TestBranchesThatReturn:
         world.restore_branch("f")
         assert world.content("f@v1") == 1
         assert world.content("newer@v1") == 2
+
+    def test_one_whose_name_another_took_by_renaming_comes_back_too(self, world: World) -> None:
+        world.branch("f")
+        world.save("f", 1)
+        world.delete_branch("f")
+        world.branch("g")
+        world.save("g", 2)
+        world.rename("g", "f")
+        assert world.content("f@v1") == 2
+        world.rename("f", "h")
+        world.restore_branch("f")
+        assert world.content("f@v1") == 1
+        assert world.content("h@v1") == 2
 
     def test_a_name_that_a_merge_brought_in_is_not_doubled(self, world: World) -> None:
         old = world.save(content=1)

@@ -64,7 +64,7 @@ def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
     if ref is not None and states.decode(states.BranchState, ref).deleted is None:
         raise AlreadyExists(f"there is a branch {new!r} already", hint="choose another name")
     line = lines.history.get([f"line/{branch.state.uid}"]).get(f"line/{branch.state.uid}")
-    moves = (
+    moves = [
         states.clear(branch.ref),
         states.set_(key, ref, branch.state),
         Move(
@@ -73,8 +73,9 @@ def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
             states.encode(states.LineState(new)),
             logged=False,
         ),
-    )
-    return Result(Commit(act.actor, f"rename branch {old} to {new}", act.why, act.at, moves), new)
+    ]
+    moves += [_put_aside(new, ref)] if ref else []
+    return Result(Commit(act.actor, f"rename branch {old} to {new}", act.why, act.at, tuple(moves)), new)
 
 
 def delete(lines: Lines, name: str, act: Act) -> Result[list[str]]:

@@ -28,15 +28,19 @@ def delete(lines: Lines, first: bytes, act: Act) -> Result[None]:
         raise InUse(f"version {name!r} is in use: {what}", hint="remove or move that first")
     gone = states.Gone(act.at, act.actor, act.why)
     moves = [states.set_(found.key, found.ref, replace(found.state, deleted=gone))]
+    held: dict[str, Move] = {}  # several branches may step back to the same one
     for branch in lines.branches():
         if branch.head is None or lines.version(branch.head).row.first != first:
             continue
-        back = _living_below(lines, branch)
+        below = _living_below(lines, branch)
+        back = below.newest.hex() if below else None
         moves.append(states.set_(branch.ref.key, branch.ref, replace(branch.state, head=back)))
+        if below is not None:
+            held[below.key] = states.hold(below.ref)
         off = f"off/{branch.state.uid}/{first.hex()}"
         if off not in lines.history.get([off]):
             moves.append(Move(off, ABSENT, states.encode(states.LineState(branch.name)), logged=False))
-    return Result(Commit(act.actor, "delete", act.why, act.at, tuple(moves)), None)
+    return Result(Commit(act.actor, "delete", act.why, act.at, (*moves, *held.values())), None)
 
 
 def restore(lines: Lines, found: Found, act: Act) -> Result[VersionRow]:
@@ -80,12 +84,12 @@ def purge(lines: Lines, firsts: list[bytes], before: int, act: Act) -> Result[li
     return Result(Commit(act.actor, "gc", act.why, act.at, tuple(moves)) if moves else None, done)
 
 
-def _living_below(lines: Lines, branch: Branch) -> str | None:
-    """The newest revision of the nearest living first-parent ancestor of the head, as hexadecimal id."""
+def _living_below(lines: Lines, branch: Branch) -> Found | None:
+    """The nearest living first-parent ancestor of the head."""
     for row in lines.line(branch):
         if row.id == branch.head:
             continue
-        state = lines.states([row.first])[row.first][1]
+        ref, state = lines.states([row.first])[row.first]
         if state.deleted is None and state.purged_at is None:
-            return state.newest
+            return Found(row, ref, state)
     return None

@@ -260,3 +260,19 @@ class Version:
 
     def _living(self) -> Record:
         return self._repository.living(self).record
+
+
+def id_of(version: object) -> bytes:
+    """The id of a version's revision.
+
+    Raises:
+        UsageError: it is no version.
+    """
+    if isinstance(version, Draft):
+        version = version.saved()
+    if not isinstance(version, Version):
+        raise UsageError(
+            f"the version is a {type(version).__name__}, not a Version",
+            hint="repository.version(…) gives one",
+        )
+    return bytes.fromhex(version.id)

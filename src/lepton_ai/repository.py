@@ -14,9 +14,9 @@ from lepton_ai import settings
 from lepton_ai.drafts import Draft, files_of
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.formats.frameworks import registry as frameworks
-from lepton_ai.handles import Branch, Version
+from lepton_ai.handles import Branch, Version, id_of
+from lepton_ai.history import given, listing
 from lepton_ai.history import home as homes
-from lepton_ai.history import listing
 from lepton_ai.history.backup import Copied, backup
 from lepton_ai.history.bundle import export, unpack
 from lepton_ai.history.carried import Carried
@@ -68,7 +68,7 @@ class ModelRepository:
         """
         self.settings = settings.read()
         self.path = homes.located(path)
-        self._author = author or self.settings.author
+        self._author = self.settings.author if author in (None, "") else text(author, "the author")
         self.progress = progress
         self.recovery_file: Path | None = None
         if create and not homes.exists(self.path):
@@ -77,8 +77,8 @@ class ModelRepository:
                 self.path,
                 now(),
                 self.author,
-                encrypt=encrypt,
-                recovery_file=recovery_file,
+                encrypt=given.switch(encrypt, "encrypt"),
+                recovery_file=None if recovery_file is None else given.path(recovery_file, "recovery_file"),
                 key_file=self.settings.key_file,
             )
         self.home = Home(self.path, timeout=self.settings.timeout)
@@ -109,7 +109,7 @@ class ModelRepository:
         *,
         format: str | None = None,  # noqa: A002  (the public keyword)
         example_inputs: object = None,
-        parent: str | None = None,
+        parent: str | Version | None = None,
         **carried: Unpack[Carried],
     ) -> Version | Draft:
         """Save a live object of a framework as the next version, or into the draft that is open on ``branch``.
@@ -136,7 +136,7 @@ class ModelRepository:
         branch: Where = None,
         *,
         name: str | None = None,
-        parent: str | None = None,
+        parent: str | Version | None = None,
         **carried: Unpack[Carried],
     ) -> Version:
         """Save files, or a folder's content, as the next version of a branch, as ``name``, or into its open draft."""
@@ -161,7 +161,7 @@ class ModelRepository:
         ``history_path``: training curves as JSON or CSV.
         """
         if history_path is not None:
-            carried["history"] = Path(history_path)
+            carried["history"] = given.path(history_path, "history_path")
         start = self.open_draft(self._branch_name(branch), version)
         return self.fill_draft(start, collect(model_path), carried)
 
@@ -239,6 +239,8 @@ class ModelRepository:
 
     def delete_branch(self, branch: Where, *, why: str = "") -> list[str]:
         """Delete a branch; merged versions stay, the others (their names are returned) can be restored with it."""
+        if branch is None:
+            raise UsageError("the branch to delete is not named", hint="give its name")
         name = self._branch_name(branch)
         gone = attempt(self.home.history, lambda: branches.delete(self.lines, name, self._act(why)))
         if self.home.current == name:
@@ -276,7 +278,7 @@ class ModelRepository:
 
     def log(self, ref: str = "", *, limit: int | None = None) -> list[LogLine]:
         """Moves of a ref, newest first: "branch/main", "tag/x", "alias/production"; "" gives all."""
-        return listing.log(self.lines, text(ref, "the ref"), limit=limit)
+        return listing.log(self.lines, text(ref, "the ref"), limit=given.count(limit, "limit"))
 
     # Reading
 
@@ -294,15 +296,15 @@ class ModelRepository:
     ) -> list[VersionInfo]:
         """Versions of a branch, or of all, oldest first; the newest ``limit`` of them."""
         name = None if branch is None else self._branch_name(branch)
-        return listing.versions(self.lines, name, deleted=deleted, limit=limit)
+        return listing.versions(self.lines, name, deleted=deleted, limit=given.count(limit, "limit"))
 
     def info(self, version: Version) -> VersionInfo:
         """A version's line in the list, as of now."""
-        return listing.info_of(self.lines, self.lines.version(bytes.fromhex(version.id)).row)
+        return listing.info_of(self.lines, self.lines.version(id_of(version)).row)
 
     def revisions(self, version: Version) -> list[Version]:
         """All revisions of a version, the first one first."""
-        found = self.lines.version(bytes.fromhex(version.id))
+        found = self.lines.version(id_of(version))
         return [self._version(row) for row in self.home.history.revisions([found.row.first])[found.row.first]]
 
     def load_model(
@@ -314,6 +316,7 @@ class ModelRepository:
             Untrusted: loading could run code, and ``trust`` is False.
             MissingExtra: the framework is not installed.
         """
+        trust = given.switch(trust, "trust")
         entries = self._found(version, self._branch_name(branch)).record.files
         with self._staged() as folder:
             checkout(self.reader, self.home.history, entries, folder, progress=self.progress)
@@ -324,10 +327,9 @@ class ModelRepository:
     ) -> list[Path]:
         """Write a version's files, byte for byte, into ``folder``; see :func:`lepton_ai.history.checkout.checkout`."""
         entries = self._found(version).record.files
-        refuse_inside_home(Path(folder))
-        return checkout(
-            self.reader, self.home.history, entries, Path(folder), force=force, progress=self.progress
-        )
+        target = given.path(folder, "the folder to check out into")
+        refuse_inside_home(target)
+        return checkout(self.reader, self.home.history, entries, target, force=force, progress=self.progress)
 
     # Deleting
 
@@ -363,20 +365,22 @@ class ModelRepository:
 
     def backup(self, target: str | Path) -> Copied:
         """Copy everything into the folder ``target``, while others write; verified."""
-        return backup(self.home, Path(target), progress=self.progress)
+        return backup(self.home, given.path(target, "the folder of the backup"), progress=self.progress)
 
     def export_version(self, version: str | Version, target: str | Path, *, force: bool = False) -> Path:
         """Write one version into a single file, in plain; see :mod:`lepton_ai.history.bundle`."""
         found = self._found(version)
-        refuse_inside_home(Path(target))
+        file = given.path(target, "the file to export to")
+        refuse_inside_home(file)
         return export(
-            self.reader, found.record, found.row.id.hex(), Path(target), force=force, progress=self.progress
+            self.reader, found.record, found.row.id.hex(), file, force=force, progress=self.progress
         )
 
     def import_version(self, source: str | Path, branch: Where = None, *, name: str | None = None) -> Version:
         """Take an exported version in, as the next one of a branch (``name``: called so)."""
+        file = given.path(source, "the file to import")
         with self._staged() as folder:
-            unpacked = unpack(Path(source), folder, progress=self.progress)
+            unpacked = unpack(file, folder, progress=self.progress)
             done = self._saver.imported(unpacked, self._branch_name(branch), name, self._act())
         return self._made(done)
 
@@ -394,14 +398,14 @@ class ModelRepository:
 
     def living(self, version: Version) -> FoundVersion:
         """The version as of now, refused when it was deleted."""
-        return self.lines.resolve(version.id)
+        return self.lines.resolve(id_of(version).hex())
 
     def open_draft(self, branch: str, name: str | None) -> Start:
         """What a draft of this name builds upon."""
         state = self.lines.branch(branch)
-        revised = self.lines.on_branch(state, name) if name else None
-        if name and revised is None:
+        if name is not None:
             check_version_name(name)
+        revised = None if name is None else self.lines.on_branch(state, name)
         return Start(branch, name, state.head, revised)
 
     def fill_draft(
@@ -431,11 +435,11 @@ class ModelRepository:
         carried: Carried,
         *,
         name: str | None = None,
-        parent: str | None = None,
+        parent: str | Version | None = None,
         notes: tuple[str, ...] = (),
     ) -> Version:
         into = self._branch_name(branch)
-        expected = self.lines.resolve(parent, into).row.id if parent is not None else ANY
+        expected = self._found(parent, into).row.id if parent is not None else ANY
         act = self._act(carried.get("message") or "")
         done = self._saver.new(into, files, carried, act, name=name, expected=expected)
         return self._made(done, notes)
@@ -483,7 +487,7 @@ class ModelRepository:
     def _branch_name(self, branch: Where) -> str:
         if isinstance(branch, Branch):
             return branch.name
-        return text(branch, "the branch") if branch else self.home.current
+        return self.home.current if branch is None else text(branch, "the branch")
 
     def _act(self, why: str = "") -> Act:
         return Act(text(self.author, "the author"), now(), text(why, "the message"))

@@ -206,3 +206,31 @@ def test_a_process_number_used_again_keeps_no_lease_alive() -> None:
     assert not leases.is_alive(replace(here, born="1"))
     assert leases.is_alive(replace(here, place="another machine start", pid=2**22 + 1))
     assert not leases.is_alive(replace(here, place="another machine start", beat_at=0))
+
+
+def test_a_version_that_cannot_be_read_is_named_and_deleted_ones_stay_restorable(
+    repo: ModelRepository, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        repo.save_files(_file(tmp_path, seed))
+    contents = [_file(tmp_path, seed).read_bytes() for seed in range(3)]
+    (entry,) = repo.version("v2").files
+    manifest = repo.reader.rows([entry.sha256])[entry.sha256].manifest
+    lost = repo.home.store._index.find([manifest])[manifest][0].pack
+    repo.delete_version("v1")
+    repo.close()
+    next((repo.home.place / "packs").rglob(f"{lost}.pack")).unlink()
+    with ModelRepository(repo.path) as opened:
+        for dry_run in (True, False, False):
+            with pytest.raises(errors.Damaged, match=r"main@v2 .*: No pack holds") as caught:
+                opened.gc(grace=0, dry_run=dry_run)
+            assert "delete what is lost" in str(caught.value.hint)
+        opened.restore_version("v1")
+        opened.checkout("v1", tmp_path / "out")
+        assert (tmp_path / "out" / "model.bin").read_bytes() == contents[0]
+        opened.delete_version("v2")
+        opened.delete_version("v1")
+        assert opened.gc(grace=0).versions == ("v2", "v1")
+        assert _packs(opened) == 2  # what v1 shared with v3 was copied
+        assert opened.verify().clean
+        assert opened.checkout("v3", tmp_path / "out3")[0].read_bytes() == contents[2]

@@ -59,8 +59,8 @@ def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: boo
         NoSpace, StorageFailed. Damaged: the copy does not verify.
     """
     place = target / FOLDER
-    _check_apart(home.place, target)
     with storage_errors(target):
+        _check_apart(home.place, target)
         _check_target(home, target)
     started = time.time()
     with _alone(place):

@@ -75,9 +75,10 @@ def export(
         UsageError: a folder or device is there.
         NoSpace, StorageFailed, Damaged.
     """
-    if os.path.lexists(target) and not target.is_file():
+    there = os.path.lexists(target)
+    if there and not target.is_file():
         raise UsageError(f"{target} is there, and is no file to replace", hint="choose another name")
-    if target.exists() and not force:
+    if there and not force:
         raise WouldOverwrite(f"there is a file {target} already", hint="choose another name, or use --force")
     total = sum(entry.size for entry in record.files)
     check_space(target.parent, total)

@@ -5,7 +5,8 @@ The order makes it safe at every instruction:
 0. become the only collection: two at once could each delete the other's copy of the same object;
 1. list the packs, then the leases, then the versions: a save that ended in between is among the versions, one that
    still runs is among the leases, and its packs are younger than its lease;
-2. mark deleted versions whose grace is over as freed (compare-and-set: a restore wins or loses wholly);
+2. read what the other versions are made of, then mark deleted ones whose grace is over as freed (compare-and-set: a
+   restore wins or loses wholly);
 3. condemn dead packs in one commit that moves the epoch: a save that relied on one of them and commits later sees the
    epoch and begins anew, one that committed before is found in step 5;
 4. wait for the leases that there were at that commit; no clock is compared;
@@ -15,18 +16,18 @@ The order makes it safe at every instruction:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import Busy, LostRace, UsageError
-from lepton_ai.history import leases, manifest, states
+from lepton_ai.errors import Busy, IntegrityError, LostRace
+from lepton_ai.history import given, leases, manifest, states
 from lepton_ai.history.changes import deletion
 from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import attachments, parse_record
-from lepton_ai.history.refs.contract import ABSENT, Commit, Move
+from lepton_ai.history.refs.contract import ABSENT, Commit, Move, VersionRow
 from lepton_ai.history.writing import EPOCH
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackUse
@@ -74,8 +75,7 @@ class Collector:
             UsageError: ``grace`` is no number of seconds.
             Busy: another collection is running.
         """
-        if not 0 <= grace < 1e11:
-            raise UsageError(f"a grace of {grace} seconds makes no sense", hint="give 0 or more")
+        grace = given.seconds(grace, "grace")
         if dry_run:
             return self._run(now() - int(grace * 1e6), dry_run=True)
         self._begin()
@@ -115,12 +115,12 @@ class Collector:
         youngest = min([*(state.started_at for state in alive), before]) / 1e6
         running = tuple(_told(state) for state in alive)
         due = self._due(before)
+        roots = self.roots(without=set(due))  # first: what cannot be read leaves everything restorable
         purged = (
             due
             if dry_run
             else attempt(self._history, lambda: deletion.purge(self._lines, due, before, self._act))
         )
-        roots = self.roots(without=set(due) if dry_run else set())
         uses = [use for use in self._store.live(roots) if use.pack in infos]
         old = [use for use in uses if infos[use.pack].written_at < youngest]
         dead = [use.pack for use in old if not use.live]
@@ -135,25 +135,48 @@ class Collector:
         gone = tuple(name for name in [*dead, *mixed] if name not in waiting)
         return Report(False, names, gone, total - left, tuple(mixed), waiting, left, running)
 
-    def roots(self, *, without: set[bytes] | None = None) -> set[bytes]:
-        """Ids of all objects that living and restorable versions are made of, in all their revisions."""
-        digests: set[bytes] = set()
-        for firsts in self._versions():
-            kept = [
-                first
-                for first, (_, state) in self._lines.states(firsts).items()
-                if state.purged_at is None and first not in (without or set())
-            ]
-            for rows in self._history.revisions(kept).values():
-                for row in rows:
-                    digests |= _digests(row.record, row.id)
+    def roots(self, *, without: Collection[bytes] = ()) -> set[bytes]:
+        """Ids of all objects that living and restorable versions are made of, in all their revisions.
+
+        Raises:
+            Damaged, TooNew: what a version is made of cannot be read; names it.
+        """
+        digests = {digest for row in self._kept(without) for digest in _digests(row)}
         roots: set[bytes] = set()
         for kept_at in self._history.contents(digests).values():
-            content = manifest.decode(self._store.get(kept_at.manifest)).content
+            try:
+                content = manifest.decode(self._store.get(kept_at.manifest)).content
+            except IntegrityError as problem:
+                raise self._unreadable(problem, kept_at.sha256, without) from problem
             roots.add(kept_at.manifest)
             for stream in content.streams:
                 roots.update(stream.blocks[i : i + 32] for i in range(0, len(stream.blocks), 32))
         return roots
+
+    def _unreadable(
+        self, problem: IntegrityError, digest: bytes, without: Collection[bytes]
+    ) -> IntegrityError:
+        labels = {
+            f"{parse_record(row.record, row.id).branch}@{row.name}": None
+            for row in self._kept(without)
+            if digest in _digests(row)
+        }
+        return type(problem)(
+            f"it cannot be told what {', '.join(labels)} still needs, so nothing may be freed: {problem.message}",
+            hint="save the same files again, bring the pack back from a backup, or delete what is lost for good "
+            "(lepton delete) and repeat with --grace 0",
+        )
+
+    def _kept(self, without: Collection[bytes]) -> Iterator[VersionRow]:
+        """Every revision of the versions that are not purged, but for those whose first revision is in ``without``."""
+        for firsts in self._versions():
+            kept = [
+                first
+                for first, (_, state) in self._lines.states(firsts).items()
+                if state.purged_at is None and first not in without
+            ]
+            for rows in self._history.revisions(kept).values():
+                yield from rows
 
     def _delete(self, dead: list[str], mixed: list[str]) -> tuple[str, ...]:
         """Steps 3 to 5; the packs that have to wait for a later collection."""
@@ -238,8 +261,8 @@ def _told(state: states.LeaseState) -> str:
     return f"process {state.pid} ({state.what}, user {state.user}) on {state.host}"
 
 
-def _digests(record: bytes, version_id: bytes) -> set[bytes]:
-    """SHA-256 of everything that a record refers to: files and attachments."""
-    parsed = parse_record(record, version_id)
+def _digests(row: VersionRow) -> set[bytes]:
+    """SHA-256 of everything that a revision's record refers to: files and attachments."""
+    parsed = parse_record(row.record, row.id)
     found = {bytes.fromhex(entry.sha256) for entry in parsed.files if entry.sha256}
     return found | {bytes.fromhex(attachment.sha256) for _, attachment in attachments(parsed)}

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from lepton_ai.errors import NotFound, StorageFailed, UsageError
 from lepton_ai.formats.contract import check_range
+from lepton_ai.history import given
 from lepton_ai.history.paths import folders, follow, refuse_inside_home, trouble
 from lepton_ai.store.durable import storage_errors
 
@@ -114,12 +115,11 @@ def check_and_sort(found: Iterable[Found]) -> list[Found]:
     return files
 
 
-def _places(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+def _places(paths: object) -> list[Path]:
     listed = [paths] if isinstance(paths, str | os.PathLike) else paths
-    try:
-        places = [Path(path) for path in listed]
-    except TypeError:
-        raise UsageError(f"{paths!r} is no path", hint="give the path of a file or folder") from None
+    if isinstance(listed, bytes) or not isinstance(listed, Iterable):
+        raise UsageError(f"{paths!r} is no path", hint="give the path of a file or folder")
+    places = [given.path(path, "what to save") for path in listed]
     if not places:
         raise UsageError("no path was given to save", hint="name a file or folder")
     return places

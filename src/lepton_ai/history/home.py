@@ -33,7 +33,7 @@ from lepton_ai.errors import (
     Unsupported,
     UsageError,
 )
-from lepton_ai.history import states
+from lepton_ai.history import given, states
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
@@ -170,10 +170,12 @@ def located(path: str | Path) -> Path:
     """The folder that ``path`` names, from the root.
 
     Raises:
+        UsageError: it is no path.
         Unsupported: it is an address.
     """
+    folder = given.path(path, "the repository")
     check_local(path)
-    return Path(path).expanduser().absolute()
+    return folder.expanduser().absolute()
 
 
 def check_local(place: str | Path) -> None:

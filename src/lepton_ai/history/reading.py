@@ -13,6 +13,7 @@ from lepton_ai.formats.contract import Extent, Malformed, Tensor
 from lepton_ai.formats.encodings import decode as decode_tensor
 from lepton_ai.history import manifest as manifests
 from lepton_ai.history.manifest import Manifest
+from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import ContentRow, Records
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import ID_SIZE
@@ -106,7 +107,7 @@ class Reader:
             Unsupported: it is written in a way that cannot be decoded here.
         """
         opened = self._open(entries)
-        path, tensor = _pick(name, opened.named(name))
+        path, tensor = _pick(name, opened.named(text(name, "the tensor's name")))
         parts = [self._extent(opened.manifests, path, extent) for extent in tensor.extents]
         try:
             return decode_tensor(tensor, parts)

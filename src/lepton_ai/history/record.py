@@ -77,7 +77,7 @@ def text(value: object, where: str) -> str:
         UsageError: it is none, or holds half a character; the message says ``where``.
     """
     if not isinstance(value, str):
-        raise UsageError(f"{where} is a {type(value).__name__}, not a text")
+        raise UsageError(f"{where} is a {type(value).__name__}, not a text", hint="give a str")
     plain = str.__str__(value)  # of an enum's member its value, where str() gives its name
     try:
         plain.encode()

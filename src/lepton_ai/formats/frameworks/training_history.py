@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lepton_ai.errors import NotFound, Unsupported, UsageError
+from lepton_ai.errors import NotFound, StorageFailed, Unsupported, UsageError
 
 FILES = "a history file is .json, .jsonl or .csv"
 
@@ -87,7 +88,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def _read(path: Path) -> object:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (Path.is_file raises for a name that is too long)
         raise NotFound(f"there is no history file {str(path)!r}")
     kind = path.suffix.lower()
     if kind not in {".json", ".jsonl", ".csv"}:
@@ -99,6 +100,10 @@ def _read(path: Path) -> object:
         if kind == ".jsonl":
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         return json.loads(text)
+    except OSError as error:
+        raise StorageFailed(
+            f"{path} cannot be read: {error.strerror}", hint="check its permissions"
+        ) from error
     except (ValueError, csv.Error, RecursionError) as error:
         raise Unsupported(f"{path.name!r} is not a readable {kind} file: {error}", hint=FILES) from error
 

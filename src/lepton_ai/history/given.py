@@ -1,0 +1,75 @@
+"""What people give through the Python face, checked before it is used: a wrong type is one plain error."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from pathlib import Path
+from typing import cast
+
+from lepton_ai.errors import UsageError
+
+
+def path(value: object, what: str) -> Path:
+    """The path that was given as ``what``; whether something is there is another question.
+
+    Raises:
+        UsageError: it is none.
+    """
+    problem = ""
+    try:
+        found = Path(value)  # type: ignore[arg-type]  # that is what we ask
+        found.lstat()
+    except TypeError:
+        problem = f"is {_told(value)}, not a path"
+    except ValueError:  # a null byte, or half a character
+        problem = f"cannot be the path of a file: {str(value)!r}"
+    except OSError:
+        pass  # not there, or may not be seen: whoever uses it tells
+    if not problem and value == "":
+        problem = "is empty"
+    if problem:
+        raise UsageError(f"{what} {problem}", hint="give a text or a pathlib.Path")
+    return found
+
+
+def count(value: object, what: str) -> int | None:
+    """The number that was given as ``what``; None for none.
+
+    Raises:
+        UsageError: it is no whole number from 0 on.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise UsageError(f"{what} is {_told(value)}, not a number of things", hint="give 0 or more, or None")
+    return int(value)
+
+
+def seconds(value: object, what: str) -> float:
+    """The time that was given as ``what``.
+
+    Raises:
+        UsageError: it is no number from 0 on, or one of thousands of years.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= cast("float", value) < 1e11:
+        raise UsageError(
+            f"{what} is {_told(value)}, not a number of seconds", hint="give 0 or more, 14 * 86400 say"
+        )
+    return float(value)
+
+
+def switch(value: object, what: str) -> bool:
+    """The yes or no that was given as ``what``: every text is true, also "no".
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"{what} is {_told(value)}", hint="give True or False")
+    return value
+
+
+def _told(value: object) -> str:
+    return (
+        repr(value) if value is None or isinstance(value, bool | int | float) else f"a {type(value).__name__}"
+    )

@@ -230,7 +230,7 @@ def test_a_version_that_cannot_be_read_is_named_and_deleted_ones_stay_restorable
         assert (tmp_path / "out" / "model.bin").read_bytes() == contents[0]
         opened.delete_version("v2")
         opened.delete_version("v1")
-        assert opened.gc(grace=0).versions == ("v2", "v1")
+        assert set(opened.gc(grace=0).versions) == {"v1", "v2"}
         assert _packs(opened) == 2  # what v1 shared with v3 was copied
         assert opened.verify().clean
         assert opened.checkout("v3", tmp_path / "out3")[0].read_bytes() == contents[2]

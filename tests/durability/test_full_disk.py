@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,27 @@ def test_a_model_that_cannot_fit_is_refused_before_writing(small_disk: Path, tmp
         with pytest.raises(errors.NoSpace, match="free"):
             repo.save_files(_file(tmp_path, "large", 5_000_000))
         assert list((repo.home.place / "packs").rglob("*.pack")) == []
+
+
+def test_what_is_stored_already_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = ModelRepository(tmp_path / "repo")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    file = _file(folder, "a", 1_000_000)
+    (folder / "same").write_bytes(file.read_bytes())
+    (folder / "link").symlink_to("a")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=checkouts.RESERVE + 1_500_000))
+    assert repo.save_files(folder).name == "v1"  # 1 MB of 2 is new
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=checkouts.RESERVE + 1000))
+    assert repo.save_files(folder).new_bytes == 0
+    other = _file(tmp_path, "b", 1_000_000)
+    with pytest.raises(errors.NoSpace, match="free"):
+        repo.save_files([file, other])
+    (pack,) = (pack for pack in (repo.home.place / "packs").rglob("*.pack") if pack.stat().st_size > 900_000)
+    pack.unlink()
+    with pytest.raises(errors.NoSpace):  # what is lost has to be stored again
+        repo.save_files(folder)
 
 
 def test_a_disk_that_fills_up_meanwhile(

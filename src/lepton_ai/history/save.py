@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import LostRace, UsageError
+from lepton_ai.errors import LostRace, NoSpace, UsageError
 from lepton_ai.history.bundle import Unpacked
 from lepton_ai.history.carried import Carried, Prepared, code_and_environment, fill, prepare
 from lepton_ai.history.changes import saving as changes
@@ -19,11 +20,13 @@ from lepton_ai.history.files import Found, check_and_sort
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.lines import Lines
+from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import metric_values, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.writing import CondemnedMeanwhile, Saving
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackGone
+from lepton_ai.store.durable import storage_errors
 from lepton_ai.types import Operation, Record
 
 TRIES = 5
@@ -181,7 +184,7 @@ def save(
     order = dataclasses.replace(order, files=files)
     _rehearse(replace(order.start, operation=order.operation, **prepared.changes), build)
     if files is not None:
-        check_space(home.place, sum(file.size for file in files))
+        _check_room(home, files, progress)
     for tries_left in range(TRIES - 1, -1, -1):
         try:
             return _save(home, order, prepared, build, once, progress)
@@ -189,6 +192,28 @@ def save(
             if not tries_left:
                 raise
     raise AssertionError("unreachable")
+
+
+def _check_room(home: Home, files: list[Found], progress: Progress) -> None:
+    """Raise NoSpace when the files may not fit. When it is tight they are read: what is kept already takes nothing.
+
+    Raises:
+        NoSpace, StorageFailed.
+    """
+    sizes = [file.size for file in files]
+    try:
+        check_space(home.place, sum(sizes))
+    except NoSpace:
+        progress.start("looking for what is stored already", sum(sizes))
+        reader = Reader(home.history, home.store)
+        new: dict[bytes, int] = {}
+        for file in files:
+            if file.target is None:
+                with storage_errors(file.place), file.place.open("rb") as handle:
+                    digest = hashlib.file_digest(handle, "sha256").digest()
+                new |= {} if reader.readable(digest) else {digest: file.size}
+            progress.advance(file.size)
+        check_space(home.place, sum(new.values()))
 
 
 def _rehearse(record: Record, build: Callable[[changes.Draft], Result[VersionRow]]) -> None:

@@ -77,3 +77,63 @@ def test_a_broken_plugin_is_told_and_forbids_nothing() -> None:
     with pytest.warns(RuntimeWarning, match="no_such_module_at_all"):
         found = detect.layouts({"a": BytesSource(b"1")})
     assert found["a"].format == "opaque"
+
+
+GARBAGE = bytes(range(250, 50, -1)) * 5
+HOSTILE = b'\x80\x02cos\nsystem\n(S"id"\ntR.'
+HOSTILE_IN_LETTERS = b"cos\nsystem\n(S'id'\ntR."
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5\n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "m.safetensors", "m.pt", "m.PTH", "m.pt2", "m.onnx", "m.h5", "m.weights.h5", "m.hdf5", "m.keras",
+        "variables/variables.index", "m.npy", "m.npz", "m.gguf", "m.skops", "m.ubj",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("data", [b"", GARBAGE, HOSTILE, HOSTILE_IN_LETTERS, POINTER])
+def test_a_file_that_is_not_what_its_suffix_says_is_told_of(path: str, data: bytes) -> None:
+    found = detect.layouts({path: BytesSource(data)})[path]
+    assert found.format == "opaque"
+    assert found.note.startswith("not read as "), found.note
+
+
+def test_why_it_is_not_read() -> None:
+    files = {"a.pt": b"", "b.pt": HOSTILE, "c.pt": POINTER, "d.pt": HOSTILE_IN_LETTERS + b"\n" * 9000}
+    found = detect.layouts({path: BytesSource(data) for path, data in files.items()})
+    assert [layout.note for layout in found.values()] == [
+        "not read as pt: it is empty",
+        "not read as pt: it does not begin like such a file",
+        "not read as pt: it is a pointer of Git LFS, not the file itself (git lfs pull fetches that)",
+        "not read as pt: it does not begin like such a file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("corpus.pt", b"Todos os seres humanos nascem livres e iguais.\n"),
+        ("corpus.pt", "é".encode() * 2049),  # the head ends within a letter
+        ("corpus.pt", b"Vamos\nOla " * 3000),
+        ("packages.pth", b"/usr/lib/python3\nimport site\n"),
+        ("page.pt", b'<html tal:content="x">\n</html>\n'),
+        ("pytorch_model.bin", GARBAGE),
+        ("weights.data", b""),
+        ("tokenizer.model", GARBAGE),
+        ("config.json", b"{}"),
+        ("faiss.index", GARBAGE),
+        ("notes.txt", b"tree or not"),
+        ("model.ckpt", GARBAGE),
+    ],
+)
+def test_a_suffix_that_others_use_as_well_claims_nothing(path: str, data: bytes) -> None:
+    assert detect.layouts({path: BytesSource(data)})[path].note == ""
+
+
+def test_tensor_data_may_be_called_as_it_likes() -> None:
+    segments = (Segment(0, 3, "w", "float16"),)
+    answer = Layout("x", (Segment(0, 5),), companions={"b.onnx": segments})
+    readers = [Reader(answer), *detect.formats()]
+    found = detect.layouts({"a.x": BytesSource(b"12345"), "b.onnx": BytesSource(b"\xff23")}, readers)
+    assert (found["b.onnx"].format, found["b.onnx"].note) == ("tensor data", "")

@@ -11,7 +11,7 @@ This module imports neither numpy nor anything of a framework: everyday commands
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -116,6 +116,17 @@ class Format(Protocol):
         Raises:
             Malformed: the file is not what it claims to be.
         """
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A reader that knows its files by their names as well: one that no reader takes is told of.
+
+    A reader without it is silent about names, as those must be whose suffix many others use (.bin, .json, .txt).
+    """
+
+    def expects(self, path: str, head: bytes) -> bool:
+        """Whether a file of this name, with these first bytes (at most 4096), ought to be of this format."""
 
 
 class BytesSource:

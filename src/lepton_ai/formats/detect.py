@@ -14,7 +14,16 @@ from functools import cache
 import msgspec
 
 from lepton_ai.formats import opaque
-from lepton_ai.formats.contract import Format, Layout, Malformed, Segment, Source, check_partition
+from lepton_ai.formats.contract import (
+    Expecting,
+    Format,
+    Layout,
+    Malformed,
+    Segment,
+    Source,
+    check_partition,
+)
+from lepton_ai.formats.plain_text import LFS_POINTER
 
 HEAD = 4096
 LONGEST_NOTE = 600
@@ -69,7 +78,20 @@ def _layout(path: str, folder: Mapping[str, Source], known: tuple[Format, ...]) 
             notes.append(f"the reader for {reader.name} failed on it: {type(bug).__name__}: {bug}")
         else:
             return msgspec.structs.replace(layout, note=shown(layout.note)) if layout.note else layout
-    return opaque.layout(source.size, shown("; ".join(notes)))
+    return opaque.layout(source.size, shown("; ".join(notes) or _against_its_name(path, head, known)))
+
+
+def _against_its_name(path: str, head: bytes, known: Iterable[Format]) -> str:
+    """What to tell about a file that no reader claims although one expects it by its name."""
+    expected = [reader for reader in known if isinstance(reader, Expecting) and reader.expects(path, head)]
+    if not expected:
+        return ""
+    what = "it does not begin like such a file"
+    if not head:
+        what = "it is empty"
+    elif head.startswith(LFS_POINTER):
+        what = "it is a pointer of Git LFS, not the file itself (git lfs pull fetches that)"
+    return f"not read as {expected[0].name}: {what}"
 
 
 def shown(text: str) -> str:

@@ -91,6 +91,10 @@ class Gguf:
         """By the magic number."""
         return head.startswith(MAGIC)
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .gguf."""
+        return path.lower().endswith(".gguf")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (one file)
         """Where the tensors are."""
         header = _Header(source)

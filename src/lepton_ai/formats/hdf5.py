@@ -34,6 +34,10 @@ class HDF5:
         """Whether the head holds the HDF5 signature."""
         return place_of(head) is not None
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .h5 or .hdf5."""
+        return path.lower().endswith((".h5", ".hdf5"))
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002
         """Where the datasets' bytes sit."""
         segments, tensors = read_window(source)

@@ -30,6 +30,10 @@ class Keras:
         """Whether it is called ``.keras`` and begins like a zip archive."""
         return path.lower().endswith(".keras") and head.startswith(b"PK\x03\x04")
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .keras."""
+        return path.lower().endswith(".keras")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (the contract's)
         """Where the weights' bytes sit."""
         files = [member for member in members(source) if member.name.endswith(SUFFIX)]

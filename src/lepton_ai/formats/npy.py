@@ -48,6 +48,10 @@ class Npy:
         """Whether the file begins with the magic word."""
         return head.startswith(MAGIC)
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .npy."""
+        return path.lower().endswith(".npy")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (contract)
         """Where the array sits; it is called "array", because files' names differ from version to version."""
         header = parse(source.read(0, min(source.size, PREFIX + MAX_HEADER)))

@@ -28,6 +28,10 @@ class Npz:
         """Whether it is a zip archive called .npz."""
         return path.lower().endswith(".npz") and head.startswith(b"PK")
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .npz."""
+        return path.lower().endswith(".npz")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (contract)
         """Where the arrays of ``path`` sit, under the names that numpy gives them."""
         members = zip_members.members(source)

@@ -62,6 +62,10 @@ class Onnx:
         """By suffix, and a first byte that a model can have."""
         return path.lower().endswith(".onnx") and head[:1] != b"" and head[0] in FIRST_TAGS
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .onnx."""
+        return path.lower().endswith(".onnx")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:
         """Where the tensors are, in the model and in the files beside it that it names."""
         wire, findings = Wire(source), Findings(path, source.size, folder)

@@ -19,6 +19,7 @@ from lepton_ai.formats import pickles, zip_members
 from lepton_ai.formats.checks import put
 from lepton_ai.formats.contract import Layout, Malformed, PartSource, Segment, Source, Tensor, partition
 from lepton_ai.formats.encodings.shapes import count_of
+from lepton_ai.formats.plain_text import is_plain_text
 from lepton_ai.formats.torch_export import payloads
 from lepton_ai.formats.torch_tensors import View, named_views
 from lepton_ai.formats.zip_members import STORED, Member
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pt2", ".ptl")
+_OWN = (".pt", ".pth", ".pt2", ".ptl")
 _OTHERS = (".npz", ".skops", ".keras")
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _FIRST_MEMBER = re.compile(rb"[^/]+/data[./].+")
@@ -48,6 +50,10 @@ class Pt:
             return False
         first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         return lower.endswith(SUFFIXES) or _FIRST_MEMBER.fullmatch(first) is not None
+
+    def expects(self, path: str, head: bytes) -> bool:
+        """Whether it has one of torch's own suffixes and is no text."""
+        return path.lower().endswith(_OWN) and not is_plain_text(head)
 
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (contract)
         """Where the tensors of ``path`` sit."""

@@ -73,6 +73,10 @@ class SavedModel:
         """By suffix, and the empty key that a checkpoint's table begins with."""
         return path.endswith(SUFFIX) and head.startswith(b"\0\0")
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (only TensorFlow calls them so)
+        """Whether it is the index of a SavedModel's variables; others have a .index too."""
+        return path.endswith("variables/variables" + SUFFIX)
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:
         """Where the tensors are, in the files beside the index."""
         shards, names = (

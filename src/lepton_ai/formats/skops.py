@@ -30,6 +30,10 @@ class Skops:
         """Whether it is a zip archive called .skops."""
         return path.lower().endswith(".skops") and head.startswith(b"PK")
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .skops."""
+        return path.lower().endswith(".skops")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (contract)
         """Where the arrays of ``path`` sit."""
         members = {member.name: member for member in zip_members.members(source)}

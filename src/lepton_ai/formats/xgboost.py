@@ -49,6 +49,10 @@ class XGBoost:
         """By the first key; JSON also by the suffix."""
         return bool(UBJSON.match(head)) or (path.lower().endswith(".json") and bool(JSON.match(head)))
 
+    def expects(self, path: str, head: bytes) -> bool:  # noqa: ARG002  (the suffix is this format's own)
+        """Whether it is called .ubj."""
+        return path.lower().endswith(".ubj")
+
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:  # noqa: ARG002  (one file)
         """Where the arrays of the trees are."""
         names = Names(source.size)

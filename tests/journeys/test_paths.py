@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,112 @@ class TestWhatIsInTheWay:
         path.write_bytes(b"mine")
         repo.checkout("v1", tmp_path / "out", force=True)
         assert sorted(p.read_bytes() for p in (tmp_path / "out").iterdir()) == [b"mine", b"x"]
+
+
+class Meanwhile:
+    """Does something once, when the first bytes of a task have been handled."""
+
+    def __init__(self, task: str, act: Callable[[], object]) -> None:
+        self.task, self.act = task, act
+        self.now = ""
+
+    def start(self, task: str, total: int) -> None:
+        self.now = task
+
+    def advance(self, amount: int) -> None:
+        if self.now == self.task:
+            self.task = ""
+            self.act()
+
+
+class TestWhatOthersWriteDuringACheckout:
+    @pytest.fixture
+    def versions(self, repo: ModelRepository, tmp_path: Path) -> list[bytes]:
+        """Two versions of the files a and b, the first one checked out; the bytes of b."""
+        contents = []
+        for _ in range(2):
+            _put(tmp_path / "model" / "a", os.urandom(2 << 20))
+            contents.append(_put(tmp_path / "model" / "b", os.urandom(1000)).read_bytes())
+            repo.save_files(tmp_path / "model")
+        repo.checkout("v1", tmp_path / "out")
+        return contents
+
+    def test_a_changed_file_is_left_alone(
+        self, repo: ModelRepository, tmp_path: Path, versions: list[bytes]
+    ) -> None:
+        mine = tmp_path / "out" / "b"
+        repo.progress = Meanwhile("checking out", lambda: _put(mine, b"mine"))
+        with pytest.raises(errors.WouldOverwrite, match="somebody else"):
+            repo.checkout("v2", mine.parent)
+        assert mine.read_bytes() == b"mine"
+        assert sorted(p.name for p in mine.parent.iterdir()) == ["a", "b"]
+
+    def test_with_force_a_copy_of_it_is_kept(
+        self, repo: ModelRepository, tmp_path: Path, versions: list[bytes]
+    ) -> None:
+        mine = tmp_path / "out" / "b"
+        repo.progress = Meanwhile("checking out", lambda: _put(mine, b"mine"))
+        repo.checkout("v2", mine.parent, force=True)
+        assert mine.read_bytes() == versions[1]
+        assert [p.read_bytes() for p in mine.parent.glob("b.kept-*")] == [b"mine"]
+
+    @pytest.mark.parametrize("links", [True, False])
+    def test_a_file_where_none_was(
+        self,
+        repo: ModelRepository,
+        tmp_path: Path,
+        versions: list[bytes],
+        monkeypatch: pytest.MonkeyPatch,
+        links: bool,
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOTSUP, "no hard links here")
+
+        if not links:
+            monkeypatch.setattr(os, "link", refuse)
+        mine = tmp_path / "fresh" / "b"
+        repo.progress = Meanwhile("checking out", lambda: _put(mine, b"mine"))
+        with pytest.raises(errors.WouldOverwrite, match="somebody else"):
+            repo.checkout("v2", mine.parent)
+        assert mine.read_bytes() == b"mine"
+        repo.checkout("v2", tmp_path / "other")
+        assert (tmp_path / "other" / "b").read_bytes() == versions[1]
+
+    def test_a_file_that_comes_at_the_last_moment(
+        self, repo: ModelRepository, tmp_path: Path, versions: list[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, mine = os.link, tmp_path / "fresh" / "b"
+
+        def late(source: Path, target: Path, **how: bool) -> None:
+            if target == mine and not mine.exists():
+                _put(mine, b"mine")
+            real(source, target, **how)
+
+        monkeypatch.setattr(os, "link", late)
+        with pytest.raises(errors.WouldOverwrite, match="somebody else"):
+            repo.checkout("v2", mine.parent)
+        assert mine.read_bytes() == b"mine"
+
+    def test_a_file_where_a_folder_goes(
+        self, repo: ModelRepository, tmp_path: Path, versions: list[bytes]
+    ) -> None:
+        _put(tmp_path / "deep" / "b" / "x", b"deep")
+        repo.save_files(tmp_path / "deep")
+        mine = tmp_path / "out" / "b"
+        repo.progress = Meanwhile("checking what is replaced", lambda: _put(mine, b"mine"))
+        with pytest.raises(errors.WouldOverwrite, match="somebody else"):
+            repo.checkout("v3", mine.parent)
+        assert mine.read_bytes() == b"mine"
+
+    def test_another_checkout_of_the_same(
+        self, repo: ModelRepository, tmp_path: Path, versions: list[bytes]
+    ) -> None:
+        with ModelRepository(repo.path) as other:
+            for folder in ("out", "fresh"):
+                repo.progress = Meanwhile("checking out", lambda: other.checkout("v2", tmp_path / folder))  # noqa: B023  (it acts before the next one)
+                repo.checkout("v2", tmp_path / folder)
+                assert sorted(p.name for p in (tmp_path / folder).iterdir()) == ["a", "b"]
+                assert (tmp_path / folder / "b").read_bytes() == versions[1]
 
 
 class TestWhatIsSaved:

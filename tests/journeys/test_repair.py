@@ -187,17 +187,23 @@ class TestAfterAVerification:
         _flip(repo, place)
         assert repo.verify().clean
 
-    def test_a_copy_of_a_damaged_file_is_not_overwritten(self, repo: ModelRepository, file: Path) -> None:
+    @pytest.mark.parametrize("verified", [True, False])
+    def test_a_copy_of_a_damaged_file_is_not_overwritten(
+        self, repo: ModelRepository, file: Path, verified: bool
+    ) -> None:
         """It may be the last one."""
         repo.save_files(file)
         _flip(repo, _block(repo))
-        repo.verify()
+        if verified:
+            repo.verify()
         other = file.with_name("other") / file.name
         other.parent.mkdir()
         other.write_bytes(b"another model")
         repo.save_files(other)
-        with pytest.raises(errors.WouldOverwrite):
+        before = file.read_bytes()
+        with pytest.raises(errors.WouldOverwrite, match="damaged in the repository"):
             repo.checkout("v2", file.parent)
+        assert file.read_bytes() == before
 
     def test_where_the_index_cannot_be_written_the_damage_is_told_all_the_same(
         self, repo: ModelRepository, file: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lepton_ai.errors import Damaged, NoSpace, UsageError, WouldOverwrite
@@ -21,6 +23,22 @@ from lepton_ai.types import FileEntry
 
 RESERVE = 16 << 20
 """Bytes that are left free on a disk."""
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links say."""
+PART = ".lepton-part"
+"""How the hidden files end that a killed checkout leaves."""
+Stamp = tuple[int, ...]
+"""What changes whenever a file does: device, number, size and times of writing."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be written; what is in the way, and whether the repository can give it back; what lay there."""
+
+    todo: list[FileEntry]
+    in_the_way: dict[Path, bool]
+    damaged: frozenset[Path]
+    seen: dict[Path, Stamp]
 
 
 def checkout(
@@ -38,7 +56,8 @@ def checkout(
     other is left alone unless ``force``, which keeps a copy of it beside.
 
     Raises:
-        WouldOverwrite: a file in the way is not kept in the repository; nothing was written.
+        WouldOverwrite: a file in the way is not kept in the repository; nothing was written. Or it was written by
+            somebody else meanwhile; then files may have been written before it.
         NoSpace, StorageFailed, Damaged.
     """
     files = list(entries)
@@ -48,26 +67,35 @@ def checkout(
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder", hint="name a folder to check out into")
     with storage_errors(folder):
-        todo, in_the_way = _plan(reader, history, files, folder)
-    unknown = [place for place, is_kept in in_the_way.items() if not is_kept]
+        plan = _plan(reader, history, files, folder, progress)
+    unknown = [place for place, is_kept in plan.in_the_way.items() if not is_kept]
     if unknown and not force:
-        raise WouldOverwrite(
-            f"{unknown[0]} has content that is not in the repository"
-            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
-            hint="save it first, choose another folder with -o, or use --force, which keeps a copy",
-        )
-    check_space(folder, sum(entry.size for entry in todo))
+        raise _would_overwrite(unknown, plan.damaged)
+    total = sum(entry.size for entry in plan.todo)
+    check_space(folder, total)
     with storage_errors(folder):
         for place in unknown:
             _keep_copy(place)
-        for place in in_the_way.keys() - set(unknown) - {folder / entry.path for entry in todo}:
-            place.unlink()  # a file where a folder goes; others are replaced in one step
-    progress.start("checking out", sum(entry.size for entry in todo))
-    for entry in sorted(
-        todo, key=lambda entry: entry.target is not None
-    ):  # no file is written through a new link
-        _write(reader, entry, folder, progress)
+        for place in plan.in_the_way.keys() - set(unknown) - {folder / entry.path for entry in plan.todo}:
+            _remove(place, plan, force)  # a file where a folder goes; others are replaced in one step
+    progress.start("checking out", total)
+    # links last: no file is written through a new one
+    for entry in sorted(plan.todo, key=lambda entry: entry.target is not None):
+        _write(reader, entry, folder, plan, force, progress)
     return [inside(folder, entry.path) for entry in files]
+
+
+def _would_overwrite(unknown: list[Path], damaged: Collection[Path]) -> WouldOverwrite:
+    more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    if unknown[0] in damaged:
+        return WouldOverwrite(
+            f"{unknown[0]} has content that is damaged in the repository{more}",
+            hint="run lepton verify, then save the file again; or use --force, which keeps a copy",
+        )
+    return WouldOverwrite(
+        f"{unknown[0]} has content that is not in the repository{more}",
+        hint="save it first, choose another folder with -o, or use --force, which keeps a copy",
+    )
 
 
 def inside(folder: Path, path: str) -> Path:
@@ -100,26 +128,45 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def _plan(
-    reader: Reader, history: History, files: list[FileEntry], folder: Path
-) -> tuple[list[FileEntry], dict[Path, bool]]:
-    """What has to be written, and what has to go first: place → whether the repository keeps it."""
+    reader: Reader, history: History, files: list[FileEntry], folder: Path, progress: Progress
+) -> _Plan:
     todo: list[FileEntry] = []
     obstacles: dict[Path, Claim | None] = {}
+    seen: dict[Path, Stamp] = {}
     for entry in files:
         place = inside(folder, entry.path)
         above = [folder / step for step in PurePosixPath(entry.path).parents if str(step) != "."]
         blocking = next((p for p in above if os.path.lexists(p) and not p.is_dir()), place)
-        claim = _claim(blocking, blocking.relative_to(folder).as_posix())
-        wanted = ("", entry.sha256) if entry.target is None else (entry.path, entry.target)
-        if os.path.lexists(blocking) and claim == wanted and blocking == place:
-            if entry.target is not None or _executable(place) == entry.executable:
+        stamp = _stamp(blocking)  # before it is read: what is written meanwhile shows
+        if stamp is not None:
+            seen[blocking] = stamp
+            claim = _claim(blocking, blocking.relative_to(folder).as_posix())
+            if blocking != place or claim != _wanted(entry):
+                obstacles[blocking] = claim
+            elif entry.target is not None or _executable(place) == entry.executable:
                 continue
-        elif os.path.lexists(blocking):
-            obstacles[blocking] = claim
         todo.append(entry)
     claims = {claim for claim in obstacles.values() if claim is not None}
-    known = kept(history, reader, claims) if claims else set()
-    return todo, {place: claim in known for place, claim in obstacles.items()}
+    known = kept(history, reader, claims, progress) if claims else {}
+    return _Plan(
+        todo,
+        {place: claim is not None and known.get(claim, False) for place, claim in obstacles.items()},
+        frozenset(place for place, claim in obstacles.items() if claim in known),
+        seen,
+    )
+
+
+def _stamp(place: Path) -> Stamp | None:
+    """What tells whether a file is still the same; None where nothing is."""
+    try:
+        status = place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _wanted(entry: FileEntry) -> Claim:
+    return ("", entry.sha256) if entry.target is None else (entry.path, entry.target)
 
 
 def _claim(place: Path, path: str) -> Claim | None:
@@ -141,9 +188,11 @@ def _keep_copy(place: Path) -> None:
     place.rename(place.with_name(f"{name}.kept-{secrets.token_hex(3)}"))
 
 
-def _write(reader: Reader, entry: FileEntry, folder: Path, progress: Progress) -> None:
+def _write(
+    reader: Reader, entry: FileEntry, folder: Path, plan: _Plan, force: bool, progress: Progress
+) -> None:
     place = inside(folder, entry.path)
-    temporary = place.with_name(f".{secrets.token_hex(8)}.lepton-part")
+    temporary = place.with_name(f".{secrets.token_hex(8)}{PART}")
     try:
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -155,10 +204,66 @@ def _write(reader: Reader, entry: FileEntry, folder: Path, progress: Progress) -
                     reader.copy(entry, sink, progress)
                 if entry.executable:
                     temporary.chmod(temporary.stat().st_mode | 0o111)
-            temporary.replace(place)
+            _put(temporary, entry, place, plan, force)
     finally:
         with suppress(OSError):  # what went wrong before says more
             temporary.unlink(missing_ok=True)
+
+
+def _put(temporary: Path, entry: FileEntry, place: Path, plan: _Plan, force: bool) -> None:
+    """Give a file its name, over nothing but what the plan saw there.
+
+    Raises:
+        WouldOverwrite: something else came meanwhile, and not ``force``.
+    """
+    while True:
+        found = _stamp(place)
+        if found is None:
+            if _linked(temporary, place):
+                return
+        elif found == plan.seen.get(place):
+            temporary.replace(place)
+            return
+        elif _claim(place, entry.path) == _wanted(entry):
+            return  # from another checkout of the same
+        elif force:
+            _keep_copy(place)
+        else:
+            raise _changed(place)
+
+
+def _linked(temporary: Path, place: Path) -> bool:
+    """Give a file its name where there is none; False when somebody else was faster."""
+    try:
+        os.link(temporary, place, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as problem:
+        if problem.errno not in NO_LINKS:
+            raise
+        if os.path.lexists(place):
+            return False
+        temporary.replace(place)
+    return True
+
+
+def _remove(place: Path, plan: _Plan, force: bool) -> None:
+    found = _stamp(place)
+    if found is None:
+        return
+    if found == plan.seen[place]:
+        place.unlink()
+    elif force:
+        _keep_copy(place)
+    else:
+        raise _changed(place)
+
+
+def _changed(place: Path) -> WouldOverwrite:
+    return WouldOverwrite(
+        f"{place} was written by somebody else during the checkout, and was left alone",
+        hint="look at it, then repeat the checkout",
+    )
 
 
 def _check_target(folder: Path, place: Path, target: str) -> None:

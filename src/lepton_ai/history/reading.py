@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lepton_ai.errors import Ambiguous, Damaged, IntegrityError, NotFound, Unsupported
+from lepton_ai.errors import Ambiguous, Damaged, IntegrityError, NotFound, StorageFailed, Unsupported
 from lepton_ai.formats.contract import Extent, Malformed, Tensor
 from lepton_ai.formats.encodings import decode as decode_tensor
 from lepton_ai.history import manifest as manifests
@@ -65,6 +65,14 @@ class Reader:
         )
         return not self._store.missing(blocks, sound=True)
 
+    def intact(self, digest: str, progress: Progress = SILENT) -> bool:
+        """Whether a content can be given back: all of it is read, decoded and compared. Advances ``progress``."""
+        try:
+            self._copy(digest, lambda _: None, progress, "it")
+        except (IntegrityError, StorageFailed):
+            return False
+        return True
+
     def manifests(self, entries: Iterable[FileEntry]) -> dict[str, Manifest]:
         """The manifest of every file, by path."""
         files = [entry for entry in entries if entry.target is None]
@@ -77,7 +85,7 @@ class Reader:
         Raises:
             Damaged: they are not the bytes that were saved.
         """
-        self._copy(entry.sha256, sink, progress, entry.path)
+        self._copy(entry.sha256, sink.write, progress, entry.path)
 
     def attachment(self, attachment: Attachment) -> bytes:
         """A larger thing that was kept beside a record."""
@@ -142,13 +150,13 @@ class Reader:
     def _manifest(self, digest: str) -> Manifest:
         return manifests.decode(self._store.get(self.rows([digest])[digest].manifest))
 
-    def _copy(self, digest: str, sink: BinaryIO, progress: Progress, what: str) -> None:
+    def _copy(self, digest: str, sink: Callable[[bytes], object], progress: Progress, what: str) -> None:
         manifest = self._manifest(digest)
         checksum = hashlib.sha256()
 
         def write(data: bytes) -> None:
             checksum.update(data)
-            sink.write(data)
+            sink(data)
 
         self._store.copy(manifest.content, write, progress)
         if checksum.hexdigest() != digest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from lepton_ai.errors import UsageError
 from lepton_ai.formats.frameworks import registry as frameworks
-from lepton_ai.history.carried import Carried
+from lepton_ai.history.carried import Carried, Prepared, prepare
 from lepton_ai.history.files import Found, collect, gather
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Draft:
         self._notes: tuple[str, ...] = ()
         self._files: list[Found] = []
         self._staging: Path | None = None
-        self._carried = Carried()
+        self._prepared = Prepared()
         self._several = False
         self.version: Version | None = None
 
@@ -62,31 +62,31 @@ class Draft:
     ) -> Draft:
         """Add a live object's files; closes the draft unless it is in a ``with`` block."""
         self._open()
-        if self._staging is None:
-            self._staging = self._repository.home.staging()
         with self._discarding():
+            prepared = prepare(carried)
+            if self._staging is None:
+                self._staging = self._repository.home.staging()
             saved = frameworks.save(model, self._staging, stem, format, example_inputs=example_inputs)
             self._notes += (saved.note,) if saved.note else ()
             self._files += files_of(saved.paths)
-            return self._took(carried)
+            return self._took(prepared)
 
     def add(self, *paths: str | Path, **carried: Unpack[Carried]) -> Draft:
         """Add files or folders; closes the draft unless it is in a ``with`` block."""
-        self._open()
-        with self._discarding():
-            return self.take(collect(paths), carried)
+        return self.take(paths, carried)
 
-    def take(self, files: list[Found], carried: Carried) -> Draft:
-        """Add files that were found already; as :meth:`add`."""
+    def take(self, paths: str | Path | Iterable[str | Path], carried: Carried) -> Draft:
+        """As :meth:`add`."""
         self._open()
         with self._discarding():
-            self._files += files
-            return self._took(carried)
+            prepared = prepare(carried)
+            self._files += collect(paths)
+            return self._took(prepared)
 
     def set(self, **carried: Unpack[Carried]) -> Draft:
         """Give metrics, params, history, dataset, author or message; the draft stays open."""
         self._open()
-        self._carried.update(carried)
+        self._prepared = self._prepared.then(prepare(carried))
         return self
 
     def close(self) -> Version:
@@ -99,7 +99,7 @@ class Draft:
         self._open()
         try:
             self.version = self._repository.fill_draft(
-                self._start, self._files or None, self._carried, self._notes
+                self._start, self._files or None, self._prepared, self._notes
             )
         finally:
             self.discard()
@@ -144,8 +144,8 @@ class Draft:
         if self._branch.draft is not self:
             raise UsageError(f"draft {self.label} is closed", hint="open another one")
 
-    def _took(self, carried: Mapping[str, Any]) -> Draft:
-        self._carried.update(carried)  # type: ignore[typeddict-item]  # checked against the names when it is saved
+    def _took(self, prepared: Prepared) -> Draft:
+        self._prepared = self._prepared.then(prepared)
         if not self._several:
             self.close()
         return self

@@ -19,7 +19,7 @@ from lepton_ai.history import given, listing
 from lepton_ai.history import home as homes
 from lepton_ai.history.backup import Copied, backup
 from lepton_ai.history.bundle import export, unpack
-from lepton_ai.history.carried import Carried
+from lepton_ai.history.carried import Carried, Prepared, prepare
 from lepton_ai.history.changes import branches, deletion, labels
 from lepton_ai.history.changes.attempt import Act, Result, attempt, now
 from lepton_ai.history.changes.saving import ANY, merge
@@ -125,10 +125,13 @@ class ModelRepository:
             return branch.draft.save_model(
                 model, stem, format=format, example_inputs=example_inputs, **carried
             )
+        prepared, into, expected = prepare(carried), *self._onto(branch, parent)
         with self._staged() as folder:
             saved = frameworks.save(model, folder, stem, format, example_inputs=example_inputs)
             notes = (saved.note,) if saved.note else ()
-            return self._save(files_of(saved.paths), branch, carried, parent=parent, notes=notes)
+            act = self._act(prepared.message)
+            done = self._saver.new(into, files_of(saved.paths), prepared, act, expected=expected)
+            return self._made(done, notes)
 
     def save_files(
         self,
@@ -140,12 +143,14 @@ class ModelRepository:
         **carried: Unpack[Carried],
     ) -> Version:
         """Save files, or a folder's content, as the next version of a branch, as ``name``, or into its open draft."""
-        files = collect(paths)
         if isinstance(branch, Branch) and branch.draft is not None:
             if name or parent:
                 raise UsageError(f"draft {branch.draft.label} is open on this branch", hint="close it first")
-            return branch.draft.take(files, carried)  # type: ignore[return-value]  # closed, it has all that a version has
-        return self._save(files, branch, carried, name=name, parent=parent)
+            return branch.draft.take(paths, carried)  # type: ignore[return-value]  # closed, it has all that a version has
+        prepared, files = prepare(carried), collect(paths)
+        into, expected = self._onto(branch, parent)
+        act = self._act(prepared.message)
+        return self._made(self._saver.new(into, files, prepared, act, name=name, expected=expected))
 
     def create_version(
         self,
@@ -162,8 +167,9 @@ class ModelRepository:
         """
         if history_path is not None:
             carried["history"] = given.path(history_path, "history_path")
+        prepared = prepare(carried)
         start = self.open_draft(self._branch_name(branch), version)
-        return self.fill_draft(start, collect(model_path), carried)
+        return self.fill_draft(start, collect(model_path), prepared)
 
     def update_version(
         self,
@@ -173,13 +179,15 @@ class ModelRepository:
         **carried: Unpack[Carried],
     ) -> Version:
         """Write a new revision of a version: a live object or paths as ``model``, or only what ``carried`` changes."""
-        found = self._found(version)
+        prepared, found = prepare(carried), self._found(version)
         start = Start(found.record.branch, found.row.name, None, found)
         if model is None or isinstance(model, str | Path):
-            return self.fill_draft(start, collect(model) if model is not None else None, carried)
+            return self.fill_draft(start, collect(model) if model is not None else None, prepared)
         with self._staged() as folder:
             saved = frameworks.save(model, folder, "model" if stem is None else stem)
-            return self.fill_draft(start, files_of(saved.paths), carried, (saved.note,) if saved.note else ())
+            return self.fill_draft(
+                start, files_of(saved.paths), prepared, (saved.note,) if saved.note else ()
+            )
 
     def rollback(
         self, version: str | Version, branch: Where = None, *, message: str | None = None
@@ -409,16 +417,16 @@ class ModelRepository:
         return Start(branch, name, state.head, revised)
 
     def fill_draft(
-        self, start: Start, files: list[Found] | None, carried: Carried, notes: tuple[str, ...] = ()
+        self, start: Start, files: list[Found] | None, prepared: Prepared, notes: tuple[str, ...] = ()
     ) -> Version:
         """Save what a draft gathered, as the version or revision that it was opened for."""
-        act = self._act(carried.get("message") or "")
+        act = self._act(prepared.message)
         if start.revises is not None:
-            done = self._saver.revision(start.revises, files, carried, act)
+            done = self._saver.revision(start.revises, files, prepared, act)
         elif files is None:
-            done = self._saver.copy(start, carried, act)
+            done = self._saver.copy(start, prepared, act)
         else:
-            done = self._saver.new(start.branch, files, carried, act, name=start.name, expected=start.head)
+            done = self._saver.new(start.branch, files, prepared, act, name=start.name, expected=start.head)
         return self._made(done, notes)
 
     # Inside
@@ -428,21 +436,16 @@ class ModelRepository:
         working = None if self.settings.no_provenance else Path()
         return Saver(self.home, self.lines, working, self.progress)
 
-    def _save(
-        self,
-        files: list[Found],
-        branch: Where,
-        carried: Carried,
-        *,
-        name: str | None = None,
-        parent: str | Version | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> Version:
+    def _onto(self, branch: Where, parent: str | Version | None) -> tuple[str, object]:
+        """The branch to save onto, and the head that is expected there.
+
+        Raises:
+            NotFound: there is no such branch or version. LostRace: the branch does not stand on ``parent``.
+        """
         into = self._branch_name(branch)
         expected = self._found(parent, into).row.id if parent is not None else ANY
-        act = self._act(carried.get("message") or "")
-        done = self._saver.new(into, files, carried, act, name=name, expected=expected)
-        return self._made(done, notes)
+        self._saver.head(into, expected)
+        return into, expected
 
     def _version(self, row: VersionRow) -> Version:
         return Version(self, self.lines.version(row.id))

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from lepton_ai import errors
+from lepton_ai.formats.frameworks import registry as frameworks
+from lepton_ai.formats.frameworks.contract import Saved
 from lepton_ai.history.record import attachments, plain_metrics, plain_params
 from lepton_ai.repository import ModelRepository
 
@@ -156,3 +158,57 @@ def test_a_branch_that_is_not_there_is_named(repo: ModelRepository, file: Path) 
     repo.save_files(file)
     with pytest.raises(errors.NotFound, match="no branch 'nobranch'"):
         repo.version("v1", "nobranch")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"metrics": {"accuracy": "high"}},
+        {"params": {"x": object()}},
+        {"history": "nothing.json"},
+        {"dataset": 5},
+        {"message": 5},
+        {"metric": {"accuracy": 1.0}},
+        {"branch": "nobranch"},
+        {"parent": "v9"},
+        {"parent": "v1"},
+    ],
+)
+def test_what_is_given_is_looked_at_before_a_model_is_written(
+    repo: ModelRepository, file: Path, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.save_files(file)
+    repo.save_files(file)
+
+    def written(*_: object, **__: object) -> Saved:
+        raise AssertionError("the model was written first")
+
+    monkeypatch.setattr(frameworks, "save", written)
+    with pytest.raises((errors.UsageError, errors.LostRace)):
+        repo.save_model(object(), **given)  # type: ignore[arg-type]
+    if given.keys() & {"branch", "parent"}:
+        return
+    with pytest.raises(errors.UsageError):
+        repo.update_version("v1", object(), **given)  # type: ignore[arg-type]
+    branch = repo.branch()
+    with pytest.raises(errors.UsageError):
+        branch.create_version().save_model(object(), **given)  # type: ignore[arg-type]
+    assert branch.draft is None
+    branch.create_version()
+    with pytest.raises(errors.UsageError):
+        repo.save_files(file, branch, **given)  # type: ignore[arg-type]
+    assert branch.draft is None
+    with branch.create_version("v9") as draft:
+        with pytest.raises(errors.UsageError):
+            draft.set(**given)
+        with pytest.raises(errors.UsageError):
+            draft.save_model(object(), **given)  # type: ignore[arg-type]
+        draft.set(metrics={"a": 1}, message="before").add(file, metrics={"b": 2})
+    assert (draft.saved().metrics, draft.saved().message) == ({"b": 2}, "before")
+
+
+def test_curves_that_can_be_read_only_once(repo: ModelRepository, file: Path) -> None:
+    assert repo.save_files(file, history={"loss": iter([1.0, 0.5])}).history == {"loss": [1.0, 0.5]}
+    draft = repo.branch().create_version().set(history={"loss": (1 / n for n in (1, 2))})
+    draft.add(file)
+    assert draft.saved().history == {"loss": [1.0, 0.5]}

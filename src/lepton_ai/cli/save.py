@@ -22,7 +22,7 @@ from lepton_ai.cli.options import (
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import AlreadyExists, NotFound, UsageError
-from lepton_ai.history.carried import Carried
+from lepton_ai.history.carried import Carried, prepare
 from lepton_ai.history.files import collect
 from lepton_ai.history.save import Start
 from lepton_ai.repository import ModelRepository
@@ -118,7 +118,7 @@ def update(
         found = repository.living(repository.version(version, branch))
         files = collect([Path(path) for path in paths]) if paths else None
         start = Start(found.record.branch, found.row.name, None, found)
-        updated = repository.fill_draft(start, files, carried)
+        updated = repository.fill_draft(start, files, prepare(carried))
         revised = made(repository, updated)
     revised.print("updated", as_json=as_json)
 

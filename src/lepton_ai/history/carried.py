@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -41,12 +41,22 @@ class Carried(TypedDict, total=False):
 class Prepared:
     """What was given, as the record keeps it; ``training`` is stored beside it."""
 
-    changes: dict[str, Any]
+    changes: Mapping[str, Any] = field(default_factory=dict)
     training: bytes | None = None
 
+    @property
+    def message(self) -> str:
+        """Why, in the author's words; "" when nothing was said."""
+        return str(self.changes.get("message", ""))
 
-def prepare(carried: Carried) -> Prepared:
-    """Everything that was given, checked; history files are read. Comes before anything is stored.
+    def then(self, later: Prepared) -> Prepared:
+        """Both, where ``later`` has the last word."""
+        training = self.training if later.training is None else later.training
+        return Prepared({**self.changes, **later.changes}, training)
+
+
+def prepare(carried: Mapping[str, Any]) -> Prepared:
+    """Everything that was given (see :class:`Carried`), checked; history files are read. Comes before anything else.
 
     Raises:
         UsageError: something given cannot be kept; the message names it.

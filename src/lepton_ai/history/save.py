@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, NoSpace, UsageError
 from lepton_ai.history.bundle import Unpacked
-from lepton_ai.history.carried import Carried, Prepared, code_and_environment, fill, prepare
+from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, Result, attempt
 from lepton_ai.history.checkout import check_space
@@ -45,7 +45,7 @@ class Order:
     files: list[Found] | None = None
     start: Record = EMPTY
     parent: Record | None = None
-    carried: Carried = field(default_factory=Carried)
+    prepared: Prepared = field(default_factory=Prepared)
     working: Path | None = None
     attachments: tuple[bytes, ...] = ()
 
@@ -79,7 +79,7 @@ class Saver:
         self,
         branch: str,
         files: list[Found],
-        carried: Carried,
+        prepared: Prepared,
         act: Act,
         *,
         name: str | None = None,
@@ -90,14 +90,23 @@ class Saver:
         Raises:
             LostRace: the branch's head is not ``expected``.
         """
+        head = self.head(branch, expected)
+        parent = self._lines.version(head).record if head else None
+        order = Order(Operation("save"), files, parent=parent, prepared=prepared, working=self._working)
+        return self._run(order, self._new(branch, act, name, expected), once=expected is not changes.ANY)
+
+    def head(self, branch: str, expected: object = changes.ANY) -> bytes | None:
+        """What a save onto a branch builds upon, if it is still ``expected``.
+
+        Raises:
+            NotFound: there is no such branch. LostRace: it has moved on.
+        """
         head = self._lines.branch(branch).head
         if expected is not changes.ANY and expected != head:
             raise LostRace(f"branch {branch!r} has moved on", hint="look at its newest version, then repeat")
-        parent = self._lines.version(head).record if head else None
-        order = Order(Operation("save"), files, parent=parent, carried=carried, working=self._working)
-        return self._run(order, self._new(branch, act, name, expected), once=expected is not changes.ANY)
+        return head
 
-    def copy(self, start: Start, carried: Carried, act: Act) -> Saved:
+    def copy(self, start: Start, prepared: Prepared, act: Act) -> Saved:
         """A version with the content of its parent.
 
         Raises:
@@ -109,10 +118,12 @@ class Saver:
                 "nothing was saved into the draft, and the branch is empty", hint="save a model into it"
             )
         record = replace(self._lines.version(start.head).record, message="")
-        order = Order(Operation("save", detail="content of its parent"), None, record, carried=carried)
+        order = Order(Operation("save", detail="content of its parent"), None, record, prepared=prepared)
         return self._run(order, self._new(start.branch, act, start.name, start.head), once=True)
 
-    def revision(self, revised: FoundVersion, files: list[Found] | None, carried: Carried, act: Act) -> Saved:
+    def revision(
+        self, revised: FoundVersion, files: list[Found] | None, prepared: Prepared, act: Act
+    ) -> Saved:
         """A new revision of a version; what is not given stays.
 
         Raises:
@@ -120,7 +131,7 @@ class Saver:
         """
         old = self._lines.version(revised.newest).record
         working = self._working if files is not None else None
-        order = Order(Operation("update"), files, old, old, carried, working)
+        order = Order(Operation("update"), files, old, old, prepared, working)
 
         def build(draft: changes.Draft) -> Result[VersionRow]:
             return changes.new_revision(self._lines, revised.row.first, draft, act, expected=revised.newest)
@@ -133,9 +144,9 @@ class Saver:
         operation = Operation("import", unpacked.header.id, f"{old.branch}@{old.name}")
         head = self._lines.branch(branch).head
         parent = self._lines.version(head).record if head else None
-        carried = Carried(author=old.author)
+        prepared = Prepared({"author": old.author})
         order = Order(
-            operation, unpacked.files, old, parent, carried, None, tuple(unpacked.attachments.values())
+            operation, unpacked.files, old, parent, prepared, None, tuple(unpacked.attachments.values())
         )
         return self._run(order, self._new(branch, act, name, changes.ANY), once=False)
 
@@ -179,15 +190,14 @@ def save(
         LostRace: with ``once``, when somebody moved the branch or version meanwhile.
         NoSpace, StorageFailed, Busy, KeyMissing, UsageError.
     """
-    prepared = prepare(order.carried)
     files = None if order.files is None else check_and_sort(order.files)
     order = dataclasses.replace(order, files=files)
-    _rehearse(replace(order.start, operation=order.operation, **prepared.changes), build)
+    _rehearse(replace(order.start, operation=order.operation, **order.prepared.changes), build)
     if files is not None:
         _check_room(home, files, progress)
     for tries_left in range(TRIES - 1, -1, -1):
         try:
-            return _save(home, order, prepared, build, once, progress)
+            return _save(home, order, build, once, progress)
         except (CondemnedMeanwhile, PackGone):
             if not tries_left:
                 raise
@@ -229,7 +239,6 @@ def _rehearse(record: Record, build: Callable[[changes.Draft], Result[VersionRow
 def _save(
     home: Home,
     order: Order,
-    prepared: Prepared,
     build: Callable[[changes.Draft], Result[VersionRow]],
     once: bool,
     progress: Progress,
@@ -240,7 +249,7 @@ def _save(
             record = replace(record, files=saving.add_files(order.files, order.parent))
         for attachment in order.attachments:
             saving.attach(attachment)
-        record = fill(record, prepared, saving)
+        record = fill(record, order.prepared, saving)
         if order.working is not None:
             code, environment = code_and_environment(order.working, saving)
             record = replace(record, code=code, environment=environment)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lepton_ai.errors import Ambiguous, Damaged, NotFound
+from lepton_ai.errors import AlreadyExists, Ambiguous, Damaged, NotFound
 from lepton_ai.history import graph, names, states
 from lepton_ai.history.record import parse_record, timestamp
-from lepton_ai.history.refs.contract import History, Ref, VersionRow
+from lepton_ai.history.refs.contract import ABSENT, History, Ref, VersionRow
 from lepton_ai.types import Record
 
 MAIN = "main"
+_WITH_ARTICLE = {"branch": "a branch", "tag": "a tag", "alias": "an alias"}
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Lines:
         if found is None:
             where = meant.branch or current
             self.branch(where, deleted=True)  # that it is missing says more
+            self._refuse_empty(meant)
             raise NotFound(
                 f"there is no version {meant.name!r} on branch {where!r}"
                 + ("" if meant.branch else ", and no such tag, alias or id"),
@@ -132,6 +134,24 @@ class Lines:
             if first.branch == branch.state.uid:
                 return self._newest(first.id)
         return None
+
+    def free(self, kind: str, name: str) -> dict[str, int]:
+        """Checks for a commit that calls a ``kind`` so: no branch, tag or alias of another kind may be called the same.
+
+        Raises:
+            AlreadyExists: one is.
+        """
+        others = [f"{other}/{name}" for other in ("branch", "tag", "alias") if other != kind]
+        refs = self.history.get(others)
+        for key, ref in refs.items():
+            if key.startswith("branch/") and states.decode(states.BranchState, ref).deleted is not None:
+                continue
+            what = key.partition("/")[0]
+            raise AlreadyExists(
+                f"there is {_WITH_ARTICLE[what]} {name!r} already; one name must not mean two things",
+                hint="choose another name",
+            )
+        return {key: refs[key].stamp if key in refs else ABSENT for key in others}
 
     def line(self, branch: Branch) -> Iterator[VersionRow]:
         """The branch's versions from the newest down its first parents, as the revision that was built upon."""
@@ -188,6 +208,12 @@ class Lines:
             if state.head is not None and state.deleted is None:
                 return self.version(bytes.fromhex(state.head))
         return self._by_id(meant.name)
+
+    def _refuse_empty(self, meant: names.Address) -> None:
+        ref = self.history.get([f"branch/{meant.name}"]).get(f"branch/{meant.name}")
+        if meant.branch is None and ref is not None:
+            branch = self.branch(meant.name)
+            raise NotFound(f"branch {branch.name!r} has no version yet", hint="save one first")
 
     def _by_id(self, prefix: str) -> Found | None:
         if not names.is_id_prefix(prefix):

@@ -12,6 +12,8 @@ _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _HEX = re.compile(r"[0-9a-f]{7,64}")
 _AUTOMATIC = re.compile(r"v([1-9][0-9]{0,17})")
+_ENDLESS = re.compile(r"v[1-9][0-9]{15,}")
+"""Numbers that nobody counts to; below them, counting on never leaves what an automatic name can be."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ def check_version_name(name: str) -> str:
             f"{name!r} looks like a version id",
             hint="add a letter after f or a '-', for example r-" + name,
         )
+    if _ENDLESS.fullmatch(name):
+        raise InvalidName(
+            f"{name!r} is too high a number: the next version would be counted on from it",
+            hint="write something else before it, for example r-" + name,
+        )
     return name
 
 
@@ -46,7 +53,7 @@ def check_ref_name(name: str, what: str) -> str:
     """Return ``name`` if a branch, tag or alias may be called so; ``what`` says which for the message.
 
     Raises:
-        InvalidName: as for versions; '/' may part it.
+        InvalidName: as for versions; '/' may part it. A tag or alias called v2 would never be reached: the version is.
     """
     if not isinstance(name, str) or not _REF.fullmatch(name) or len(name) > MAX_LENGTH or ".." in name:
         raise InvalidName(
@@ -54,6 +61,11 @@ def check_ref_name(name: str, what: str) -> str:
         )
     if what != "branch" and _HEX.fullmatch(name):
         raise InvalidName(f"{name!r} looks like a version id", hint="choose another name")
+    if what != "branch" and automatic_number(name):
+        raise InvalidName(
+            f"{name!r} is what a version is called, so it cannot name a {what}",
+            hint=f"choose another name, for example r-{name}",
+        )
     return name
 
 

@@ -19,7 +19,7 @@ def create(
     """A branch that starts from ``base`` (None: from nothing).
 
     Raises:
-        AlreadyExists: there is a living branch of this name and not ``exist_ok``.
+        AlreadyExists: there is a living branch of this name and not ``exist_ok``, or a tag or alias.
         InvalidName: a branch cannot be called so.
     """
     names.check_ref_name(name, "branch")
@@ -31,6 +31,7 @@ def create(
         raise AlreadyExists(
             f"there is a branch {name!r} already", hint="choose another name, or use it as it is"
         )
+    free = lines.free("branch", name)
     state = states.BranchState(
         uid=secrets.token_hex(8),
         head=base.row.id.hex() if base else None,
@@ -45,7 +46,7 @@ def create(
     ]
     moves += [states.hold(base.ref)] if base else []
     moves += [_put_aside(name, ref)] if ref else []
-    return Result(Commit(act.actor, "create branch", act.why, act.at, tuple(moves)), name)
+    return Result(Commit(act.actor, "create branch", act.why, act.at, tuple(moves), free), name)
 
 
 def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
@@ -63,6 +64,7 @@ def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
     ref = lines.history.get([key]).get(key)
     if ref is not None and states.decode(states.BranchState, ref).deleted is None:
         raise AlreadyExists(f"there is a branch {new!r} already", hint="choose another name")
+    free = lines.free("branch", new)
     line = lines.history.get([f"line/{branch.state.uid}"]).get(f"line/{branch.state.uid}")
     moves = [
         states.clear(branch.ref),
@@ -75,7 +77,8 @@ def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
         ),
     ]
     moves += [_put_aside(new, ref)] if ref else []
-    return Result(Commit(act.actor, f"rename branch {old} to {new}", act.why, act.at, tuple(moves)), new)
+    change = Commit(act.actor, f"rename branch {old} to {new}", act.why, act.at, tuple(moves), free)
+    return Result(change, new)
 
 
 def delete(lines: Lines, name: str, act: Act) -> Result[list[str]]:
@@ -106,11 +109,12 @@ def restore(lines: Lines, name: str, act: Act) -> Result[str]:
 
     Raises:
         NotFound: no branch of this name was deleted, or gc has freed its newest version.
-        AlreadyExists: a branch of this name is alive.
+        AlreadyExists: a branch of this name is alive, or a tag or alias has it.
     """
     key = f"branch/{name}"
     ref = lines.history.get([key]).get(key)
     branch = _deleted(lines, name, ref)
+    free = lines.free("branch", name)
     head = lines.version(branch.head) if branch.head else None
     if head is not None and head.state.purged_at is not None:
         raise NotFound(
@@ -124,7 +128,7 @@ def restore(lines: Lines, name: str, act: Act) -> Result[str]:
         moves.append(states.hold(lines.version(back.id).ref))
     moves.append(states.set_(key, ref, replace(branch.state, head=newest, deleted=None)))
     moves += [states.clear(branch.ref)] if branch.ref.key != key else []
-    return Result(Commit(act.actor, "restore branch", act.why, act.at, tuple(moves)), name)
+    return Result(Commit(act.actor, "restore branch", act.why, act.at, tuple(moves), free), name)
 
 
 def _deleted(lines: Lines, name: str, ref: Ref | None) -> Branch:

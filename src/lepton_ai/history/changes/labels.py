@@ -19,12 +19,13 @@ def put(lines: Lines, kind: Kind, name: str, found: Found, act: Act) -> Result[N
     """Name the revision ``found``. A tag must be new; an alias may point elsewhere until now.
 
     Raises:
-        AlreadyExists: there is a tag of this name.
+        AlreadyExists: there is a tag of this name, or another kind of thing.
         InvalidName: it cannot be called so.
     """
     names.check_ref_name(name, kind)
     key = f"{kind}/{name}"
     ref = lines.history.get([key]).get(key)
+    checks = lines.free(kind, name) if ref is None else {}
     moves: list[Move] = []
     if ref is not None:
         old = states.decode(states.LabelState, ref)
@@ -40,7 +41,6 @@ def put(lines: Lines, kind: Kind, name: str, found: Found, act: Act) -> Result[N
             moves.append(_pin(before, key, on=False))
     label = states.LabelState(found.row.id.hex(), act.at, act.actor, act.why)
     moves.append(states.set_(key, ref, label))
-    checks = {}
     if key in found.state.pins:
         checks[found.key] = found.ref.stamp
     else:

@@ -197,7 +197,11 @@ def _names_clash(lines: Lines, target: Branch, head: VersionRow, down_to: int) -
 
 def _free_name(lines: Lines, branch: Branch, name: str | None) -> str:
     if name is None:
-        return f"v{branch.state.high + 1}"
+        number = branch.state.high + 1
+        # Only a name beyond what is counted (from before such were refused) can be in use.
+        while not names.automatic_number(f"v{number}") and lines.on_branch(branch, f"v{number}") is not None:
+            number += 1
+        return f"v{number}"
     names.check_version_name(name)
     if lines.on_branch(branch, name) is not None:
         raise AlreadyExists(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from lepton_ai.drafts import Draft
-from lepton_ai.errors import Damaged, UsageError
+from lepton_ai.errors import Damaged, NotFound, UsageError
 from lepton_ai.history.carried import Carried
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.record import content_id, metric_values, timestamp
@@ -199,10 +199,14 @@ class Version:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """Its training curves: name → numbers; empty when none were given."""
+        """Its training curves: name → numbers; empty when none were given.
+
+        Raises:
+            NotFound: gc has freed them.
+        """
         if self.record.training is None:
             return {}
-        data = self._attachment(self.record.training)
+        data = self._attachment(self.record.training, "training history")
         curves = msgspec.json.decode(data, type=dict[str, list[float | str]])
         return {
             name: list(metric_values({str(i): v for i, v in enumerate(c)}).values())
@@ -211,15 +215,23 @@ class Version:
 
     @property
     def packages(self) -> dict[str, str]:
-        """Installed packages when it was saved: name → version."""
+        """Installed packages when it was saved: name → version.
+
+        Raises:
+            NotFound: gc has freed the list.
+        """
         kept = self.record.environment.packages if self.record.environment else None
-        return msgspec.json.decode(self._attachment(kept), type=dict[str, str]) if kept else {}
+        return msgspec.json.decode(self._attachment(kept, "packages"), type=dict[str, str]) if kept else {}
 
     @property
     def patch(self) -> bytes:
-        """Uncommitted changes of the git checkout, as ``git apply`` takes them; empty when there were none."""
+        """Uncommitted changes of the git checkout, as ``git apply`` takes them; empty when there were none.
+
+        Raises:
+            NotFound: gc has freed them.
+        """
         kept = self.record.code.patch if self.record.code else None
-        return self._attachment(kept) if kept else b""
+        return self._attachment(kept, "patch") if kept else b""
 
     def tensors(self) -> list[TensorInfo]:
         """Names, dtypes and shapes of every tensor, without reading data."""
@@ -250,13 +262,20 @@ class Version:
         """All revisions, the first one first."""
         return self._repository.revisions(self)
 
-    def _attachment(self, kept: Attachment) -> bytes:
+    def _attachment(self, kept: Attachment, what: str) -> bytes:
         try:
             return self._repository.reader.attachment(kept)
-        except Damaged:
-            if self.status == "Purged":
-                self._living()  # raises, and says when its bytes were freed
-            raise
+        except Damaged as problem:
+            freed = self._repository.lines.version(self._found.row.id).state.purged_at
+            if freed is None:
+                raise Damaged(
+                    f"the {what} of version {self.name!r} cannot be read: {problem.message}",
+                    hint=problem.hint,
+                ) from problem
+            raise NotFound(
+                f"gc freed the {what} of version {self.name!r} on {timestamp(freed)[:10]}",
+                hint="only a backup still has it",
+            ) from None
 
     def _living(self) -> Record:
         return self._repository.living(self).record

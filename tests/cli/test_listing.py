@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lepton_ai.history import provenance
 from tests.cli.conftest import Lepton, model
 
 DESIGNED = [
@@ -92,7 +93,7 @@ def test_show_for_machines(three: Lepton) -> None:
     shown = three("show", "v2", "--json").json
     assert list(shown) == [
         *DESIGNED, "message", "revision", "content_id", "operation", "parents", "revisions", "tags", "aliases",
-        "params", "dataset", "history", "code", "environment", "files",
+        "params", "dataset", "history", "code", "environment", "files", "notes",
     ]  # fmt: skip
     assert shown["operation"] == {"kind": "save"}
     assert shown["parents"] == [three("show", "v1", "--json").json["id"]]
@@ -131,6 +132,40 @@ def test_show_works_for_deleted_and_freed_versions(three: Lepton) -> None:
     three("gc", "--grace", "0")
     assert three("show", "v3", "--json").json["status"] == "Purged"
     assert "Status:" in three("show", "v3").out
+
+
+def test_show_tells_what_was_freed_with_a_version(lepton: Lepton, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEPTON_AI_NO_PROVENANCE")
+    Path("curve.json").write_text('{"loss": [1.0, 0.5]}')
+    monkeypatch.setattr(provenance, "packages", lambda: b'{"theirs":"1.0"}')
+    lepton("save", model(), "--history", "curve.json")
+    assert lepton("show", "v1", "--packages", "--json").json["notes"] == []
+    monkeypatch.setattr(provenance, "packages", lambda: b'{"ours":"2.0"}')
+    Path("other.bin").write_bytes(b"nothing that a model has")
+    lepton("save", "other.bin")
+    lepton("delete", "v1")
+    lepton("gc", "--grace", "0")
+    told = lepton("show", "v1", "--packages", "--json").json
+    assert (told["history"], told["packages"]) == ({}, {})
+    assert told["environment"]["python"].startswith("CPython")
+    assert [re.sub(r"[\d-]{10}", "DATE", text) for text in told["notes"]] == [
+        "gc freed the training history of version 'v1' on DATE (only a backup still has it)",
+        "gc freed the packages of version 'v1' on DATE (only a backup still has it)",
+    ]
+    ran = lepton("show", "v1", "--packages")
+    assert "lepton: gc freed the packages of version 'v1'" in ran.err
+    assert lepton("show", "v2", "--packages", "--json").json["packages"] == {"ours": "2.0"}
+
+
+def test_show_tells_the_rest_of_a_damaged_version(lepton: Lepton, here: Path) -> None:
+    Path("curve.json").write_text('{"loss": [1.0, 0.5]}')
+    lepton("save", model(), "--history", "curve.json")
+    for pack in (here / ".lepton/packs").rglob("*.pack"):
+        pack.unlink()
+    told = lepton("show", "v1", "--json", code=5).json
+    assert told["files"][0]["path"] == "model.safetensors"
+    assert told["notes"][0].startswith("the training history of version 'v1' cannot be read: ")
+    assert "lepton: the training history" in lepton("show", "v1", code=5).err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from lepton_ai import errors
 from lepton_ai.formats.frameworks import registry as frameworks
 from lepton_ai.formats.frameworks.contract import Saved
+from lepton_ai.history import provenance
 from lepton_ai.history.record import attachments, plain_metrics, plain_params
 from lepton_ai.repository import ModelRepository
 
@@ -136,15 +137,28 @@ def test_versions_and_drafts_stand_for_themselves(repo: ModelRepository, file: P
 def test_what_a_purged_version_carried_is_told_as_freed(
     repo: ModelRepository, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LEPTON_AI_NO_PROVENANCE", "1")
-    repo = ModelRepository(repo.path)
-    repo.save_files(file, history={"loss": [1.0]})
+    patch = provenance.Checkout("0" * 40, "", "main", dirty=True, patch=b"+ a line")
+    monkeypatch.setattr(provenance, "checkout", lambda _: patch)
+    monkeypatch.setattr(provenance, "packages", lambda: b'{"theirs":"1.0"}')
+    first = repo.save_files(file, history={"loss": [1.0]})
+    assert (first.packages, first.patch) == ({"theirs": "1.0"}, b"+ a line")
+    monkeypatch.undo()
     file.write_bytes(b"later")
     repo.save_files(file)
     repo.delete_version("v1")
     repo.gc(grace=0)
-    with pytest.raises(errors.NotFound, match="freed"):
-        _ = repo.version("v1", deleted=True).history
+    gone = repo.version("v1", deleted=True)
+    for what, read in (
+        ("training history", lambda: gone.history),
+        ("packages", lambda: gone.packages),
+        ("patch", lambda: gone.patch),
+    ):
+        with pytest.raises(errors.NotFound, match=f"gc freed the {what} of version 'v1' on 20"):
+            read()
+    assert gone.environment is not None
+    assert gone.environment.python.startswith("CPython")
+    assert gone.code is not None
+    assert gone.code.dirty
 
 
 def test_everything_that_a_record_refers_to(repo: ModelRepository, file: Path) -> None:

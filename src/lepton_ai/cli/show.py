@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from lepton_ai.cli import exits
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, VersionArgument
 from lepton_ai.cli.output import (
     ID_DIGITS,
     human_size,
     local_time,
+    note,
     number,
     pairs,
     plural,
@@ -23,7 +26,7 @@ from lepton_ai.cli.output import (
     version_json,
 )
 from lepton_ai.cli.session import opened
-from lepton_ai.errors import NotFound
+from lepton_ai.errors import Damaged, LeptonError, NotFound
 from lepton_ai.handles import Version
 from lepton_ai.repository import ModelRepository
 
@@ -40,29 +43,43 @@ def show(
     ] = False,
     repo: Repo = None,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Show everything that a version carries.
 
     Files, params, metrics, training history, dataset, code, environment, author, message, parents, revisions, tags
-    and aliases. Works for deleted versions too.
+    and aliases. Works for deleted versions too. What cannot be read is told, and the exit code is 5 when it is damage.
     """
+    problems: list[LeptonError] = []
     with opened(repo, as_json=as_json) as repository:
         found = repository.version(version, branch, deleted=True)
         if patch:
             _print_patch(found)
-            return
-        facts = _facts(repository, found, packages=packages)
+            return exits.OK
+        facts = _facts(repository, found, packages=packages, problems=problems)
     if as_json:
         print_json(facts)
     else:
         _print(facts)
+        for problem in problems:
+            note(str(problem))
+    return exits.INTEGRITY if any(isinstance(problem, Damaged) for problem in problems) else exits.OK
 
 
-def _facts(repository: ModelRepository, version: Version, *, packages: bool) -> dict[str, Any]:
+def _facts(
+    repository: ModelRepository, version: Version, *, packages: bool, problems: list[LeptonError]
+) -> dict[str, Any]:
+    """What the command tells; ``problems`` gets what is wrong with the larger things that are kept beside a version."""
+
+    def read(what: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return what()
+        except (NotFound, Damaged) as problem:
+            problems.append(problem)
+            return {}
+
     info = repository.info(version)
     revisions = repository.revisions(version)
     ids = {revision.id for revision in revisions}
-    readable = info.status != "Purged"
     code, environment = version.code, version.environment
     facts = {
         **version_json(info),
@@ -79,13 +96,14 @@ def _facts(repository: ModelRepository, version: Version, *, packages: bool) -> 
         "aliases": sorted(name for name, found in repository.aliases().items() if found.id in ids),
         "params": version.params,
         "dataset": version.dataset,
-        "history": version.history if readable else {},
+        "history": read(lambda: version.history),
         "code": code and {**msgspec.to_builtins(code), "patch_bytes": code.patch.size if code.patch else 0},
         "environment": environment and {"python": environment.python, "platform": environment.platform},
         "files": version.files,
     }
     if packages:
-        facts["packages"] = version.packages if readable else {}
+        facts["packages"] = read(lambda: version.packages)
+    facts["notes"] = [str(problem) for problem in problems]
     plain: dict[str, Any] = msgspec.to_builtins(facts)
     if plain["code"]:
         plain["code"].pop("patch", None)

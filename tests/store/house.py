@@ -16,7 +16,7 @@ from lepton_ai.store.blobs.counting import CountingBlobs
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.codecs import CODECS
 from lepton_ai.store.codecs.elements import element_of
-from lepton_ai.store.contract import ID_SIZE, Added, Content, Run, Written
+from lepton_ai.store.contract import Added, Content, Run, Written
 from lepton_ai.store.packs.format import BLOCK, Header, blob_name
 from lepton_ai.store.packs.writer import PackWriter
 from lepton_ai.store.seal.keyring import Keyring
@@ -124,7 +124,7 @@ class House:
 
 def block_ids(content: Content) -> list[bytes]:
     """Every block of a content."""
-    return [s.blocks[i : i + ID_SIZE] for s in content.streams for i in range(0, len(s.blocks), ID_SIZE)]
+    return [id_ for stream in content.streams for id_ in stream.ids]
 
 
 def weights(count: int, seed: int = 0) -> np.ndarray:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from lepton_ai.formats.contract import MAX_TENSORS, Malformed, Tensor
-
-if TYPE_CHECKING:
-    pass
 
 MAX_NAME = 4096
 """Characters of a tensor's name."""

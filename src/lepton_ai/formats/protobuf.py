@@ -81,12 +81,12 @@ class Wire:
 
     def _field(self, start: int, end: int) -> Field:
         buffer, first = self._window.ahead(start, LONGEST_HEAD)
-        tag, at = _varint(buffer, first)
+        tag, at = varint(buffer, first)
         number, wire, value = tag >> 3, tag & 7, 0
         if wire == BYTES:
-            length, at = _varint(buffer, at)
+            length, at = varint(buffer, at)
         elif wire == VARINT:
-            value, after = _varint(buffer, at)
+            value, after = varint(buffer, at)
             length = after - at
         elif wire in {FIXED64, FIXED32}:
             length = 8 if wire == FIXED64 else 4
@@ -143,12 +143,12 @@ class Wire:
             raise Malformed(f"field {field.number} at byte {field.start} is no list of numbers")
         data, found, at = self._window.read(field.offset, field.length), [], 0
         while at < len(data):
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
             found.append(signed(value))
         return found
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
     """The number at ``at`` and where it ends."""
     if at < len(data) and data[at] < 0x80:  # nearly all of them
         return data[at], at + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lepton_ai.formats.contract import MAX_TENSORS, Malformed
+from lepton_ai.formats.protobuf import varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,9 +68,9 @@ def _pairs(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise Malformed("a block of the table is shorter than its own index")
     key, at = b"", 0
     while at < end:
-        shared, at = _varint(block, at)
-        fresh, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = varint(block, at)
+        fresh, at = varint(block, at)
+        length, at = varint(block, at)
         if shared > len(key) or shared + fresh > LONGEST_KEY or at + fresh + length > end:
             raise Malformed("an entry of the table lies about its length")
         key = key[:shared] + block[at : at + fresh]
@@ -78,15 +79,6 @@ def _pairs(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    offset, at = _varint(data, at)
-    size, at = _varint(data, at)
+    offset, at = varint(data, at)
+    size, at = varint(data, at)
     return (offset, size), at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for place, byte in enumerate(data[at : at + 10]):
-        value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return value, at + place + 1
-    raise Malformed("a number in the table does not end")

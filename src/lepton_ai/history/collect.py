@@ -150,7 +150,7 @@ class Collector:
                 raise self._unreadable(problem, kept_at.sha256, without) from problem
             roots.add(kept_at.manifest)
             for stream in content.streams:
-                roots.update(stream.blocks[i : i + 32] for i in range(0, len(stream.blocks), 32))
+                roots.update(stream.ids)
         return roots
 
     def _unreadable(

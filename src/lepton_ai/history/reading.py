@@ -16,7 +16,6 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import ContentRow, Records
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.contract import ID_SIZE
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, TensorInfo
 
@@ -58,12 +57,7 @@ class Reader:
             content = manifests.decode(self._store.get(row.manifest)).content
         except IntegrityError:
             return False
-        blocks = (
-            stream.blocks[i : i + ID_SIZE]
-            for stream in content.streams
-            for i in range(0, len(stream.blocks), ID_SIZE)
-        )
-        return not self._store.missing(blocks, sound=True)
+        return not self._store.missing((id_ for stream in content.streams for id_ in stream.ids), sound=True)
 
     def intact(self, digest: str, progress: Progress = SILENT) -> bool:
         """Whether a content can be given back: all of it is read, decoded and compared. Advances ``progress``."""

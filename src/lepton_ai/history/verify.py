@@ -13,7 +13,6 @@ from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.contract import Stream
 from lepton_ai.types import Record
 
 CHUNK = 500
@@ -164,14 +163,8 @@ class Verifier:
         except LeptonError as problem:
             return Look("", (("", whole),)) if whole else Look(problem.message)
         hit = [("", whole)] if whole else []
-        touching = (
-            (s.key, frozenset(n for b in _blocks(s) for n in blame.get(b, ()))) for s in content.streams
-        )
+        touching = ((s.key, frozenset(n for b in s.ids for n in blame.get(b, ()))) for s in content.streams)
         hit += [(key, numbers) for key, numbers in touching if numbers]
-        missing = self._home.store.missing(block for s in content.streams for block in _blocks(s))
+        missing = self._home.store.missing(block for s in content.streams for block in s.ids)
         missing.difference_update(blame)
         return Look(f"{len(missing)} of its blocks are in no pack" if missing else "", tuple(hit))
-
-
-def _blocks(stream: Stream) -> list[bytes]:
-    return [stream.blocks[i : i + 32] for i in range(0, len(stream.blocks), 32)]

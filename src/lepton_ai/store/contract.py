@@ -40,6 +40,11 @@ class Stream(msgspec.Struct, frozen=True, array_like=True):
     blocks: bytes
     sizes: tuple[int, ...] = ()
 
+    @property
+    def ids(self) -> list[bytes]:
+        """The block ids, in order."""
+        return [self.blocks[i : i + ID_SIZE] for i in range(0, len(self.blocks), ID_SIZE)]
+
 
 class Content(msgspec.Struct, frozen=True, array_like=True):
     """A file as the store keeps it: runs (stream number, length) in file order over ``streams``.

@@ -14,7 +14,7 @@ from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store import content as contents_
 from lepton_ai.store import live
 from lepton_ai.store.blocks.span import Span
-from lepton_ai.store.contract import ID_SIZE, Blobs, Content, Finding, PackInfo, PackUse
+from lepton_ai.store.contract import Blobs, Content, Finding, PackInfo, PackUse
 from lepton_ai.store.durable import make_folder, storage_errors
 from lepton_ai.store.index import Index
 from lepton_ai.store.packs.writer import sweep
@@ -117,12 +117,7 @@ class Store:
 
     def stored_bytes(self, contents: Iterable[Content]) -> int:
         """Bytes in packs of the distinct blocks of ``contents``, as they would be read (without bases' own bytes)."""
-        ids = {
-            stream.blocks[i : i + ID_SIZE]
-            for content in contents
-            for stream in content.streams
-            for i in range(0, len(stream.blocks), ID_SIZE)
-        }
+        ids = {id_ for content in contents for stream in content.streams for id_ in stream.ids}
         return sum(places[0].length for places in self._index.find(ids).values())
 
     def packs(self) -> list[PackInfo]:

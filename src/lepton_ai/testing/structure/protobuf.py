@@ -54,13 +54,13 @@ def parse(data: bytes, depth: int = 0) -> list[Node]:
     """
     found, at = [], 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = read_varint(data, at)
         number, wire = tag >> 3, tag & 7
         start = at
         if wire == VARINT:
-            _, at = _varint(data, at)
+            _, at = read_varint(data, at)
         elif wire == BYTES:
-            length, start = _varint(data, at)
+            length, start = read_varint(data, at)
             at = start + length
         elif wire in {FIXED32, FIXED64}:
             at += 4 if wire == FIXED32 else 8
@@ -113,7 +113,8 @@ def varint(value: int, padded: int = 0) -> bytes:
     return bytes(out)
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at ``at``, and where it ends."""
     value = 0
     for place, byte in enumerate(data[at : at + 10]):
         value |= (byte & 0x7F) << (7 * place)
@@ -125,7 +126,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def _value(node: Node, tree: _Tree, rng: random.Random) -> None:
     """Another number or text of the same kind."""
     if node.wire == VARINT:
-        old, _ = _varint(node.value, 0)
+        old, _ = read_varint(node.value, 0)
         long = rng.choice((b"\x80" * 9 + b"\x01", b"\xff" * 9 + b"\x7f", b"\xff" * 11, b"\x80" * 10 + b"\0"))
         node.value = rng.choice((varint(hostile(rng, old)), varint(hostile(rng, old)), varint(old, 3), long))
     elif node.parts is None and node.wire == BYTES:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lepton_ai.testing.structure import protobuf
 from lepton_ai.testing.structure.contract import NotStructured
 from lepton_ai.testing.structure.numbers import fit, hostile, hostile_text, rounds
-from lepton_ai.testing.structure.protobuf import varint
+from lepton_ai.testing.structure.protobuf import read_varint, varint
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 FOOTER, TRAILER = 48, 5
@@ -71,18 +71,9 @@ def _numbers(data: bytes, count: int, at: int = 0) -> list[int]:
     """``count`` varints from byte ``at``, and where they end."""
     found = []
     for _ in range(count):
-        value, at = _varint(data, at)
+        value, at = read_varint(data, at)
         found.append(value)
     return [*found, at]
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for place, byte in enumerate(data[at : at + 10]):
-        value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return value, at + place + 1
-    raise NotStructured
 
 
 def _entries(data: bytes, offset: int, size: int) -> list[tuple[bytes, bytes]]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lepton_ai.repository import ModelRepository
 
 
+class _NotClosed(UsageError, AttributeError):
+    """What only a version has was asked of a draft; ``hasattr`` says no."""
+
+
 class Draft:
     """A version that is being made. It lives in this process only: an exception or its death discards it."""
 
@@ -33,6 +37,17 @@ class Draft:
         self._prepared = Prepared()
         self._several = False
         self.version: Version | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that it was opened with; once closed, the version's.
+
+        Raises:
+            UsageError: it is open, and gets the next number when it is closed.
+        """
+        if self.version is None and self._name is not None:
+            return self._name
+        return str(self.__getattr__("name"))
 
     @property
     def label(self) -> str:
@@ -127,7 +142,7 @@ class Draft:
         """Once closed, everything that a :class:`Version` has."""
         version = self.__dict__.get("version")
         if version is None:
-            raise AttributeError(f"{name!r}: the draft is not closed yet")
+            raise _NotClosed(f"a draft has no {name!r} before it is closed", hint="save into it, or close it")
         return getattr(version, name)
 
     @contextmanager

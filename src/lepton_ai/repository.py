@@ -180,6 +180,8 @@ class ModelRepository:
     ) -> Version:
         """Write a new revision of a version: a live object or paths as ``model``, or only what ``carried`` changes."""
         prepared, found = prepare(carried), self._found(version)
+        if model is None and prepared == Prepared():
+            raise UsageError("nothing is given to update", hint="give a model, files, metrics, a message …")
         start = Start(found.record.branch, found.row.name, None, found)
         if model is None or isinstance(model, str | Path):
             return self.fill_draft(start, collect(model) if model is not None else None, prepared)
@@ -343,10 +345,12 @@ class ModelRepository:
 
     def delete_version(self, address: str | Version, branch: Where = None, *, why: str = "") -> Version:
         """Put a tombstone on a version; it can be restored until gc frees its bytes after the grace period."""
-        version = address if isinstance(address, Version) else self.version(address, branch, deleted=True)
-        first = self.lines.version(bytes.fromhex(version.id)).row.first
+        if not isinstance(address, Version):
+            meant = text(address, "the version")
+            address = Version(self, deletion.meant(self.lines, meant, self._branch_name(branch)))
+        first = self.lines.version(bytes.fromhex(address.id)).row.first
         attempt(self.home.history, lambda: deletion.delete(self.lines, first, self._act(why)))
-        return version
+        return address
 
     def restore_version(self, address: str | Version, branch: Where = None) -> Version:
         """Take the tombstone off a version; branches stay where they are."""
@@ -414,20 +418,13 @@ class ModelRepository:
         if name is not None:
             check_version_name(name)
         revised = None if name is None else self.lines.on_branch(state, name)
-        return Start(branch, name, state.head, revised)
+        return Start(branch, name, state.head, revised, state.state.uid)
 
     def fill_draft(
         self, start: Start, files: list[Found] | None, prepared: Prepared, notes: tuple[str, ...] = ()
     ) -> Version:
         """Save what a draft gathered, as the version or revision that it was opened for."""
-        act = self._act(prepared.message)
-        if start.revises is not None:
-            done = self._saver.revision(start.revises, files, prepared, act)
-        elif files is None:
-            done = self._saver.copy(start, prepared, act)
-        else:
-            done = self._saver.new(start.branch, files, prepared, act, name=start.name, expected=start.head)
-        return self._made(done, notes)
+        return self._made(self._saver.fill(start, files, prepared, self._act(prepared.message)), notes)
 
     # Inside
 
@@ -483,8 +480,6 @@ class ModelRepository:
     def _base(self, base: str | Branch | Version | None) -> FoundVersion | None:
         if base is None:
             return self._found(Branch(self, MAIN)) if self.lines.branch(MAIN).head else None
-        if isinstance(base, str) and any(branch.name == base for branch in self.lines.branches()):
-            base = Branch(self, base)
         return self._found(base)
 
     def _branch_name(self, branch: Where) -> str:

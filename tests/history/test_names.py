@@ -23,6 +23,86 @@ def world() -> World:
     return world
 
 
+class TestNames:
+    @pytest.fixture
+    def world(self) -> World:
+        return World()
+
+    def test_automatic_names_count_up(self, world: World) -> None:
+        assert [world.save().name for _ in range(3)] == ["v1", "v2", "v3"]
+
+    def test_given_names_stand_beside(self, world: World) -> None:
+        world.save(name="2026-11-20-10-30")
+        assert world.save().name == "v1"
+        world.save(name="v7")
+        assert world.save().name == "v8"
+
+    @pytest.mark.parametrize(
+        "name", ["", "a b", "deadbeef", "0123456", "-x", ".x", "a/b", "v1~2", "a@b", "x" * 129, "a..b"]
+    )
+    def test_bad_names_are_refused(self, world: World, name: str) -> None:
+        with pytest.raises(errors.InvalidName):
+            world.save(name=name)
+
+    def test_names_are_unique_on_a_branch(self, world: World) -> None:
+        world.save(name="a")
+        with pytest.raises(errors.AlreadyExists):
+            world.save(name="a")
+
+    def test_inherited_names_are_taken(self, world: World) -> None:
+        world.save(name="a")
+        world.branch("side", "a")
+        with pytest.raises(errors.AlreadyExists):
+            world.save("side", name="a")
+
+    def test_two_branches_may_both_have_v2(self, world: World) -> None:
+        world.save(content=1)
+        world.branch("side", "v1")
+        world.save("side", 2)
+        world.save("main", 3)
+        assert world.content("main@v2") == 3
+        assert world.content("side@v2") == 2
+        assert world.content("v2", "side") == 2
+
+    def test_a_number_is_never_used_again(self, world: World) -> None:
+        world.save()
+        world.save()
+        world.delete("v2")
+        assert world.save().name == "v3"
+
+    def test_a_branch_from_an_older_version_counts_on_from_there(self, world: World) -> None:
+        for _ in range(4):
+            world.save()
+        world.branch("side", "v2")
+        assert world.save("side").name == "v3"
+
+    def test_the_order_of_addresses(self, world: World) -> None:
+        world.save(content=1, name="x")
+        world.save(content=2)
+        world.label("tag", "x", "v1")
+        world.label("tag", "t", "v1")
+        world.label("alias", "a", "x")
+        assert [world.content(address) for address in ("x", "t", "a")] == [1, 2, 1]
+
+    def test_an_id_prefix_addresses_a_revision(self, world: World) -> None:
+        row = world.save(content=5)
+        assert world.content(row.id.hex()[:8]) == 5
+        assert world.content(row.id.hex()) == 5
+        with pytest.raises(errors.NotFound):
+            world.find("ffffffffffff")
+
+    def test_a_branch_name_means_its_newest(self, world: World) -> None:
+        world.save(content=1)
+        world.branch("side", "v1")
+        world.save("side", 2)
+        assert world.content("side") == 2
+
+    @pytest.mark.parametrize("address", ["", "@v1", "v1~0", "v1~x", "~1"])
+    def test_what_is_no_address(self, world: World, address: str) -> None:
+        with pytest.raises(errors.InvalidName):
+            world.find(address)
+
+
 class TestNumbers:
     @pytest.mark.parametrize("name", ["v1000000000000000", "v999999999999999999", "v" + "9" * 60])
     def test_one_that_nobody_counts_to_is_refused(self, world: World, name: str) -> None:

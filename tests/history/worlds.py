@@ -38,7 +38,6 @@ class World:
         return attempt(
             self.history,
             lambda: saving.new_version(self.lines, branch, self.draft(content), self.act(), **more),  # type: ignore[arg-type]
-            once=True,
         )
 
     def update(self, address: str, content: int, branch: str = MAIN) -> VersionRow:

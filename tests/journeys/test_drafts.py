@@ -92,3 +92,18 @@ def test_a_stem_is_one_plain_name(repo: ModelRepository, tmp_path: Path, stem: s
         repo.save_model(model, stem=stem)
     assert repo.list_versions() == []
     assert [f.path for f in repo.save_model(model, stem="模型 v1.best").files] == ["模型 v1.best.skops"]
+
+
+def test_while_it_is_open_it_has_a_name_and_nothing_else(repo: ModelRepository, tmp_path: Path) -> None:
+    draft = repo.branch().create_version("v7")
+    assert draft.name == "v7"
+    for name in ("id", "metrics", "files"):
+        assert not hasattr(draft, name)
+        with pytest.raises(errors.UsageError, match=f"a draft has no '{name}' before"):
+            getattr(draft, name)
+    draft.discard()
+    draft = repo.branch().create_version()
+    with pytest.raises(errors.UsageError, match="a draft has no 'name' before"):
+        _ = draft.name
+    draft.add(_put(tmp_path / "a"))
+    assert (draft.name, draft.branch) == ("v1", "main")

@@ -61,12 +61,13 @@ class Saved:
 
 @dataclass(frozen=True)
 class Start:
-    """What a draft was opened upon: the branch's head, or the version that it revises."""
+    """What a draft was opened upon: the branch and its head, or the version that it revises."""
 
     branch: str
     name: str | None
     head: bytes | None
     revises: FoundVersion | None = None
+    line: str | None = None
 
 
 class Saver:
@@ -74,6 +75,20 @@ class Saver:
 
     def __init__(self, home: Home, lines: Lines, working: Path | None, progress: Progress = SILENT) -> None:
         self._home, self._lines, self._working, self._progress = home, lines, working, progress
+
+    def fill(self, start: Start, files: list[Found] | None, prepared: Prepared, act: Act) -> Saved:
+        """The version or revision that ``start`` was taken for; without files its content stays.
+
+        Raises:
+            LostRace: the branch or version has moved on.
+        """
+        if start.revises is not None:
+            return self.revision(start.revises, files, prepared, act)
+        if files is None:
+            return self.copy(start, prepared, act)
+        return self.new(
+            start.branch, files, prepared, act, name=start.name, expected=start.head, line=start.line
+        )
 
     def new(
         self,
@@ -84,16 +99,17 @@ class Saver:
         *,
         name: str | None = None,
         expected: object = changes.ANY,
+        line: str | None = None,
     ) -> Saved:
-        """The next version of a branch. With ``expected`` (a head's id or None) a lost race is reported, not retried.
+        """The next version of a branch, upon ``expected`` (a head's id or None) where that is given.
 
         Raises:
-            LostRace: the branch's head is not ``expected``.
+            LostRace: the branch's head is not ``expected``, or its lasting identity not ``line``.
         """
         head = self.head(branch, expected)
         parent = self._lines.version(head).record if head else None
         order = Order(Operation("save"), files, parent=parent, prepared=prepared, working=self._working)
-        return self._run(order, self._new(branch, act, name, expected), once=expected is not changes.ANY)
+        return self._run(order, self._new(branch, act, name, expected, line))
 
     def head(self, branch: str, expected: object = changes.ANY) -> bytes | None:
         """What a save onto a branch builds upon, if it is still ``expected``.
@@ -119,7 +135,7 @@ class Saver:
             )
         record = replace(self._lines.version(start.head).record, message="")
         order = Order(Operation("save", detail="content of its parent"), None, record, prepared=prepared)
-        return self._run(order, self._new(start.branch, act, start.name, start.head), once=True)
+        return self._run(order, self._new(start.branch, act, start.name, start.head, start.line))
 
     def revision(
         self, revised: FoundVersion, files: list[Found] | None, prepared: Prepared, act: Act
@@ -136,7 +152,7 @@ class Saver:
         def build(draft: changes.Draft) -> Result[VersionRow]:
             return changes.new_revision(self._lines, revised.row.first, draft, act, expected=revised.newest)
 
-        return self._run(order, build, once=True)
+        return self._run(order, build)
 
     def imported(self, unpacked: Unpacked, branch: str, name: str | None, act: Act) -> Saved:
         """A version from an exported one: everything but its place in the history is kept."""
@@ -148,7 +164,7 @@ class Saver:
         order = Order(
             operation, unpacked.files, old, parent, prepared, None, tuple(unpacked.attachments.values())
         )
-        return self._run(order, self._new(branch, act, name, changes.ANY), once=False)
+        return self._run(order, self._new(branch, act, name, changes.ANY))
 
     def rollback(self, address: str, branch: str, act: Act, message: str | None) -> VersionRow:
         """A new version that carries what an older one carries; no bytes are written."""
@@ -164,16 +180,14 @@ class Saver:
         return attempt(self._home.history, build)
 
     def _new(
-        self, branch: str, act: Act, name: str | None, expected: object
+        self, branch: str, act: Act, name: str | None, expected: object, line: str | None = None
     ) -> Callable[[changes.Draft], Result[VersionRow]]:
         return lambda draft: changes.new_version(
-            self._lines, branch, draft, act, name=name, expected=expected
+            self._lines, branch, draft, act, name=name, expected=expected, line=line
         )
 
-    def _run(
-        self, order: Order, build: Callable[[changes.Draft], Result[VersionRow]], *, once: bool
-    ) -> Saved:
-        return save(self._home, order, build, once=once, progress=self._progress)
+    def _run(self, order: Order, build: Callable[[changes.Draft], Result[VersionRow]]) -> Saved:
+        return save(self._home, order, build, progress=self._progress)
 
 
 def save(
@@ -181,13 +195,12 @@ def save(
     order: Order,
     build: Callable[[changes.Draft], Result[VersionRow]],
     *,
-    once: bool = False,
     progress: Progress = SILENT,
 ) -> Saved:
     """Store what ``order`` says and make the commit that ``build`` computes; nothing is visible before that.
 
     Raises:
-        LostRace: with ``once``, when somebody moved the branch or version meanwhile.
+        LostRace: what it must build upon is not the newest any more.
         NoSpace, StorageFailed, Busy, KeyMissing, UsageError.
     """
     files = None if order.files is None else check_and_sort(order.files)
@@ -197,7 +210,7 @@ def save(
         _check_room(home, files, progress)
     for tries_left in range(TRIES - 1, -1, -1):
         try:
-            return _save(home, order, build, once, progress)
+            return _save(home, order, build, progress)
         except (CondemnedMeanwhile, PackGone):
             if not tries_left:
                 raise
@@ -240,7 +253,6 @@ def _save(
     home: Home,
     order: Order,
     build: Callable[[changes.Draft], Result[VersionRow]],
-    once: bool,
     progress: Progress,
 ) -> Saved:
     with Saving(home.history, home.store, order.operation.kind, progress) as saving:
@@ -258,5 +270,5 @@ def _save(
         def built() -> Result[VersionRow]:
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
-        row = attempt(home.history, built, once=once)
+        row = attempt(home.history, built)
         return Saved(row, tuple(saving.notes), saving.new_bytes)

@@ -38,11 +38,12 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def attempt(history: History, build: Callable[[], Result[T]], *, once: bool = False) -> T:
+def attempt(history: History, build: Callable[[], Result[T]]) -> T:
     """Build a commit and apply it; build it again from fresh values whenever a compare-and-set is lost.
 
+    Who must build upon a certain head compares it in ``build``: the set was perhaps lost to a tag or a new branch.
+
     Raises:
-        LostRace: with ``once``, at the first loss.
         Busy: it lost for a minute on end.
         Everything that ``build`` raises.
     """
@@ -55,8 +56,6 @@ def attempt(history: History, build: Callable[[], Result[T]], *, once: bool = Fa
         try:
             history.commit(result.commit)
         except LostRace as lost:
-            if once:
-                raise
             if time.monotonic() > deadline:
                 raise Busy(
                     "others kept changing the repository for a minute", hint="try again later"

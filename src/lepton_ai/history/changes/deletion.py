@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import AlreadyExists, InUse, NotFound
-from lepton_ai.history import states
+from lepton_ai.errors import AlreadyExists, InUse, NotFound, UsageError
+from lepton_ai.history import names, states
 from lepton_ai.history.changes.attempt import Act, Result
 from lepton_ai.history.lines import Branch, Found, Lines
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move, VersionRow
+
+
+def meant(lines: Lines, address: str, current: str) -> Found:
+    """The version to delete: named by itself, since all its revisions go, and no branch goes with it.
+
+    Raises:
+        UsageError: the address means one revision, or a branch's newest.
+        NotFound, Ambiguous, InvalidName: as for any address.
+    """
+    found, parts = lines.resolve(address, current, deleted=True), names.parse(address)
+    if parts.revision is not None:
+        raise UsageError(
+            f"{address!r} is one revision; a version is deleted with all of them",
+            hint=f"lepton delete {address.partition('~')[0]}",
+        )
+    branch = parts.name if parts.branch is None and parts.name != found.row.name else None
+    if branch in {living.name for living in lines.branches()}:
+        raise UsageError(
+            f"{branch!r} is a branch, not a version",
+            hint=f"lepton delete {branch}@{found.row.name}, or lepton branch --delete {branch}",
+        )
+    return found
 
 
 def delete(lines: Lines, first: bytes, act: Act) -> Result[None]:

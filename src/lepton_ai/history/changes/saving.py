@@ -39,18 +39,25 @@ def new_version(
     *,
     name: str | None = None,
     expected: object = ANY,
+    line: str | None = None,
     others: tuple[Found, ...] = (),
 ) -> Result[VersionRow]:
     """The next version of a branch, called ``name`` or by the next number.
 
     ``expected`` is the head that the caller built upon (None: an empty branch); ANY takes whatever is there.
-    ``others`` are further parents.
+    ``line`` is the lasting identity of the branch that is meant, where a later one of its name is not. ``others`` are
+    further parents.
 
     Raises:
-        LostRace: the head is not ``expected``.
+        LostRace: the head is not ``expected``, or the branch another one.
         AlreadyExists: the branch has a version of this name.
     """
     branch = lines.branch(branch_name)
+    if line is not None and branch.state.uid != line:
+        raise LostRace(
+            f"the branch that was called {branch_name!r} when this version was begun is gone; this is another one",
+            hint="look at what is there, then repeat",
+        )
     if expected is not ANY and branch.head != expected:
         raise LostRace(
             f"branch {branch_name!r} moved on while the version was being made",

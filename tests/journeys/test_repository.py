@@ -395,9 +395,9 @@ class TestBackups:
         repo.save_files(_model(tmp_path, 2))
         again = repo.backup(tmp_path / "backup")
         assert (again.versions, again.packs) == (2, 1)
-        from lepton_ai.history import backup
+        from lepton_ai.history.restoring import restore
 
-        backup.restore(tmp_path / "backup", tmp_path / "restored")
+        restore(tmp_path / "backup", tmp_path / "restored")
         with ModelRepository(tmp_path / "restored", create=False) as restored:
             assert [info.name for info in restored.list_versions()] == ["v1", "v2"]
             assert restored.version("gold").tensor("b")[0] == 1

@@ -13,8 +13,9 @@ from lepton_ai.cli.options import BranchOption, ForceOption, VersionArgument
 from lepton_ai.cli.output import human_size, plural, print_json, say
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
-from lepton_ai.history.backup import Copied, restore
+from lepton_ai.history.backup import Copied
 from lepton_ai.history.bundle import SUFFIX
+from lepton_ai.history.restoring import restore
 
 
 @examples("lepton backup /media/usb/digits", "lepton backup ../copy --json")

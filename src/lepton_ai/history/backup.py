@@ -1,19 +1,17 @@
-"""Copy a whole repository, while others write, and bring it back."""
+"""Copy a whole repository, while others write."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_ai.errors import AlreadyExists, Busy, Damaged, NotFound, UsageError
+from lepton_ai.errors import AlreadyExists, Busy, Damaged
 from lepton_ai.history import copying
 from lepton_ai.history import home as homes
 from lepton_ai.history.changes.attempt import Act, now
@@ -23,10 +21,11 @@ from lepton_ai.history.home import FOLDER, Home
 from lepton_ai.history.leases import Lease, user_name
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.refs.sqlite import SqliteHistory
-from lepton_ai.history.verify import Verifier
+from lepton_ai.history.verify import Verdict, Verifier
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.blobs.local import LocalBlobs
-from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
+from lepton_ai.store.durable import make_folder, storage_errors, write_file
+from lepton_ai.store.packs.format import blob_name
 
 PAGE = 1000
 """Lines of the log that are compared at a time."""
@@ -44,36 +43,63 @@ class Copied:
     versions: int
 
 
+@dataclass(frozen=True)
+class _Round:
+    """A history, copied aside; the packs that there were, and those of which the copy has the better one."""
+
+    fresh: Path
+    packs: dict[str, int]
+    spared: set[str]
+
+
+class _Beating:
+    """Progress that gives signs of life as it goes."""
+
+    def __init__(self, progress: Progress, beat: Callable[[], None]) -> None:
+        self.start, self._advance, self._beat = progress.start, progress.advance, beat
+
+    def advance(self, amount: int) -> None:
+        self._advance(amount)
+        self._beat()
+
+
 def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: bool = True) -> Copied:
     """Copy the repository into the folder ``target``: whole, or only what is new since the last backup there.
 
     The history is copied first, then the packs that were there at that moment; a lease keeps gc from deleting any of
     them meanwhile. Where we may not write there is no lease: when packs go, all is begun anew. Keys are copied as
     they are: wrapped. The copy is a repository itself, and is verified; after that, packs are removed from it that
-    neither the repository has any more nor the copy needs.
+    neither the repository has any more nor the copy needs. A damaged pack never replaces a good one in the copy.
 
     Raises:
         AlreadyExists: ``target`` holds another repository, versions that this one lacks, or other files.
         UsageError: ``target`` is the repository itself, or inside of it.
         Busy: another backup writes there, or gc runs in a repository that we may not write.
-        NoSpace, StorageFailed. Damaged: the copy does not verify.
+        NoSpace, StorageFailed. Damaged: the repository is damaged, or the copy does not verify; says which.
     """
     place = target / FOLDER
     with storage_errors(target):
-        _check_apart(home.place, target)
+        copying.check_apart(home.place, target)
         _check_target(home, target)
     started = time.time()
     with _alone(place):
-        kept, done = _copy_all(home, place, progress)
+        last, done = _copy_all(home, place, progress)
         versions = 0
         if verify:
-            versions = _verified(target, progress)
-            _prune(target, kept, started)
+            versions = _verified(home, target, progress)
+            _prune(target, set(last.packs), started)
+    if last.spared:
+        name = min(last.spared)
+        raise Damaged(
+            f"{home.folder} is damaged: {name} is not what was written; the backup in {target} is complete, and keeps "
+            f"its own copy of it",
+            hint=f"copy {name} from {place} into {home.place}, then run lepton verify",
+        )
     return Copied(target, sum(done), len(done), versions)
 
 
-def _copy_all(home: Home, place: Path, progress: Progress) -> tuple[set[str], list[int]]:
-    """Copy history, packs and keys; the blobs that there are, and the sizes of those that were copied.
+def _copy_all(home: Home, place: Path, progress: Progress) -> tuple[_Round, list[int]]:
+    """Copy history, packs and keys; what there was, and the sizes of the packs that were copied.
 
     Raises:
         Busy: no lease can be taken, and packs go all the time.
@@ -82,37 +108,45 @@ def _copy_all(home: Home, place: Path, progress: Progress) -> tuple[set[str], li
     if _writable(home.place):
         with Lease(home.history, "backup") as lease:
             # a pack that goes meanwhile was condemned before the lease: the copy does not need it
-            fresh, packs = _copy_packs(home, place, progress, done, lease.beat)
-            _replace_history(home, place, fresh, progress)
-        return set(packs), done
+            last = _copy_packs(home, place, _Beating(progress, lease.beat), done)
+            _replace_history(home, place, last.fresh, progress)
+        return last, done
     for _ in range(TRIES):
         before = copying.packs(home.place)
-        fresh, packs = _copy_packs(home, place, progress, done, lambda: None)
-        if all(copying.size(place / name) == size for name, size in (before | packs).items()):
-            _replace_history(home, place, fresh, progress)
-            return set(packs), done
+        last = _copy_packs(home, place, progress, done)
+        wanted = {name: size for name, size in (before | last.packs).items() if name not in last.spared}
+        if all(copying.size(place / name) == size for name, size in wanted.items()):
+            _replace_history(home, place, last.fresh, progress)
+            return last, done
     raise Busy(
         f"{home.folder} may not be written, so that its garbage collection cannot be kept waiting, and packs went",
         hint="repeat when lepton gc is done there, or back up as somebody who may write",
     )
 
 
-def _copy_packs(
-    home: Home, place: Path, progress: Progress, done: list[int], beat: Callable[[], None]
-) -> tuple[Path, dict[str, int]]:
-    """Copy the history, aside, and then every pack: where it is, and which there are; ``done`` gets the sizes."""
+def _copy_packs(home: Home, place: Path, progress: Progress, done: list[int]) -> _Round:
+    """Copy the history, aside, and then every pack; ``done`` gets the sizes of those."""
     fresh = place / f"history.db.{secrets.token_hex(4)}{copying.PART}"
     home.history.copy_to(fresh)
     packs = copying.packs(home.place)
-    todo = [name for name, size in packs.items() if copying.size(place / name) != size]
+    differing = [name for name, size in packs.items() if copying.size(place / name) != size]
+    spared = {name for name in differing if _better(home.place, place, name, progress)}
+    todo = [name for name in differing if name not in spared]
     total = sum(packs[name] for name in todo)
     check_space(place, total)
     progress.start("backing up", total)
     for name in todo:
         size = copying.copy(home.place / name, place / name, progress)
         done += [] if size is None else [size]
-        beat()
-    return fresh, packs
+    return _Round(fresh, packs, spared)
+
+
+def _better(ours: Path, theirs: Path, name: str, progress: Progress) -> bool:
+    """Whether the copy's pack must not be replaced: ours is damaged, and theirs is good, or at least longer."""
+    there = copying.size(theirs / name)
+    if there is None or copying.whole(ours, name, progress):
+        return False
+    return copying.whole(theirs, name, progress) or there > (copying.size(ours / name) or 0)
 
 
 def _replace_history(home: Home, place: Path, fresh: Path, progress: Progress) -> None:
@@ -123,53 +157,6 @@ def _replace_history(home: Home, place: Path, fresh: Path, progress: Progress) -
         copying.copy_mode(home.place / "history.db", fresh)
         fresh.rename(place / "history.db")
     write_file(place / "config.json", (home.place / "config.json").read_bytes())
-
-
-def restore(source: Path, target: Path, *, progress: Progress = SILENT) -> Copied:
-    """Make a repository in ``target`` from the backup in ``source``; it appears whole or not at all, verified.
-
-    Raises:
-        NotFound: ``source`` is no backup. AlreadyExists: there is a repository in ``target``.
-        NoSpace, StorageFailed. Damaged: the backup does not verify.
-    """
-    if not homes.exists(source):
-        raise NotFound(f"{source} holds no backup", hint="name the folder that lepton backup was given")
-    if homes.exists(target):
-        raise AlreadyExists(f"there is a repository in {target}", hint="restore into another folder")
-    inside = source / FOLDER
-    _check_apart(inside, target)
-    packs = copying.packs(inside)
-    total = sum(packs.values())
-    check_space(target, total)
-    draft = target / f"{FOLDER}-new-{secrets.token_hex(4)}"
-    try:
-        with storage_errors(target, total):
-            make_folder(draft)
-            progress.start("restoring", total)
-            for name in packs:
-                copying.copy(inside / name, draft / name, progress)
-            copying.copy_small(inside, draft, progress)
-            for name in ("config.json", "current"):
-                copying.copy(inside / name, draft / name, progress)
-            with closing(SqliteHistory(inside / "history.db", create=False)) as history:
-                # never by its file: an unfinished transaction belongs to it
-                history.copy_to(draft / "history.db")
-            copying.copy_mode(inside / "history.db", draft / "history.db")
-            draft.rename(target / FOLDER)
-            flush_folder(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return Copied(target, total, len(packs), _verified(target, progress))
-
-
-def _check_apart(place: Path, target: Path) -> None:
-    """Refuse a target that is the repository in ``place``, or inside of ``place``, by whatever path."""
-    here = target.resolve()
-    for folder in (here / FOLDER, here, *here.parents):
-        if folder.exists() and folder.samefile(place):
-            raise UsageError(
-                f"{target} is the repository itself, or inside of it", hint="name a folder elsewhere"
-            )
 
 
 def _check_target(home: Home, target: Path) -> None:
@@ -217,7 +204,7 @@ def _alone(place: Path) -> Iterator[None]:
     with storage_errors(place):
         for folder in ("packs", "tmp", "keys", "backups"):
             make_folder(place / folder)
-        with (place / "tmp" / "backup.lock").open("ab") as lock:
+        with (place / copying.LOCK).open("ab") as lock:
             if _locked(lock.fileno(), place):
                 _clear(place)
             try:
@@ -230,14 +217,11 @@ def _alone(place: Path) -> Iterator[None]:
 def _locked(lock: int, place: Path) -> bool:
     """Lock; False where locks are not to be had."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return copying.try_lock(lock, fcntl.LOCK_EX)
     except BlockingIOError as error:
-        raise Busy(f"another backup writes to {place.parent}", hint="repeat when it is done") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
-            raise
-        return False
-    return True
+        raise Busy(
+            f"another backup writes to {place.parent}, or it is being restored", hint="repeat when it is done"
+        ) from error
 
 
 def _clear(place: Path) -> None:
@@ -245,16 +229,47 @@ def _clear(place: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _verified(folder: Path, progress: Progress) -> int:
-    with closing(Home(folder)) as copy:
-        verdict = Verifier(copy, Lines(copy.history), progress).run()
-    if not verdict.clean:
-        first = verdict.damages[0]
+def _verified(home: Home, target: Path, progress: Progress) -> int:
+    """Verify the copy; a pack that is damaged only there is copied again.
+
+    Raises:
+        Damaged: it does not verify; says whose fault that is.
+    """
+    verdict = verified(target, progress)
+    place = target / FOLDER
+    good = [name for name in _packs_of(verdict) if copying.whole(home.place, name, SILENT)]
+    for name in good:
+        copying.copy(home.place / name, place / name, progress)
+    if good:
+        verdict = verified(target, progress)
+    if verdict.clean:
+        return verdict.versions
+    first = verdict.damages[0]
+    ours = [name for name in _packs_of(verdict) if not copying.whole(home.place, name, SILENT)]
+    if ours or not Verifier(home, Lines(home.history)).run(fast=True).clean:
         raise Damaged(
-            f"the copy in {folder} does not verify: {first.where}: {first.problem}",
-            hint="check the disk, then repeat",
+            f"{home.folder} is damaged itself, and so is its backup in {target}: {first.where}: {first.problem}",
+            hint="all else was copied; lepton verify says whom it touches, and the manual of it how to repair that",
         )
-    return verdict.versions
+    raise Damaged(
+        f"the copy in {target} does not verify: {first.where}: {first.problem}",
+        hint="check the disk, then repeat",
+    )
+
+
+def verified(folder: Path, progress: Progress) -> Verdict:
+    """What a verification of the repository in ``folder`` finds."""
+    with closing(Home(folder)) as copy:
+        return Verifier(copy, Lines(copy.history), progress).run()
+
+
+def _packs_of(verdict: Verdict) -> list[str]:
+    """The packs, by their files, that a verification found damaged."""
+    return [
+        blob_name(damage.where.removeprefix("pack "))
+        for damage in verdict.damages
+        if damage.where.startswith("pack ")
+    ]
 
 
 def _prune(folder: Path, kept: set[str], before: float) -> None:

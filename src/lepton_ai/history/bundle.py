@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import struct
 import zipfile
@@ -30,6 +29,7 @@ from lepton_ai.history.files import Found
 from lepton_ai.history.paths import trouble
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import PACKAGES, TRAINING, attachments, plain_metrics, plain_params
+from lepton_ai.history.staging import hold, part_beside, sweep_parts
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.durable import storage_error, storage_errors
 from lepton_ai.types import Attachment, FileEntry, Record
@@ -83,11 +83,14 @@ def export(
     total = sum(entry.size for entry in record.files)
     check_space(target.parent, total)
     progress.start("exporting", total)
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = part_beside(target)
     try:
         with storage_errors(target, total):
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                _pack(archive, reader, Header(version_id, record), progress)
+            sweep_parts(target.parent)
+            with temporary.open("xb") as file:
+                hold(file.fileno())
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                    _pack(archive, reader, Header(version_id, record), progress)
             temporary.replace(target)
     finally:
         with suppress(OSError):  # what went wrong before says more

@@ -17,6 +17,7 @@ from lepton_ai.history.kept import Claim, kept
 from lepton_ai.history.paths import trouble
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import History
+from lepton_ai.history.staging import hold, part_beside, sweep_parts
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.types import FileEntry
@@ -25,8 +26,6 @@ RESERVE = 16 << 20
 """Bytes that are left free on a disk."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems without hard links say."""
-PART = ".lepton-part"
-"""How the hidden files end that a killed checkout leaves."""
 Stamp = tuple[int, ...]
 """What changes whenever a file does: device, number, size and times of writing."""
 
@@ -78,6 +77,8 @@ def checkout(
             _keep_copy(place)
         for place in plan.in_the_way.keys() - set(unknown) - {folder / entry.path for entry in plan.todo}:
             _remove(place, plan, force)  # a file where a folder goes; others are replaced in one step
+        for parent in {(folder / entry.path).parent for entry in plan.todo}:
+            sweep_parts(parent)
     progress.start("checking out", total)
     # links last: no file is written through a new one
     for entry in sorted(plan.todo, key=lambda entry: entry.target is not None):
@@ -192,7 +193,7 @@ def _write(
     reader: Reader, entry: FileEntry, folder: Path, plan: _Plan, force: bool, progress: Progress
 ) -> None:
     place = inside(folder, entry.path)
-    temporary = place.with_name(f".{secrets.token_hex(8)}{PART}")
+    temporary = part_beside(place)
     try:
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -201,6 +202,7 @@ def _write(
                 temporary.symlink_to(entry.target)
             else:
                 with temporary.open("wb") as sink:
+                    hold(sink.fileno())
                     reader.copy(entry, sink, progress)
                 if entry.executable:
                     temporary.chmod(temporary.stat().st_mode | 0o111)

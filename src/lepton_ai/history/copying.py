@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
 
+from lepton_ai.errors import UsageError
 from lepton_ai.progress import Progress
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.durable import make_folder, replacing, storage_errors
+from lepton_ai.store.packs import reader
 
 STEP = 4 << 20
 PART = ".part"
 """How files end that a killed backup leaves."""
+LOCK = "tmp/backup.lock"
+"""What a backup locks in the repository that it writes to, from there."""
 
 
 def packs(place: Path) -> dict[str, int]:
     """Every pack of the repository in ``place``: the file's name from there, and its size in bytes."""
     return {info.name: info.size for info in LocalBlobs(place).list("packs/")}
+
+
+def whole(place: Path, name: str, progress: Progress) -> bool:
+    """Whether the pack ``name`` of the repository in ``place`` is there, and what was written."""
+    return reader.whole(LocalBlobs(place), name, progress)
 
 
 def copy(source: Path, target: Path, progress: Progress) -> int | None:
@@ -52,6 +63,35 @@ def copy_small(source: Path, target: Path, progress: Progress) -> None:
 def copy_mode(source: Path, target: Path) -> None:
     """Let the same people read and write ``target``, and always us."""
     target.chmod(stat.S_IMODE(source.stat().st_mode) | stat.S_IRUSR | stat.S_IWUSR)
+
+
+def check_apart(place: Path, target: Path) -> None:
+    """Refuse a target that is the repository in ``place``, or inside of ``place``, by whatever path.
+
+    Raises:
+        UsageError.
+    """
+    here = target.resolve()
+    for folder in (here / place.name, here, *here.parents):
+        if folder.exists() and folder.samefile(place):
+            raise UsageError(
+                f"{target} is the repository itself, or inside of it", hint="name a folder elsewhere"
+            )
+
+
+def try_lock(descriptor: int, how: int) -> bool:
+    """Lock an open file, or say that locks are not to be had (False).
+
+    Raises:
+        BlockingIOError: somebody else has it.
+    """
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+            raise
+        return False
+    return True
 
 
 def size(path: Path) -> int | None:

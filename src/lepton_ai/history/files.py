@@ -12,11 +12,21 @@ from pathlib import Path, PurePosixPath
 from lepton_ai.errors import NotFound, StorageFailed, UsageError
 from lepton_ai.formats.contract import check_range
 from lepton_ai.history import given
+from lepton_ai.history.home import DRAFT
 from lepton_ai.history.paths import folders, follow, refuse_inside_home, trouble
+from lepton_ai.history.staging import PART
 from lepton_ai.store.durable import storage_errors
 
 IGNORE_FILE = ".leptonignore"
-ALWAYS_IGNORED = (".lepton", ".git", "__pycache__/", ".DS_Store", IGNORE_FILE)
+ALWAYS_IGNORED = (
+    ".lepton",
+    ".git",
+    "__pycache__/",
+    ".DS_Store",
+    IGNORE_FILE,
+    f".*{PART}",  # what killed checkouts and exports left
+    f"{DRAFT}*/",  # and killed inits and restores: wrapped keys are among it
+)
 
 
 @dataclass(frozen=True)

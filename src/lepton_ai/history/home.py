@@ -38,13 +38,15 @@ from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.history.refs.sqlite import SqliteHistory
-from lepton_ai.history.staging import READ_ONLY, Staging
+from lepton_ai.history.staging import READ_ONLY, Staging, private
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
 from lepton_ai.store.seal.keyring import Keyring, open_keys
 from lepton_ai.store.store import BLOCK_SIZE, Store
 
 FOLDER = ".lepton"
+DRAFT = f"{FOLDER}-new-"
+"""How the folder begins in which a repository is made before it is there."""
 FORMAT = 1
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: a Path keeps no more; two letters: not C:/
 
@@ -207,33 +209,31 @@ def create(
     Raises:
         NoSpace, StorageFailed: the folder cannot be written.
     """
-    draft = folder / f"{FOLDER}-new-{secrets.token_hex(4)}"
     made: list[Path] = []
     recovery: Path | None = None
     with storage_errors(folder):
         make_folder(folder)
-        draft.mkdir()  # by umask, unlike mkdtemp: a group may share it
-        try:
-            config = Config(secrets.token_hex(16), timestamp(at), encrypt)
-            keyring = Keyring.create(draft / "keys", config.id, encrypt=encrypt)
-            if encrypt:
-                recovery = _wrap(keyring, recovery_file, key_file, made)
-            for name in ("packs", "tmp", "backups"):
-                (draft / name).mkdir()
-            _first_branch(draft / "history.db", at, actor)
-            write_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+        with private(folder, DRAFT) as draft:  # by umask, unlike mkdtemp: a group may share it
             try:
-                draft.rename(folder / FOLDER)
-            except OSError:
-                if exists(folder):
-                    return None
-                raise
-            flush_folder(folder)
-        finally:
-            if draft.exists():  # else it is the repository, and needs its keys
-                for path in made:
-                    path.unlink(missing_ok=True)
-                shutil.rmtree(draft, ignore_errors=True)
+                config = Config(secrets.token_hex(16), timestamp(at), encrypt)
+                keyring = Keyring.create(draft / "keys", config.id, encrypt=encrypt)
+                if encrypt:
+                    recovery = _wrap(keyring, recovery_file, key_file, made)
+                for name in ("packs", "tmp", "backups"):
+                    (draft / name).mkdir()
+                _first_branch(draft / "history.db", at, actor)
+                write_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+                try:
+                    draft.rename(folder / FOLDER)
+                except OSError:
+                    if exists(folder):
+                        return None
+                    raise
+                flush_folder(folder)
+            finally:
+                if draft.exists():  # else it is the repository, and needs its keys
+                    for path in made:
+                        path.unlink(missing_ok=True)
     return recovery
 
 

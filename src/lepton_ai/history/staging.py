@@ -5,17 +5,24 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
+import secrets
 import shutil
 import tempfile
 import time
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lepton_ai.store.durable import make_folder, storage_errors
 
 SETTLED = 60.0
 """Seconds after which a folder that nobody locks is a leftover of a dead process."""
+BRAND_NEW = 5.0
+"""Seconds after which what its maker would have locked long ago, and is not locked, is such a leftover."""
+PART = ".lepton-part"
+_PART = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(PART)}")
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Error numbers that say: nothing can be written here."""
 
@@ -45,8 +52,7 @@ class Staging:
                     raise
                 folder = Path(tempfile.mkdtemp(prefix="lepton-ai-staging-"))
             self._locks[folder] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # some network file systems have no locks: then the folder is never swept
-                fcntl.flock(self._locks[folder], fcntl.LOCK_SH | fcntl.LOCK_NB)
+            hold(self._locks[folder])
         return folder
 
     def close(self) -> None:
@@ -68,15 +74,58 @@ def _release(locks: dict[Path, int], *, only_gone: bool = False) -> None:
             os.close(descriptor)
 
 
-def sweep(place: Path) -> None:
-    """Remove folders in ``place`` that nobody locks and that are not brand-new."""
-    for folder in place.glob("staging-*"):
+def sweep(place: Path, pattern: str = "staging-*", settled: float = SETTLED) -> None:
+    """Remove folders in ``place`` that nobody locks and that are not brand-new (``settled`` in seconds)."""
+    for folder in place.glob(pattern):
         with suppress(OSError):  # gone meanwhile, in use, or another user's
-            if time.time() - folder.stat().st_mtime < SETTLED:
+            if time.time() - folder.stat().st_mtime < settled:
                 continue
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def private(place: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in ``place``, by umask, removed at the end; before that, what killed processes left of the kind."""
+    sweep(place, f"{prefix}*", BRAND_NEW)
+    folder = place / f"{prefix}{secrets.token_hex(4)}"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        hold(descriptor)
+        yield folder
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def part_beside(place: Path) -> Path:
+    """A new name for a file that takes the place of ``place`` when it is whole."""
+    return place.with_name(f".{secrets.token_hex(8)}{PART}")
+
+
+def hold(descriptor: int) -> None:
+    """Lock an open file or folder, so that others see it in use."""
+    with suppress(OSError):  # some network file systems have no locks: then it is never swept
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what killed processes left of :func:`part_beside` in ``folder``."""
+    for left in folder.glob(f".*{PART}"):
+        with suppress(OSError):  # gone meanwhile, in use, or another user's
+            if not _PART.fullmatch(left.name) or time.time() - left.lstat().st_mtime < BRAND_NEW:
+                continue
+            if left.is_symlink():
+                left.unlink()
+                continue
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
             finally:
                 os.close(descriptor)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from blake3 import blake3
 
-from lepton_ai.errors import Damaged
+from lepton_ai.errors import Damaged, NotFound, StorageFailed
+from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import Blobs
 from lepton_ai.store.packs.format import (
     HEAD,
@@ -18,11 +19,13 @@ from lepton_ai.store.packs.format import (
     blob_name,
     check_version,
     headers,
+    pack_name,
     unpack_header,
     unpack_trailer,
 )
 
 _TAIL_READ = 1 << 16
+_STEP = 4 << 20
 
 
 def read_footer(blobs: Blobs, pack: str, size: int) -> bytes:
@@ -58,6 +61,21 @@ def _footer(blobs: Blobs, name: str, size: int) -> bytes:
     if count != objects or last + length + TRAILER_SIZE != size:
         raise Damaged("the footer does not describe the pack")
     return footer
+
+
+def whole(blobs: Blobs, name: str, progress: Progress = SILENT) -> bool:
+    """Whether the blob called ``name`` is there and is the pack that it is called after: a pack's name is its hash."""
+    digest, offset = blake3(), 0
+    try:
+        size = blobs.info(name).size
+        while offset < size:
+            part = blobs.get(name, offset, min(_STEP, size - offset))
+            digest.update(part)
+            offset += len(part)
+            progress.advance(0)  # a sign of life
+    except (NotFound, Damaged, StorageFailed):
+        return False
+    return digest.hexdigest() == pack_name(name)
 
 
 def scan(blobs: Blobs, pack: str, size: int) -> Iterator[tuple[int, Header]]:

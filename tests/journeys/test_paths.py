@@ -214,6 +214,18 @@ class TestWhatIsSaved:
         with pytest.raises(errors.StorageFailed, match="sub"):
             repo.save_files(tmp_path / "model")
 
+    def test_an_empty_folder_is_left_out_and_that_is_said(
+        self, repo: ModelRepository, tmp_path: Path
+    ) -> None:
+        _put(tmp_path / "model" / "m")
+        _put(tmp_path / "model" / ".leptonignore", b"out\nlogs/*\n")
+        for name in ("out", "logs", "variables/deep", "assets"):
+            (tmp_path / "model" / name).mkdir(parents=True)
+        _put(tmp_path / "model" / "logs" / "x")
+        saved = repo.save_files(tmp_path / "model")
+        assert [file.path for file in saved.files] == ["m"]
+        assert saved.notes == ("the empty folder assets and 1 more is left out: versions hold files",)
+
     def test_a_link_that_names_its_own_folder(self, repo: ModelRepository, tmp_path: Path) -> None:
         model = tmp_path / "model"
         _put(model / "a")

@@ -31,13 +31,17 @@ ALWAYS_IGNORED = (
 
 @dataclass(frozen=True)
 class Found:
-    """One file to save: where it goes in the version, where it is now; ``target`` makes it a link inside."""
+    """One file to save: where it goes in the version, where it is now; ``target`` makes it a link inside.
+
+    ``note`` is what whoever saves it should be told.
+    """
 
     path: str
     place: Path
     size: int = 0
     executable: bool = False
     target: str | None = None
+    note: str = ""
 
 
 class FileSource:
@@ -139,8 +143,10 @@ def _walk(root: Path) -> list[Found]:
     rules = [*ALWAYS_IGNORED, *_rules(root / IGNORE_FILE)]
     found: list[Found] = []
     links: dict[str, Path] = {}
+    empty: list[str] = []
     for folder, folders_, files in os.walk(root, followlinks=False, onerror=_unreadable):
         here = Path(folder)
+        empty += [] if folders_ or files else [_rel(here, root)]
         linked = [name for name in folders_ if (here / name).is_symlink()]
         folders_[:] = sorted(
             n for n in folders_ if n not in linked and not _ignored(_rel(here / n, root), True, rules)
@@ -154,7 +160,13 @@ def _walk(root: Path) -> list[Found]:
                 links[path] = place
             else:
                 found.append(_file(place, path))
-    return found + _links(root.resolve(), links, {file.path for file in found})
+    found += _links(root.resolve(), links, {file.path for file in found})
+    if found and empty:
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        found[0] = replace(
+            found[0], note=f"the empty folder {min(empty)}{more} is left out: versions hold files"
+        )
+    return found
 
 
 def _unreadable(problem: OSError) -> None:

@@ -128,6 +128,8 @@ class Saving:
         return moves
 
     def _add(self, file: Found, found: Mapping[str, Layout], bases: Bases) -> FileEntry:
+        if file.note:
+            self.notes.append(file.note)
         if file.target is not None:
             return FileEntry(file.path, "", 0, target=file.target)
         layout = found[file.path]

@@ -128,6 +128,12 @@ class Version:
         return self._found.row.revision
 
     @property
+    def address(self) -> str:
+        """What means this revision: ``branch@name``, with ``~N`` when there was a newer one as it was looked up."""
+        old = f"~{self.revision}" if self._found.newest != self._found.row.id else ""
+        return f"{self.branch}@{self.name}{old}"
+
+    @property
     def branch(self) -> str:
         """The branch it was saved on."""
         return self.record.branch

@@ -14,7 +14,7 @@ from tests.cli.conftest import Lepton
 def test_a_tag_is_set_listed_and_removed(three: Lepton) -> None:
     told = three("tag", "best", "v2", "--json").json
     assert list(told) == ["name", "version"]
-    assert list(told["version"]) == ["name", "id", "branch"]
+    assert list(told["version"]) == ["name", "id", "branch", "revision"]
     assert three("tag", "newest", "main").out == "tag newest is main@v3\n"
     assert [tag["version"]["name"] for tag in three("tag", "--json").json] == ["v2", "v3"]
     assert re.fullmatch(r"best +v2 +main +[0-9a-f]{12}", three("tag").out.splitlines()[1])
@@ -98,3 +98,39 @@ def test_local_time_is_meant(three: Lepton, monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         monkeypatch.setenv("TZ", "UTC")
         time.tzset()
+
+
+@pytest.mark.parametrize(("kind", "now"), [("tag", ""), ("alias", " now")])
+def test_an_older_revision_is_called_so(three: Lepton, kind: str, now: str) -> None:
+    three("update", "v1", "-m", "again")
+    assert three(kind, "old", "v1~1").out == f"{kind} old is main@v1~1{now}\n"
+    assert three(kind, "new", "v1").out == f"{kind} new is main@v1{now}\n"
+    assert [each["version"]["revision"] for each in three(kind, "--json").json] == [2, 1]
+    assert three(kind, "old").out.startswith(f"{kind} old is main@v1~1 (")
+    assert re.search(r"^old +v1~1 +main", three(kind).out, re.MULTILINE)
+    three("update", "v1", "-m", "and again")
+    assert three(kind, "new").out.startswith(f"{kind} new is main@v1~2 (")
+
+
+def test_the_past_of_an_alias_names_revisions(three: Lepton) -> None:
+    three("alias", "production", "v1")
+    three("update", "v1", "-m", "again")
+    three("alias", "production", "v1")
+    said = three("alias", "production", "--history").out
+    assert re.findall(r"main@v1\S*", said) == ["main@v1", "main@v1~1"]
+    past = three("alias", "production", "--history", "--json").json
+    assert [move["version"]["revision"] for move in past] == [2, 1]
+    now = datetime.now(UTC).isoformat()
+    assert three("alias", "production", "--at", now).out.startswith("production was main@v1 (")
+
+
+def test_one_name_is_not_given_to_two_things(three: Lepton) -> None:
+    three("branch", "dev", "--from", "v1")
+    for kind in ("tag", "alias"):
+        error = three(kind, "dev", "v2", "--json", code=2).error
+        assert error["message"] == "there is a branch 'dev' already; one name must not mean two things"
+        error = three(kind, "v2", "v1", "--json", code=2).error
+        assert error["hint"] == "choose another name, for example r-v2"
+    three("tag", "gold", "v1")
+    assert three("branch", "gold", "--json", code=2).error["kind"] == "already-exists"
+    assert three("branch", "--rename", "dev", "gold", "--json", code=2).error["kind"] == "already-exists"

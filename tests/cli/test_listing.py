@@ -45,6 +45,9 @@ def test_a_branch_a_limit_and_deleted_ones(three: Lepton) -> None:
     three("save", "model.safetensors", "-b", "feature")
     assert [v["name"] for v in three("versions", "-b", "feature", "--json").json] == ["v1", "v2"]
     assert [v["name"] for v in three("versions", "-b", "main", "--limit", "2", "--json").json] == ["v2", "v3"]
+    for limit in ("0", "-3"):
+        error = three("versions", "--limit", limit, "--json", code=2).error
+        assert error["message"] == f"--limit {limit} shows nothing"
     three("delete", "v3")
     assert [v["name"] for v in three("versions", "-b", "main", "--json").json] == ["v1", "v2"]
     with_deleted = three("versions", "-b", "main", "--deleted", "--json").json

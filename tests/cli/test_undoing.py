@@ -64,6 +64,15 @@ def test_what_is_in_use_is_not_deleted(three: Lepton) -> None:
     assert (error["kind"], error["message"]) == ("in-use", "version 'v2' is in use: alias production")
 
 
+def test_one_revision_or_a_branch_is_not_deleted(three: Lepton) -> None:
+    three("update", "v1", "-m", "again")
+    assert three("delete", "v1~1", "--json", code=2).error["hint"] == "lepton delete v1"
+    error = three("delete", "main", "--json", code=2).error
+    assert error["message"] == "'main' is a branch, not a version"
+    assert error["hint"] == "lepton delete main@v3, or lepton branch --delete main"
+    assert [v["name"] for v in three("versions", "--json").json] == ["v1", "v2", "v3"]
+
+
 def test_gc_frees_what_is_deleted_and_nothing_else(three: Lepton) -> None:
     three("delete", "v3")
     nothing = three("gc", "--dry-run", "--json").json

@@ -67,7 +67,7 @@ def tag(
             _tell({"deleted": name}, f"removed tag {name}", as_json=as_json)
         elif version is not None:
             named = repository.tag(name, version, message=message or "")
-            text = f"tag {name} is {named.branch}@{named.name}"
+            text = f"tag {name} is {named.address}"
             _tell({"name": name, "version": _version(named)}, text, as_json=as_json)
         else:
             _tell_one(repository.tags(), "tag", name, as_json=as_json)
@@ -119,7 +119,7 @@ def alias(
             _tell({"deleted": name}, f"removed alias {name}; its history stays", as_json=as_json)
         elif version is not None:
             named = repository.set_alias(name, version, message=message or "")
-            text = f"alias {name} is {named.branch}@{named.name} now"
+            text = f"alias {name} is {named.address} now"
             _tell({"name": name, "version": _version(named)}, text, as_json=as_json)
         else:
             _tell_one(repository.aliases(), "alias", name, as_json=as_json)
@@ -138,7 +138,7 @@ def _list(labels: dict[str, Version], kind: str, *, as_json: bool) -> None:
     if as_json:
         print_json([{"name": name, "version": _version(found)} for name, found in labels.items()])
     elif labels:
-        rows = [(name, v.name, v.branch, v.id[:ID_DIGITS]) for name, v in labels.items()]
+        rows = [(name, _within(v), v.branch, v.id[:ID_DIGITS]) for name, v in labels.items()]
         print_table(COLUMNS, rows)
     else:
         note(f"there is no {kind}; lepton {kind} NAME VERSION makes one")
@@ -148,7 +148,7 @@ def _tell_one(labels: dict[str, Version], kind: str, name: str, *, as_json: bool
     if name not in labels:
         raise NotFound(f"there is no {kind} {name!r}", hint=f"lepton {kind} {name} VERSION makes it")
     found = labels[name]
-    text = f"{kind} {name} is {found.branch}@{found.name} ({found.id[:ID_DIGITS]})"
+    text = f"{kind} {name} is {found.address} ({found.id[:ID_DIGITS]})"
     _tell({"name": name, "version": _version(found)}, text, as_json=as_json)
 
 
@@ -158,44 +158,51 @@ def _tell_past(repository: ModelRepository, name: str, at: str | None, *, as_jso
     if not moves:
         raise NotFound(f"there never was an alias {name!r}", hint="lepton alias lists them")
     if at is None:
-        told = [_move(repository, line) for line in moves]
+        told = [(line, _meant(repository, line)) for line in moves]
         if as_json:
-            print_json(told)
+            print_json([_move(*each) for each in told])
         else:
-            print_table(MOVES, (_row(move) for move in told))
+            print_table(MOVES, (_row(*each) for each in told))
         return
     then = inputs.moment(at)
-    meant = next((line for line in moves if inputs.moment(line.at) <= then), None)
-    if meant is None or meant.after is None:
+    line = next((line for line in moves if inputs.moment(line.at) <= then), None)
+    meant = _meant(repository, line) if line else None
+    if line is None or meant is None:
         raise NotFound(
             f"alias {name!r} meant nothing at {then:%Y-%m-%d %H:%M:%S}", hint=f"lepton alias {name} --history"
         )
-    move = _move(repository, meant)
-    version = move["version"]
-    text = f"{name} was {version['branch']}@{version['name']} ({version['id'][:ID_DIGITS]})"
-    since = f", set {local_time(meant.at)} by {meant.actor}" + (f": {meant.why}" if meant.why else "")
-    _tell({"name": name, "at": then.isoformat(), **move}, text + since, as_json=as_json)
+    text = f"{name} was {meant.address} ({meant.id[:ID_DIGITS]})"
+    since = f", set {local_time(line.at)} by {line.actor}" + (f": {line.why}" if line.why else "")
+    _tell({"name": name, "at": then.isoformat(), **_move(line, meant)}, text + since, as_json=as_json)
 
 
-def _move(repository: ModelRepository, line: LogLine) -> dict[str, Any]:
-    """One move of an alias; ``version`` is None when it was removed."""
-    found = repository.version(line.after, deleted=True) if line.after else None
+def _meant(repository: ModelRepository, line: LogLine) -> Version | None:
+    """What an alias meant from this move on; None when it was removed."""
+    return repository.version(line.after, deleted=True) if line.after else None
+
+
+def _move(line: LogLine, meant: Version | None) -> dict[str, Any]:
+    version = None if meant is None else _version(meant)
+    return {"since": line.at, "by": line.actor, "why": line.why, "version": version}
+
+
+def _row(line: LogLine, meant: Version | None) -> tuple[str, ...]:
+    what = ("(removed)", "") if meant is None else (meant.address, meant.id[:ID_DIGITS])
+    return local_time(line.at), *what, line.actor, line.why
+
+
+def _within(version: Version) -> str:
+    """Its address without the branch."""
+    return version.address.partition("@")[2]
+
+
+def _version(version: Version) -> dict[str, Any]:
     return {
-        "since": line.at,
-        "by": line.actor,
-        "why": line.why,
-        "version": _version(found) if found else None,
+        "name": version.name,
+        "id": version.id,
+        "branch": version.branch,
+        "revision": version.revision,
     }
-
-
-def _row(move: dict[str, Any]) -> tuple[str, ...]:
-    version = move["version"] or {"name": "(removed)", "branch": "", "id": ""}
-    name = f"{version['branch']}@{version['name']}" if move["version"] else "(removed)"
-    return local_time(move["since"]), name, version["id"][:ID_DIGITS], move["by"], move["why"]
-
-
-def _version(version: Version) -> dict[str, str]:
-    return {"name": version.name, "id": version.id, "branch": version.branch}
 
 
 def _tell(told: object, text: str, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from lepton_ai.cli.graph import PLAIN, draw
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.lineage import Drawn, lineage
 from lepton_ai.cli.moves import moves
-from lepton_ai.cli.options import BranchOption, LimitOption
+from lepton_ai.cli.options import BranchOption, LimitOption, check_limit
 from lepton_ai.cli.output import (
     ID_DIGITS,
     Column,
@@ -65,8 +65,7 @@ def log(
     part and join: ● is a version, ◆ a merge, ↺ a rollback, ○ a deleted version; [main] stands where a branch, tag or
     alias is.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit} shows nothing", hint="give a number from 1")
+    check_limit(limit)
     if graph and ref is not None:
         raise UsageError("--graph draws branches, not one name", hint="lepton log --graph -b BRANCH")
     with opened(repo, as_json=as_json) as repository:

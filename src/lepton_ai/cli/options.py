@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lepton_ai.cli import complete
+from lepton_ai.errors import UsageError
 
 VersionArgument = Annotated[
     str,
@@ -73,3 +74,13 @@ AuthorOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse a limit that would show nothing: it would look as if nothing was there.
+
+    Raises:
+        UsageError.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit {limit} shows nothing", hint="give a number from 1")

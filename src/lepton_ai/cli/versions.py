@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lepton_ai.cli.group import Json, Repo, examples
-from lepton_ai.cli.options import BranchOption, LimitOption
+from lepton_ai.cli.options import BranchOption, LimitOption, check_limit
 from lepton_ai.cli.output import (
     ID_DIGITS,
     Column,
@@ -53,6 +53,7 @@ def versions(
     All branches unless one is named; the oldest first. Size is that of the files as they were saved, Stored what they
     take in the repository; what several versions share is counted for each of them.
     """
+    check_limit(limit)
     with opened(repo, as_json=as_json) as repository:
         found = repository.list_versions(branch, deleted=deleted, limit=limit)
     if as_json:

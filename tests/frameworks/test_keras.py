@@ -126,6 +126,23 @@ def test_onnx_without_its_converter_is_a_plain_error(
     assert "KERAS_BACKEND=torch" in refusal.value.hint
 
 
+def test_onnx_of_models_that_were_never_called(keras, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    left, right = keras.Input((8,), name="left"), keras.Input((3,), name="right")
+    both = keras.Model([left, right], keras.layers.Dense(2)(keras.layers.Concatenate()([left, right])))
+    line = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="relu")])
+    for name, model, given in (
+        ("both", both, {"left": ROWS, "right": ROWS[:, :3]}),
+        ("line", line, {line.inputs[0].name: ROWS}),
+    ):
+        saved = save(model, tmp_path, name, "onnx")
+        session = runtime.InferenceSession(saved.paths[0].read_bytes())
+        assert {one.name for one in session.get_inputs()} == set(given)
+        expected = model.predict(list(given.values()) if len(given) > 1 else ROWS, verbose=0)
+        assert np.allclose(session.run(None, given)[0], expected, atol=1e-5)
+
+
 def test_uncompilable_model_is_loaded_for_prediction_and_says_so(keras, tmp_path: Path) -> None:
     """Keras 3 cannot read back the name of a loss from an .h5 file that it wrote itself."""
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])

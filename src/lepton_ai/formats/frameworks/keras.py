@@ -142,15 +142,25 @@ def _save_onnx(model: Any, path: Path) -> None:
     keras = _keras()
     try:
         with warnings.catch_warnings():
-            # torch deprecated the exporter that Keras calls; nobody who saves a model can act on that.
+            # torch deprecated the exporter that Keras calls, and Keras mends tf2onnx by names that numpy has dropped;
+            # nobody who saves a model can act on that.
             warnings.simplefilter("ignore", DeprecationWarning)
-            model.export(str(path), format="onnx", verbose=False)
+            warnings.simplefilter("ignore", FutureWarning)
+            model.export(str(path), format="onnx", verbose=False, input_signature=_signature(keras, model))
     except ImportError as missing:
         raise MissingExtra(
             f"Keras exports ONNX from its {keras.backend.backend()} backend only with another package: "
             f"{first_line(missing)}",
-            hint="save as savedmodel, or export under KERAS_BACKEND=torch",
+            hint="pip install 'lepton-ai[tensorflow]', save as savedmodel, or export under KERAS_BACKEND=torch",
         ) from missing
+
+
+def _signature(keras: Any, model: Any) -> object:
+    """What the model takes, where it says so itself: Keras only asks models that have been called."""
+    if not getattr(model, "inputs", None):
+        return None
+    given = model.input if is_a(model, "keras", "Functional") else model.inputs[0]
+    return [keras.tree.map_structure(lambda x: keras.InputSpec(x.dtype, x.shape, name=x.name), given)]
 
 
 def _load(keras: Any, folder: Path, path: str, trust: bool) -> object:

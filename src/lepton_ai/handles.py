@@ -83,7 +83,10 @@ class Branch:
 
 
 class Version:
-    """One version, as the revision that was asked for; it never changes."""
+    """One version, as the revision that was asked for; it never changes.
+
+    ``history``, ``packages`` and ``patch`` raise NotFound where gc has freed them with a deleted version's bytes.
+    """
 
     def __init__(
         self,
@@ -205,11 +208,7 @@ class Version:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """Its training curves: name → numbers; empty when none were given.
-
-        Raises:
-            NotFound: gc has freed them.
-        """
+        """Its training curves: name → numbers; empty when none were given."""
         if self.record.training is None:
             return {}
         data = self._attachment(self.record.training, "training history")
@@ -221,21 +220,13 @@ class Version:
 
     @property
     def packages(self) -> dict[str, str]:
-        """Installed packages when it was saved: name → version.
-
-        Raises:
-            NotFound: gc has freed the list.
-        """
+        """Installed packages when it was saved: name → version."""
         kept = self.record.environment.packages if self.record.environment else None
         return msgspec.json.decode(self._attachment(kept, "packages"), type=dict[str, str]) if kept else {}
 
     @property
     def patch(self) -> bytes:
-        """Uncommitted changes of the git checkout, as ``git apply`` takes them; empty when there were none.
-
-        Raises:
-            NotFound: gc has freed them.
-        """
+        """Uncommitted changes of the git checkout, as ``git apply`` takes them; empty when there were none."""
         kept = self.record.code.patch if self.record.code else None
         return self._attachment(kept, "patch") if kept else b""
 

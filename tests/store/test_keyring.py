@@ -100,15 +100,37 @@ def test_the_variable_may_name_a_recovery_key(
     assert _same(ring, open_keys(folder, ID))
 
 
-def test_a_variable_for_another_repository_leaves_the_default_file(
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("other", "is not for it"),
+        ("text", "neither a key file nor"),
+        ("nothing", "there is no "),
+    ],
+)
+def test_a_variable_that_names_no_fitting_file_is_told_though_the_default_one_fits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, why: str
+) -> None:
+    ring = Keyring.create(folder, ID)
+    ring.wrap_with_key_file()
+    Keyring.create(tmp_path / "keys of another", "other").wrap_with_key_file(tmp_path / "other")
+    (tmp_path / "text").write_text("garbage")
+    monkeypatch.setenv("LEPTON_AI_KEY_FILE", str(tmp_path / named))
+    with pytest.raises(KeyMissing, match=why) as caught:
+        open_keys(folder, ID)
+    assert "LEPTON_AI_KEY_FILE" in str(caught.value)
+    assert str(tmp_path / named) in str(caught.value)
+    monkeypatch.setenv("LEPTON_AI_KEY_FILE", "")
+    assert _same(ring, open_keys(folder, ID))
+
+
+def test_the_variable_may_begin_with_the_home_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Keyring.create(tmp_path / "other", "other")
-    monkeypatch.setenv("LEPTON_AI_KEY_FILE", str(other.wrap_with_key_file()))
     ring = Keyring.create(folder, ID)
-    with pytest.raises(KeyMissing, match="is not for it"):
-        open_keys(folder, ID)
-    ring.wrap_with_key_file()
+    ring.wrap_with_key_file(tmp_path / "ci.key")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LEPTON_AI_KEY_FILE", "~/ci.key")
     assert _same(ring, open_keys(folder, ID))
 
 

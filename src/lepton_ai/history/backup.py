@@ -17,6 +17,7 @@ from lepton_ai.history import home as homes
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.collect import Collector
+from lepton_ai.history.config import read_config
 from lepton_ai.history.home import FOLDER, Home
 from lepton_ai.history.leases import Lease, user_name
 from lepton_ai.history.lines import Lines
@@ -162,7 +163,7 @@ def _replace_history(home: Home, place: Path, fresh: Path, progress: Progress) -
 def _check_target(home: Home, target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise AlreadyExists(f"{target} is a file", hint="name a folder")
-    if homes.exists(target) and homes.read_config(target / FOLDER).id != home.config.id:
+    if homes.exists(target) and read_config(target / FOLDER).id != home.config.id:
         raise AlreadyExists(f"{target} holds another repository", hint="name an empty folder")
     if target.exists() and any(target.iterdir()) and not (target / FOLDER).is_dir():
         raise AlreadyExists(

@@ -27,13 +27,11 @@ import msgspec
 from lepton_ai.errors import (
     Damaged,
     InfrastructureError,
-    NotFound,
-    StorageFailed,
-    TooNew,
     Unsupported,
     UsageError,
 )
 from lepton_ai.history import given, states
+from lepton_ai.history.config import Config, read_config
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
@@ -42,23 +40,12 @@ from lepton_ai.history.staging import READ_ONLY, Staging, private
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
 from lepton_ai.store.seal.keyring import Keyring, open_keys
-from lepton_ai.store.store import BLOCK_SIZE, Store
+from lepton_ai.store.store import Store
 
 FOLDER = ".lepton"
 DRAFT = f"{FOLDER}-new-"
 """How the folder begins in which a repository is made before it is there."""
-FORMAT = 1
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: a Path keeps no more; two letters: not C:/
-
-
-class Config(msgspec.Struct, frozen=True):
-    """What never changes about a repository. ``block_size`` in bytes."""
-
-    id: str
-    created_at: str
-    encrypted: bool
-    block_size: int = BLOCK_SIZE
-    format: int = FORMAT
 
 
 class Home:
@@ -116,12 +103,19 @@ class Home:
 
     @property
     def current(self) -> str:
-        """The branch that is meant when none is named."""
-        with storage_errors(self.place):
+        """The branch that is meant when none is named.
+
+        Raises:
+            Damaged, StorageFailed.
+        """
+        file = self.place / "current"
+        with storage_errors(file):
             try:
-                return (self.place / "current").read_text(encoding="utf-8").strip() or MAIN
+                return file.read_text(encoding="utf-8").strip() or MAIN
             except FileNotFoundError:
                 return MAIN
+            except UnicodeDecodeError as problem:
+                raise Damaged(f"{file} is no name of a branch", hint=f"lepton switch {MAIN}") from problem
 
     @current.setter
     def current(self, branch: str) -> None:
@@ -260,32 +254,6 @@ def _first_branch(database: Path, at: int, actor: str) -> None:
         history.commit(Commit(actor, "create repository", at=at, moves=moves))
 
 
-def read_config(place: Path) -> Config:
-    """What stands in ``config.json``.
-
-    Raises:
-        NotFound, StorageFailed, Damaged, TooNew.
-    """
-    file = place / "config.json"
-    try:
-        data = file.read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"there is no repository in {place.parent}", hint="lepton init makes one") from None
-    except OSError as problem:
-        raise StorageFailed(f"{file} cannot be read: {problem.strerror}") from problem
-    try:
-        number = msgspec.json.decode(data, type=dict[str, object]).get("format")
-        if not isinstance(number, int) or number < 1:
-            raise Damaged(f"{file} names no format", hint="restore it from a backup")
-        if number > FORMAT:
-            raise TooNew(
-                f"{place} has format {number}, this tool knows {FORMAT}", hint="use a newer lepton-ai"
-            )
-        return msgspec.json.decode(data, type=Config)
-    except msgspec.MsgspecError as problem:
-        raise Damaged(f"{file} cannot be read: {problem}", hint="restore it from a backup") from problem
-
-
 def check_writable(folder: Path) -> None:
     """Raise unless a repository may be made in ``folder``."""
     if os.name == "nt":
@@ -294,3 +262,8 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"{folder} is a file, not a folder", hint="name a folder")
     if folder.name == FOLDER:
         raise InfrastructureError(f"{folder} is the inside of a repository", hint=f"name {folder.parent}")
+    if os.path.lexists(folder / FOLDER) and not exists(folder):
+        raise InfrastructureError(
+            f"{folder / FOLDER} is there, but is no repository: it has no config.json",
+            hint="is it a backup that was not finished? repeat it, name another folder, or move this away",
+        )

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +58,12 @@ def packages() -> bytes:
     """Installed distributions as JSON, name → version, sorted; told by the names of their folders, which is quick."""
     found: dict[str, str] = {}
     for folder in sys.path:
-        place = Path(folder or ".")
-        for entry in place.iterdir() if place.is_dir() else ():
-            name, dash, version = entry.name.removesuffix(".dist-info").partition("-")
-            if entry.suffix == ".dist-info" and dash:
+        entries: list[str] = []
+        with suppress(OSError, ValueError):  # not there, a zip, closed to us: Python passes over it, too
+            entries = [entry.name for entry in Path(folder or ".").iterdir()]
+        for entry in entries:
+            name, dash, version = entry.removesuffix(".dist-info").partition("-")
+            if entry.endswith(".dist-info") and dash:
                 found.setdefault(name, version)
     return msgspec.json.encode(found, order="sorted")
 

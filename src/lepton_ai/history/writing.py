@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 
-from lepton_ai.errors import Damaged, LostRace, StorageFailed
+from lepton_ai.errors import Damaged, LostRace, StorageFailed, UsageError
 from lepton_ai.formats.contract import Layout, Segment
 from lepton_ai.formats.detect import layouts
 from lepton_ai.history import manifest as manifests
@@ -138,13 +138,16 @@ class Saving:
         plan = plan_of(layout.segments)
         with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
             before = file.place.stat()
-            with file.place.open("rb") as handle:
-                added = self._writer.add(handle, plan, bases.for_file(file.path))
+            try:
+                with file.place.open("rb") as handle:
+                    added = self._writer.add(handle, plan, bases.for_file(file.path))
+            except UsageError as problem:
+                if file.place.stat().st_size == sum(run.length for run in plan):
+                    raise
+                raise _changed(file) from problem
             after = file.place.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise StorageFailed(
-                f"{file.place} changed while it was being saved", hint="repeat when it is complete"
-            )
+            raise _changed(file)
         self._keep(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
 
@@ -156,6 +159,10 @@ class Saving:
     def _read_epoch(self) -> int:
         ref = self._history.get([EPOCH]).get(EPOCH)
         return ref.stamp if ref else ABSENT
+
+
+def _changed(file: Found) -> StorageFailed:
+    return StorageFailed(f"{file.place} changed while it was being saved", hint="repeat when it is complete")
 
 
 def plan_of(segments: Iterable[Segment]) -> list[Run]:

@@ -259,7 +259,9 @@ def default_key_file(repository_id: str) -> Path:
 def open_keys(
     folder: Path, repository_id: str, *, passphrase: str | Callable[[], str] | None = None
 ) -> Keyring:
-    """Open the keys in ``folder``: by LEPTON_AI_KEY_FILE, else the default key file, else the passphrase.
+    """Open the keys in ``folder``: by the default key file, or the one that LEPTON_AI_KEY_FILE names in its place.
+
+    Else by the passphrase.
 
     ``passphrase`` may be a function that asks; it is called only when there is an envelope for one.
 
@@ -275,10 +277,11 @@ def open_keys(
     known, problems = _envelopes(folder)
     count = len(known) + len(problems)
     tried: list[str] = []
-    for place in _key_files(repository_id):
-        master = _by_file(place, known, tried, problems)
-        if master is not None:
-            return _open(folder, repository_id, master)
+    named = os.environ.get(KEY_FILE_VARIABLE)
+    place = Path(named).expanduser() if named else default_key_file(repository_id)
+    master = _by_file(place, known, tried, problems)
+    if master is not None:
+        return _open(folder, repository_id, master)
     if passphrase is not None and any(e.kind == BY_PASSPHRASE for e in known):
         secret = passphrase_secret(passphrase if isinstance(passphrase, str) else passphrase())
         master = _try(known, BY_PASSPHRASE, secret, problems)
@@ -288,15 +291,10 @@ def open_keys(
     if problems and len(problems) == count:
         raise problems[0]
     tried += [problem.message.rstrip(".") for problem in problems]
-    raise KeyMissing(
-        f"No key opens the repository {repository_id}: {'; '.join(tried)}.",
-        hint=f"put the key file there, or set {KEY_FILE_VARIABLE} to a key file or a recovery key's file",
-    )
-
-
-def _key_files(repository_id: str) -> list[Path]:
-    named = os.environ.get(KEY_FILE_VARIABLE)
-    return [*([Path(named)] if named else []), default_key_file(repository_id)]
+    hint = f"put the key file there, or set {KEY_FILE_VARIABLE} to a key file or a recovery key's file"
+    if named:
+        hint = f"{KEY_FILE_VARIABLE} names that file: correct it, or unset it to use your own key file"
+    raise KeyMissing(f"No key opens the repository {repository_id}: {'; '.join(tried)}.", hint=hint)
 
 
 def _envelopes(folder: Path) -> tuple[list[Envelope], list[LeptonError]]:

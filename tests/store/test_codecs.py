@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,22 @@ from hypothesis import strategies as st
 
 import lepton_ai.store.codecs
 from lepton_ai.errors import Damaged, TooNew
-from lepton_ai.store.codecs import CODECS, decode, difference, planes, raw, zstd
+from lepton_ai.store.codecs import CODECS, decode, difference, native, planes, raw, sparse, tiles, zstd
 from lepton_ai.store.codecs.choice import KEY_FRAME, SAMPLED, choose, full
 from lepton_ai.store.codecs.contract import Element
 from lepton_ai.store.codecs.elements import BYTES, ELEMENTS, element_of
 from lepton_ai.testing.codecs import CodecSuite, elements, pairs
 
 FLOAT, HALF = ELEMENTS["float32"], ELEMENTS["bfloat16"]
+
+
+class Slowly(tiles.Tiles):
+    """Written by the kernel, read without it."""
+
+    def decode(self, *args: Any) -> bytearray:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tiles, "kernel", lambda: None)
+            return super().decode(*args)
 
 
 class TestRaw(CodecSuite):
@@ -38,15 +49,50 @@ class TestDifference(CodecSuite):
     codec = difference.CODEC
 
 
-def test_every_file_is_registered_under_its_own_number() -> None:
-    folder = Path(lepton_ai.store.codecs.__file__).parent
-    with_codec = [p.stem for p in folder.glob("*.py") if "\nCODEC = " in p.read_text()]
-    assert sorted(codec.name for codec in CODECS.values()) == sorted(with_codec)
+class TestSparse(CodecSuite):
+    codec = sparse.CODEC
+
+
+class TestTiles(CodecSuite):
+    codec = tiles.FULL
+
+
+class TestTilesDifference(CodecSuite):
+    codec = tiles.EDGE
+
+
+class TestTilesReadSlowly(CodecSuite):
+    codec = Slowly("tiles", 4, needs_base=False)
+
+
+class TestTilesDifferenceReadSlowly(CodecSuite):
+    codec = Slowly("tiles-difference", 5, needs_base=True)
+
+
+@pytest.fixture(params=["kernel", "fallback"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """With the compiled kernel, and as if there were none."""
+    if request.param == "fallback":
+        monkeypatch.setenv(native.SWITCH, "1")
+    native.kernel.cache_clear()
+    yield request.param
+    native.kernel.cache_clear()
+
+
+def test_the_kernel_is_there() -> None:
+    """It needs a C compiler; `make test` installs one, so that nobody tests the fallback only without noticing."""
+    assert native.kernel() is not None, "no compiler found when the package was installed"
+
+
+def test_every_codec_is_registered_under_its_own_number() -> None:
     assert {codec.name: (codec.number, codec.version) for codec in CODECS.values()} == {
         "raw": (0, 1),
         "zstd": (1, 1),
         "planes": (2, 1),
         "difference": (3, 1),
+        "tiles": (4, 1),
+        "tiles-difference": (5, 1),
+        "sparse": (6, 1),
     }, "numbers are part of the format: append only"
 
 
@@ -120,21 +166,61 @@ def _bf16(values: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("size", [SAMPLED // 2, 1 << 20])
-def test_weights_become_planes(size: int) -> None:
+def test_weights_become_tiles_or_planes(size: int, how: str) -> None:
     weights = _weights(size // 4)
     coded = full(weights.tobytes(), FLOAT)
-    assert (coded.codec.name, coded.edge) == ("planes", False)
+    assert (coded.codec.name, coded.edge) == ("tiles" if how == "kernel" else "planes", False)
     assert len(coded.data) < 0.86 * size
-    assert len(full(_bf16(weights), HALF).data) < 0.70 * size / 2
+    assert len(full(_bf16(weights), HALF).data) < (0.67 if how == "kernel" else 0.70) * size / 2
 
 
 @pytest.mark.parametrize("size", [SAMPLED // 2, 1 << 20])
-def test_a_fine_tune_becomes_an_edge(size: int) -> None:
+def test_a_fine_tune_becomes_an_edge(size: int, how: str) -> None:
     old = _weights(size // 4)
     new = old + _weights(size // 4, 1) * 1e-4
     coded = choose(new.tobytes(), FLOAT, old.tobytes())
-    assert (coded.codec.name, coded.edge) == ("difference", True)
-    assert len(coded.data) < 0.55 * size
+    assert (coded.codec.name, coded.edge) == ("tiles-difference" if how == "kernel" else "difference", True)
+    assert len(coded.data) < (0.50 if how == "kernel" else 0.55) * size
+
+
+@pytest.mark.parametrize("size", [SAMPLED // 2, 1 << 20])
+def test_few_changes_cost_little(size: int, how: str) -> None:
+    old = np.frombuffer(_bf16(_weights(size // 2)), "<u2")
+    places = np.random.default_rng(2).choice(len(old), len(old) // 100, replace=False)
+    new = old.copy()
+    new[places] += np.random.default_rng(3).choice([-1, 1], len(places)).astype("<u2")
+    coded = choose(new.tobytes(), HALF, old.tobytes())
+    assert (coded.codec.name, coded.edge) == ("tiles-difference" if how == "kernel" else "sparse", True)
+    assert len(coded.data) < (0.008 if how == "kernel" else 0.01) * size + 200
+
+
+def test_weight_decay_alone_costs_almost_nothing() -> None:
+    """Where no gradient came, AdamW multiplies: every weight moves, and all by as much in proportion."""
+    old = _weights(1 << 18)
+    new = old.copy()
+    for _ in range(40):
+        new *= np.float32(1 - 2e-5 * 0.01)
+    assert (new != old).mean() > 0.9
+    coded = choose(new.tobytes(), FLOAT, old.tobytes())
+    assert len(coded.data) < len(new) * 4 / 100
+
+
+def test_the_fallback_reads_what_the_kernel_writes_bit_for_bit() -> None:
+    """NaN payloads, infinities, denormals, zeros of both signs, in one block large enough for all lanes."""
+    generator = np.random.default_rng(5)
+    for element, words in (
+        (FLOAT, "<u4"),
+        (HALF, "<u2"),
+        (ELEMENTS["float64"], "<u8"),
+        (ELEMENTS["int64"], "<u8"),
+    ):
+        wide = np.dtype(words).itemsize * 8
+        old = generator.integers(0, 1 << (wide - 1), 20_000, dtype=words, endpoint=True)
+        new = old + generator.integers(0, 50, 20_000).astype(words)
+        coded = tiles.EDGE.encode(new.tobytes(), element, old.tobytes())
+        assert coded is not None
+        codec = Slowly("tiles-difference", 5, needs_base=True)
+        assert codec.decode(coded, 1, element, old.tobytes(), new.nbytes) == new.tobytes()
 
 
 @pytest.mark.parametrize("size", [4096, SAMPLED // 2, 1 << 20])

@@ -6,11 +6,12 @@ Importing a codec is cheap; numpy and zstandard are loaded when the first block 
 from __future__ import annotations
 
 from lepton_ai.errors import Damaged, TooNew
-from lepton_ai.store.codecs import difference, planes, raw, zstd
+from lepton_ai.store.codecs import difference, planes, raw, sparse, tiles, zstd
 from lepton_ai.store.codecs.contract import Bytes, Codec, Element
 
 CODECS: dict[int, Codec] = {
-    codec.number: codec for codec in (raw.CODEC, zstd.CODEC, planes.CODEC, difference.CODEC)
+    codec.number: codec
+    for codec in (raw.CODEC, zstd.CODEC, planes.CODEC, difference.CODEC, tiles.FULL, tiles.EDGE, sparse.CODEC)
 }
 
 

@@ -1,16 +1,20 @@
 """Which codec for which block: a cheap rule, because trying all of them would cost more than it saves.
 
 A block is judged by a sample. Only where the sample does not decide are both forms made in full.
+docs/decisions/0008-tiles.md has the figures behind the rule.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from lepton_ai.store.codecs import tiles
 from lepton_ai.store.codecs.contract import Bytes, Codec, Element
 from lepton_ai.store.codecs.difference import CODEC as DIFFERENCE
+from lepton_ai.store.codecs.native import kernel
 from lepton_ai.store.codecs.planes import CODEC as PLANES
 from lepton_ai.store.codecs.raw import CODEC as RAW
+from lepton_ai.store.codecs.sparse import CODEC as SPARSE
 from lepton_ai.store.codecs.zstd import CODEC as ZSTD
 
 KEY_FRAME = 0.75
@@ -42,19 +46,22 @@ def choose(plain: Bytes, element: Element, base: Bytes | None) -> Coded:
         return full(plain, element)
     if len(plain) >= SAMPLED:
         sample, sample_base = _sample(plain), _sample(base)
-        edge_size = len(DIFFERENCE.encode(sample, element, sample_base) or sample)
+        edge_size = len(_difference(sample, element, sample_base).data)
         full_size = len(_full_codec(sample, element).encode(sample, element, None) or sample)
         if edge_size > (KEY_FRAME + _DOUBT) * full_size:
             return full(plain, element)
         if edge_size <= (KEY_FRAME - _DOUBT) * full_size:
-            edge = DIFFERENCE.encode(plain, element, base)
-            if edge is not None:
-                return Coded(DIFFERENCE, edge, edge=True)
+            return _difference(plain, element, base)
     whole = full(plain, element)
-    edge = DIFFERENCE.encode(plain, element, base)
-    if edge is not None and len(edge) <= KEY_FRAME * len(whole.data):
-        return Coded(DIFFERENCE, edge, edge=True)
-    return whole
+    return edge(plain, element, base, len(whole.data)) or whole
+
+
+def edge(plain: Bytes, element: Element, base: Bytes, whole: int) -> Coded | None:
+    """``plain`` as a difference to ``base``; None when that is not clearly less than ``whole`` bytes."""
+    if len(base) != len(plain) or len(plain) <= TINY:
+        return None
+    coded = _difference(plain, element, base)
+    return coded if len(coded.data) <= KEY_FRAME * whole else None
 
 
 def full(plain: Bytes, element: Element) -> Coded:
@@ -67,13 +74,24 @@ def full(plain: Bytes, element: Element) -> Coded:
     return Coded(RAW, RAW.encode(plain, element, None), edge=False)
 
 
+def _difference(plain: Bytes, element: Element, base: Bytes) -> Coded:
+    """An edge, whatever its size; bases of equal length always have one."""
+    coders: tuple[Codec, ...] = (tiles.EDGE,) if kernel() else (SPARSE,)
+    for codec in coders:
+        data = codec.encode(plain, element, base)
+        if data is not None:
+            return Coded(codec, data, edge=True)
+    return Coded(DIFFERENCE, DIFFERENCE.encode(plain, element, base) or b"", edge=True)
+
+
 def _full_codec(sample: Bytes, element: Element) -> Codec:
-    if element.width == 1:
-        return ZSTD
-    if len(sample) < _SLICE:
-        return PLANES
-    planes, bytes_ = PLANES.encode(sample, element, None), ZSTD.encode(sample, element, None)
-    return ZSTD if len(bytes_) < len(planes) else PLANES
+    """The codec that makes least of the sample. Short ones would only tell what a frame costs."""
+    floats = kernel() is not None and element.number in tiles.FLOATS
+    candidates: list[Codec] = [] if element.width == 1 and not floats else [tiles.FULL if floats else PLANES]
+    if len(sample) >= _SLICE or not candidates:
+        candidates.append(ZSTD)
+    sizes = [len(codec.encode(sample, element, None) or sample) for codec in candidates]
+    return candidates[sizes.index(min(sizes))]
 
 
 def _sample(plain: Bytes) -> bytes:

@@ -10,9 +10,16 @@ subtraction is 11-25 % smaller than XOR on really fine-tuned weights, and it is 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from lepton_ai.errors import Damaged
 from lepton_ai.store.codecs.contract import Bytes, Element
 from lepton_ai.store.codecs.planes import decode_planes, encode_planes, numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Difference:
@@ -27,14 +34,8 @@ class Difference:
         """The planes of the difference; None without a base of equal length."""
         if base is None or len(base) != len(plain):
             return None
-        import numpy as np
-
         new, old = numbers(plain, element.width), numbers(base, element.width)
-        change = new - old
-        sign = change.view(f"<i{element.width}") >> (8 * element.width - 1)
-        np.left_shift(change, 1, out=change)
-        np.bitwise_xor(change, sign.view(change.dtype), out=change)
-        return encode_planes(change, plain[new.nbytes :])
+        return encode_planes(moved(new, old), plain[new.nbytes :])
 
     def decode(
         self, data: Bytes, _version: int, element: Element, base: Bytes | None, plain_length: int, /
@@ -42,15 +43,33 @@ class Difference:
         """The base plus the difference."""
         if base is None or len(base) != plain_length:
             raise Damaged("a difference and its base are of different length")
-        import numpy as np
-
         result, values = decode_planes(data, element.width, plain_length)
-        sign = values & 1
-        np.negative(sign, out=sign)
-        np.right_shift(values, 1, out=values)
-        np.bitwise_xor(values, sign, out=values)
-        np.add(values, numbers(base, element.width), out=values)
+        unmoved(values, numbers(base, element.width))
         return result.data
+
+
+def moved(new: Array, old: Array) -> Array:
+    """Zigzag of ``new - old``, modulo the width of the numbers."""
+    import numpy as np
+
+    change = new - old
+    width = change.dtype.itemsize
+    sign = change.view(f"<i{width}") >> (8 * width - 1)
+    np.left_shift(change, 1, out=change)
+    np.bitwise_xor(change, sign.view(change.dtype), out=change)
+    return change
+
+
+def unmoved(values: Array, old: Array) -> Array:
+    """What :func:`moved` made ``values`` of; overwrites them."""
+    import numpy as np
+
+    sign = values & 1
+    np.negative(sign, out=sign)
+    np.right_shift(values, 1, out=values)
+    np.bitwise_xor(values, sign, out=values)
+    np.add(values, old, out=values)
+    return values
 
 
 CODEC = Difference()

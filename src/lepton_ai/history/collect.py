@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import Busy, IntegrityError, LostRace
+from lepton_ai.errors import IntegrityError
 from lepton_ai.history import given, leases, manifest, states
 from lepton_ai.history.changes import deletion
 from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import attachments, parse_record
-from lepton_ai.history.refs.contract import ABSENT, Commit, Move, VersionRow
-from lepton_ai.history.writing import EPOCH
+from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.turns import Turn, told
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackUse
 from lepton_ai.store.store import Store
@@ -36,7 +36,6 @@ from lepton_ai.store.store import Store
 DEFAULT_GRACE = 14 * 86400.0
 """Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
 LEASE_WAIT = 60.0
-RUNNING = "gc/running"
 MOSTLY_DEAD = 0.5
 CHUNK = 1000
 
@@ -66,7 +65,7 @@ class Collector:
     def __init__(self, lines: Lines, store: Store, act: Act, progress: Progress = SILENT) -> None:
         self._lines, self._store, self._act, self._progress = lines, store, act, progress
         self._history = lines.history
-        self._turn = ABSENT
+        self._turn = Turn(self._history, act)
 
     def run(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> Report:
         """Collect. ``grace`` in seconds; see :class:`Report`.
@@ -78,42 +77,18 @@ class Collector:
         grace = given.seconds(grace, "grace")
         if dry_run:
             return self._run(now() - int(grace * 1e6), dry_run=True)
-        self._begin()
+        self._turn.begin()
         try:
             return self._run(now() - int(grace * 1e6), dry_run=False)
         finally:
-            self._end()
-
-    def _begin(self) -> None:
-        """Become the one collection that runs."""
-        ref = self._history.get([RUNNING]).get(RUNNING)
-        if ref is not None:
-            other = states.decode(states.LeaseState, ref)
-            if leases.is_alive(other):
-                raise Busy(f"{_told(other)} is collecting garbage already", hint="repeat when it is done")
-        self._commit([replace(states.set_(RUNNING, ref, leases.present("gc")), logged=False)])
-        self._turn = self._history.get([RUNNING])[RUNNING].stamp
-
-    def _still(self) -> None:
-        """Go on as the one collection, or not at all.
-
-        Raises:
-            Busy: another one took this one for dead.
-        """
-        self._commit([Move(RUNNING, self._turn, states.encode(leases.present("gc")), logged=False)])
-        self._turn = self._history.get([RUNNING])[RUNNING].stamp
-
-    def _end(self) -> None:
-        ref = self._history.get([RUNNING]).get(RUNNING)
-        if ref is not None and ref.stamp == self._turn:
-            self._commit([replace(states.clear(ref), logged=False)])
+            self._turn.end()
 
     def _run(self, before: int, *, dry_run: bool) -> Report:
         self._bury_dead_leases(dry_run)
         infos = {info.name: info for info in self._store.packs()}
         alive = [state for _, state in leases.living(self._history)]
         youngest = min([*(state.started_at for state in alive), before]) / 1e6
-        running = tuple(_told(state) for state in alive)
+        running = tuple(told(state) for state in alive)
         due = self._due(before)
         roots = self.roots(without=set(due))  # first: what cannot be read leaves everything restorable
         purged = (
@@ -182,36 +157,21 @@ class Collector:
         """Steps 3 to 5; the packs that have to wait for a later collection."""
         if mixed:
             self._store.compact(mixed, self.roots())
-        self._condemn([*dead, *mixed])
+        self._turn.condemn([*dead, *mixed])
         condemned = {ref.key.removeprefix("condemned/"): ref for ref in self._history.scan("condemned/")}
         if not condemned:
             return ()
         waits = {name: set(states.decode(states.Condemned, ref).waits) for name, ref in condemned.items()}
         running = self._wait_for(set().union(*waits.values()))
         ready = {name: ref for name, ref in condemned.items() if not waits[name] & running}
-        self._still()
+        self._turn.still()
         roots = self.roots()
         uses = {use.pack: use for use in self._store.live(roots, avoid=set(ready))}
         needed = {name for name in ready if name in uses and uses[name].live}
-        self._still()
+        self._turn.still()
         self._store.drop([name for name in ready if name not in needed])
-        self._commit([states.clear(ref) for ref in ready.values()])
+        self._turn.commit([states.clear(ref) for ref in ready.values()])
         return tuple(sorted(set(condemned) - set(ready)))
-
-    def _condemn(self, packs: Iterable[str]) -> None:
-        present = {ref.key for ref in self._history.scan("condemned/")}
-        state = states.Condemned(now(), tuple(ref.key for ref, _ in leases.living(self._history)))
-        moves = [
-            Move(f"condemned/{name}", ABSENT, states.encode(state), logged=False)
-            for name in packs
-            if f"condemned/{name}" not in present
-        ]
-        if not moves:
-            return
-        ref = self._history.get([EPOCH]).get(EPOCH)
-        number = states.decode(states.Epoch, ref).number if ref else 0
-        moves.append(replace(states.set_(EPOCH, ref, states.Epoch(number + 1)), logged=False))
-        self._commit(moves)
 
     def _wait_for(self, keys: set[str]) -> set[str]:
         """Wait for these leases to end; those that did not."""
@@ -242,23 +202,11 @@ class Collector:
             return
         alive = {ref.key for ref, _ in leases.living(self._history)}
         dead = [ref for ref in self._history.scan("lease/") if ref.key not in alive]
-        self._commit([replace(states.clear(ref), logged=False) for ref in dead])
-
-    def _commit(self, moves: list[Move]) -> None:
-        if not moves:
-            return
-        try:
-            self._history.commit(Commit(self._act.actor, "gc", self._act.why, now(), tuple(moves)))
-        except LostRace as lost:
-            raise Busy("another collection runs at the same time", hint="repeat when it is done") from lost
+        self._turn.commit([replace(states.clear(ref), logged=False) for ref in dead])
 
 
 def _mostly_dead(use: PackUse) -> bool:
     return use.dead > MOSTLY_DEAD * (use.live + use.dead)
-
-
-def _told(state: states.LeaseState) -> str:
-    return f"process {state.pid} ({state.what}, user {state.user}) on {state.host}"
 
 
 def _digests(row: VersionRow) -> set[bytes]:

@@ -10,19 +10,21 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import LostRace, NoSpace, UsageError
+from lepton_ai.errors import LeptonError, LostRace, NoSpace, UsageError
 from lepton_ai.history.bundle import Unpacked
 from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
-from lepton_ai.history.changes.attempt import Act, Result, attempt
+from lepton_ai.history.changes.attempt import Act, Result, attempt, now
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.files import Found, check_and_sort
 from lepton_ai.history.home import Home
+from lepton_ai.history.leases import user_name
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import metric_values, parse_record
 from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.settle import settle
 from lepton_ai.history.writing import CondemnedMeanwhile, Saving
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackGone
@@ -38,7 +40,8 @@ class Order:
     """What to save. ``files`` None keeps the files of ``start``; ``parent`` gives bases for differences.
 
     ``start`` is the record to begin from: empty for a new version, the old one for an update.
-    ``working`` is the folder whose git checkout is recorded; None records none.
+    ``working`` is the folder whose git checkout is recorded; None records none. ``turn``: the parent is the newest
+    version of this one branch, and ceases to be so: its blocks may become differences to the new ones.
     """
 
     operation: Operation
@@ -48,6 +51,7 @@ class Order:
     prepared: Prepared = field(default_factory=Prepared)
     working: Path | None = None
     attachments: tuple[bytes, ...] = ()
+    turn: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,14 @@ class Saver:
         """
         head = self.head(branch, expected)
         parent = self._lines.version(head).record if head else None
-        order = Order(Operation("save"), files, parent=parent, prepared=prepared, working=self._working)
+        order = Order(
+            Operation("save"),
+            files,
+            parent=parent,
+            prepared=prepared,
+            working=self._working,
+            turn=self._alone(head),
+        )
         return self._run(order, self._new(branch, act, name, expected, line))
 
     def head(self, branch: str, expected: object = changes.ANY) -> bytes | None:
@@ -121,6 +132,10 @@ class Saver:
         if expected is not changes.ANY and expected != head:
             raise LostRace(f"branch {branch!r} has moved on", hint="look at its newest version, then repeat")
         return head
+
+    def _alone(self, head: bytes | None) -> bool:
+        """Whether exactly one branch stands on this version."""
+        return head is not None and [branch.head for branch in self._lines.branches()].count(head) == 1
 
     def copy(self, start: Start, prepared: Prepared, act: Act) -> Saved:
         """A version with the content of its parent.
@@ -147,7 +162,8 @@ class Saver:
         """
         old = self._lines.version(revised.newest).record
         working = self._working if files is not None else None
-        order = Order(Operation("update"), files, old, old, prepared, working)
+        turn = self._alone(revised.newest)
+        order = Order(Operation("update"), files, old, old, prepared, working, turn=turn)
 
         def build(draft: changes.Draft) -> Result[VersionRow]:
             return changes.new_revision(self._lines, revised.row.first, draft, act, expected=revised.newest)
@@ -162,7 +178,13 @@ class Saver:
         parent = self._lines.version(head).record if head else None
         prepared = Prepared({"author": old.author})
         order = Order(
-            operation, unpacked.files, old, parent, prepared, None, tuple(unpacked.attachments.values())
+            operation,
+            unpacked.files,
+            old,
+            parent,
+            prepared,
+            attachments=tuple(unpacked.attachments.values()),
+            turn=self._alone(head),
         )
         return self._run(order, self._new(branch, act, name, changes.ANY))
 
@@ -255,7 +277,7 @@ def _save(
     build: Callable[[changes.Draft], Result[VersionRow]],
     progress: Progress,
 ) -> Saved:
-    with Saving(home.history, home.store, order.operation.kind, progress) as saving:
+    with Saving(home.history, home.store, order.operation.kind, progress, turn=order.turn) as saving:
         record = replace(order.start, operation=order.operation, author="", revises=None)
         if order.files is not None:
             record = replace(record, files=saving.add_files(order.files, order.parent))
@@ -271,4 +293,14 @@ def _save(
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
         row = attempt(home.history, built)
-        return Saved(row, tuple(saving.notes), saving.new_bytes)
+    return _settled(home, saving, row)
+
+
+def _settled(home: Home, saving: Saving, row: VersionRow) -> Saved:
+    """Free what the save made needless. That it could not be freed is no reason to call the save a failure."""
+    notes = list(saving.notes)
+    try:
+        settle(home.history, home.store, Act(user_name(), now()), saving.superseded)
+    except LeptonError as problem:
+        notes.append(f"what is stored twice now could not be freed ({problem.message}): lepton gc does it")
+    return Saved(row, tuple(notes), saving.new_bytes)

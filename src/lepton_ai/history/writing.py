@@ -18,7 +18,7 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.contract import OPAQUE, Content, Run
+from lepton_ai.store.contract import OPAQUE, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.store import Store
@@ -41,22 +41,23 @@ class Saving:
     Use it with ``with``; leaving it without :meth:`finish` leaves nothing behind but, at worst, an unreferenced pack.
     """
 
-    def __init__(self, history: History, store: Store, what: str, progress: Progress = SILENT) -> None:
+    def __init__(
+        self, history: History, store: Store, what: str, progress: Progress = SILENT, *, turn: bool = False
+    ) -> None:
         self._history, self._store, self._progress = history, store, progress
         self._lease = Lease(history, what)
         try:
             self._epoch = self._read_epoch()
             condemned = [ref.key.removeprefix("condemned/") for ref in history.scan("condemned/")]
-            self._writer = store.writer(_Beating(progress, self._lease), avoid=condemned)
+            self._writer = store.writer(_Beating(progress, self._lease), avoid=condemned, turn=turn)
         except BaseException:
             self._lease.release()
             raise
         self._contents: dict[bytes, ContentRow] = {}
         self._stored: dict[bytes, Content] = {}
-        self._relied: frozenset[str] = frozenset()
+        self._parents: set[bytes] = set()
+        self._written = Written((), frozenset(), frozenset(), 0)
         self.notes: list[str] = []
-        self.new_bytes = 0
-        """The size of the packs that this save wrote; known when it is finished."""
 
     def __enter__(self) -> Saving:
         self._writer.__enter__()
@@ -80,6 +81,8 @@ class Saving:
             for source in sources.values():
                 source.close()
         bases = Bases(Reader(self._history, self._store), parent)
+        if parent is not None:
+            self._parents.update(bytes.fromhex(entry.sha256) for entry in parent.files if entry.sha256)
         return tuple(self._add(file, found, bases) for file in files)
 
     def attach(self, data: bytes) -> Attachment:
@@ -92,14 +95,27 @@ class Saving:
 
     def finish(self) -> tuple[ContentRow, ...]:
         """Make everything durable; the rows belong into the commit."""
-        written = self._writer.finish()
-        self.new_bytes = written.bytes
-        self._relied = frozenset((*written.used, *written.packs))
-        sizes = {digest: self._store.stored_bytes([content]) for digest, content in self._stored.items()}
+        self._written = self._writer.finish()
+        stored = dict(self._stored)
+        rows = dict(self._contents)
+        if self._written.superseded:  # the parent's files take less room now
+            for row in self._history.contents(self._parents - set(rows)).values():
+                rows[row.sha256] = row
+                stored[row.sha256] = manifests.decode(self._store.get(row.manifest)).content
+        sizes = {digest: self._store.stored_bytes([content]) for digest, content in stored.items()}
         return tuple(
-            ContentRow(row.sha256, row.size, sizes.get(row.sha256, 0), row.manifest)
-            for row in self._contents.values()
+            ContentRow(row.sha256, row.size, sizes.get(row.sha256, 0), row.manifest) for row in rows.values()
         )
+
+    @property
+    def new_bytes(self) -> int:
+        """The size of the packs that this save wrote; known when it is finished."""
+        return self._written.bytes
+
+    @property
+    def superseded(self) -> frozenset[bytes]:
+        """Older objects of which other copies are needless once this save counts."""
+        return self._written.superseded
 
     def checks(self) -> Mapping[str, int]:
         """What must still hold when the branch moves; read anew for every try.
@@ -110,8 +126,10 @@ class Saving:
         epoch = self._read_epoch()
         if epoch != self._epoch:
             condemned = {ref.key.removeprefix("condemned/") for ref in self._history.scan("condemned/")}
-            there = {info.name for info in self._store.packs()}
-            if condemned & self._relied or not self._relied <= there:
+            there = {info.name for info in self._store.packs()} - condemned
+            if not there.issuperset(self._written.packs) or self._store.missing(
+                self._written.relied, avoid=condemned
+            ):
                 raise CondemnedMeanwhile("gc is freeing what this save relied on", hint="repeat it")
             self._epoch = epoch
         return {EPOCH: self._epoch}

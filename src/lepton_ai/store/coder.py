@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from lepton_ai.errors import Damaged, KeyMissing
 from lepton_ai.store.blocks.cut import Part
-from lepton_ai.store.codecs.choice import choose
+from lepton_ai.store.codecs import decode
+from lepton_ai.store.codecs.choice import Coded as Coded_
+from lepton_ai.store.codecs.choice import choose, edge, full
 from lepton_ai.store.codecs.contract import Bytes, Element
 from lepton_ai.store.codecs.elements import element_of
+from lepton_ai.store.contract import OPAQUE
 from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import BLOCK, Header
 from lepton_ai.store.pairing import Pairing
@@ -19,16 +22,19 @@ from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.keyring import Keyring
 
-LONGEST_CHAIN = 1
-"""Bases that have to be opened at most to read a block that is written now. An edge to a block that is itself an edge
-stands on that one's base instead, so the newest version costs the same after ten and after a thousand versions."""
+LONGEST_FORWARD = 3
+"""Bases that have to be opened at most to read a block that is written now as a difference to an older one."""
+
+TALLEST = 10
+"""Differences that may stand one on another below a block that is kept in full: what the oldest costs to read."""
 
 
 class Sealed(NamedTuple):
-    """A new object, ready to be appended to a pack."""
+    """A new object, ready to be appended to a pack; ``head``: a later save may make it needless."""
 
     header: bytes
     body: tuple[bytes, ...]
+    head: bool = False
 
 
 class Coded(NamedTuple):
@@ -38,17 +44,44 @@ class Coded(NamedTuple):
     new: list[Sealed]
 
 
-class Coder:
-    """Codes the blocks of one save. ``avoid`` names packs that it must not rely on. Thread-safe."""
+class _Block(NamedTuple):
+    """An object to be stored."""
 
-    def __init__(self, reader: Reader, keyring: Keyring, avoid: Collection[str]) -> None:
+    id: bytes
+    data: Bytes
+    element: Element
+    kind: int
+    head: bool
+
+
+class _Base(NamedTuple):
+    """An older block, with the way on which it is read and the differences that stand on it."""
+
+    id: bytes
+    plain: Bytes
+    way: list[Place]
+    height: int
+
+
+class Coder:
+    """Codes the blocks of one save. ``avoid`` names packs that it must not rely on. Thread-safe.
+
+    ``turn``: what the save builds upon is nobody else's newest version. Then a changed block is stored in full, and the
+    older one as its difference to it: the newest version is the cheap one to read and to build upon. Otherwise the
+    older block stays as it is, and the new one is the difference.
+    """
+
+    def __init__(self, reader: Reader, keyring: Keyring, avoid: Collection[str], *, turn: bool) -> None:
         self._reader = reader
         self._seal = keyring.current
         self._avoid = frozenset(avoid)
+        self._turn = turn
         self._lock = threading.Lock()
         self._written: set[bytes] = set()
-        self.used: set[str] = set()
-        """Older packs that the save relies on."""
+        self.relied: set[bytes] = set()
+        """Older objects that the save relies on."""
+        self.superseded: set[bytes] = set()
+        """Older objects that it stored again as differences."""
 
     def code(self, parts: list[Part], streams: list[tuple[str, str, int]], pairing: Pairing) -> Coded:
         """Ids and new objects of a group of blocks."""
@@ -62,12 +95,13 @@ class Coder:
             base = pairing.block(key, dtype, parts[i].number, len(parts[i].data))
             if base is not None:
                 bases[i] = base
-        anchors = self._anchors(bases, routes)
-        plain = self._plain({anchor[0].id for anchor in anchors.values()})
+        found = self._bases(set(bases.values()), routes)
         new = []
         for i in fresh:
-            element = element_of(streams[parts[i].stream][1])
-            new.append(self._make(ids[i], parts[i].data, element, BLOCK, anchors.get(i), plain))
+            key, dtype, _ = streams[parts[i].stream]
+            block = _Block(ids[i], parts[i].data, element_of(dtype), BLOCK, head=key != OPAQUE)
+            base_id = bases.get(i)
+            new += self._block(block, found.get(base_id) if base_id is not None else None)
         return Coded(ids, new)
 
     def small(self, id_: bytes, data: Bytes, kind: int) -> Sealed | None:
@@ -76,18 +110,18 @@ class Coder:
             if id_ in self._written or self._readable(id_):
                 return None
             self._written.add(id_)
-        return self._make(id_, data, Element(0, 1), kind, None, {})
+        block = _Block(id_, data, Element(0, 1), kind, head=False)
+        return self._sealed(block, full(data, block.element))
 
     def _is_new(self, id_: bytes, routes: Routes) -> bool:
-        """Whether this thread has to store the object; if not, remember what the save relies on."""
+        """Whether this thread has to store the object; if not, remember that the save relies on it."""
         with self._lock:
             if id_ in self._written:
                 return False
-            route = routes.route(id_)
-            if route is None:
+            if routes.route(id_) is None:
                 self._written.add(id_)
                 return True
-            self.used.update(place.pack for place in route)
+            self.relied.add(id_)
             return False
 
     def _readable(self, id_: bytes) -> bool:
@@ -98,18 +132,17 @@ class Coder:
             return False
         return True
 
-    def _anchors(self, bases: dict[int, bytes], routes: Routes) -> dict[int, list[Place]]:
-        """For each block the route from the object that its edge is to stand on."""
-        routes.prepare(bases.values())
-        anchors = {}
-        for i, base in bases.items():
-            route = routes.route(base)
-            if route is not None:
-                anchors[i] = route[-LONGEST_CHAIN:]
-        return anchors
+    def _bases(self, ids: set[bytes], routes: Routes) -> dict[bytes, _Base]:
+        """Those of the older blocks that can be read. A damaged one must not keep anybody from saving."""
+        routes.prepare(ids)
+        ways = {id_: way for id_ in ids if (way := routes.route(id_)) is not None}
+        heights = self._reader.index.heights(ways) if self._turn else {}
+        plain = self._plain(set(ways))
+        return {
+            id_: _Base(id_, plain[id_], way, heights.get(id_, 0)) for id_, way in ways.items() if id_ in plain
+        }
 
     def _plain(self, ids: set[bytes]) -> dict[bytes, Bytes]:
-        """The bases' plain bytes. A damaged one is left out: it must not keep anybody from saving."""
         try:
             return self._reader.fetch(ids)
         except Damaged:
@@ -119,24 +152,52 @@ class Coder:
                     plain.update(self._reader.fetch([id_]))
             return plain
 
-    def _make(
-        self,
-        id_: bytes,
-        data: Bytes,
-        element: Element,
-        kind: int,
-        anchor: list[Place] | None,
-        plain: dict[bytes, Bytes],
-    ) -> Sealed:
-        """Code and seal one object."""
-        coded = choose(data, element, plain.get(anchor[0].id) if anchor else None)
-        base, depth = None, 0
-        if coded.edge and anchor:
-            base, depth = anchor[0].id, len(anchor)
+    def _block(self, block: _Block, base: _Base | None) -> list[Sealed]:
+        """The objects that store a new block, and perhaps an older one in another way."""
+        if base is None:
+            return [self._sealed(block, full(block.data, block.element))]
+        if self._may_turn(base):
+            return self._turned(block, base)
+        if len(base.way) > LONGEST_FORWARD:
+            return [self._sealed(block, full(block.data, block.element))]
+        coded = choose(block.data, block.element, base.plain)
+        if not coded.edge:
+            return [self._sealed(block, coded)]
+        with self._lock:
+            self.relied.add(base.id)
+        return [self._sealed(block._replace(head=False), coded, base.id, len(base.way))]
+
+    def _may_turn(self, base: _Base) -> bool:
+        if not self._turn or len(base.way) > 1 or base.height >= TALLEST:
+            return False
+        with self._lock:
+            if base.id in self.superseded:
+                return False
+            self.superseded.add(base.id)
+            return True
+
+    def _turned(self, block: _Block, base: _Base) -> list[Sealed]:
+        """The new block in full, and the older one as a difference to it where that is clearly smaller."""
+        whole = self._sealed(block, full(block.data, block.element))
+        coded = edge(base.plain, block.element, block.data, base.way[0].length)
+        if coded is None or not self._gives_back(coded, block, base):
             with self._lock:
-                self.used.update(place.pack for place in anchor)
+                self.superseded.discard(base.id)
+            return [whole]
+        older = _Block(base.id, base.plain, block.element, BLOCK, head=False)
+        return [whole, self._sealed(older, coded, block.id, base.height + 1)]
+
+    @staticmethod
+    def _gives_back(coded: Coded_, block: _Block, base: _Base) -> bool:
+        """Decode it: the other copy of the older block is going to be deleted."""
+        codec = coded.codec
+        plain = decode(codec.number, codec.version, coded.data, block.element, block.data, len(base.plain))
+        return plain == base.plain
+
+    def _sealed(self, block: _Block, coded: Coded_, base: bytes | None = None, depth: int = 0) -> Sealed:
+        codec, element = coded.codec, block.element
         header = Header(
-            kind, self._seal.number, coded.codec.number, coded.codec.version, element.width, element.number, depth,
-            self._seal.key_id, len(data), len(coded.data) + self._seal.overhead, id_, base,
+            block.kind, self._seal.number, codec.number, codec.version, element.width, element.number, depth,
+            self._seal.key_id, len(block.data), len(coded.data) + self._seal.overhead, block.id, base,
         ).pack()  # fmt: skip
-        return Sealed(header, self._seal.seal(coded.data, header))
+        return Sealed(header, self._seal.seal(coded.data, header), block.head)

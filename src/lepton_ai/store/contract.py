@@ -116,12 +116,14 @@ class PackGone(Busy):
 class Written(msgspec.Struct, frozen=True):
     """What a finished save left behind.
 
-    ``packs`` are the packs that it wrote, ``used`` the older ones that hold blocks or bases which it relies on (check
-    that none is condemned in the transaction that moves the ref), ``bytes`` the size of the new packs.
+    ``packs`` are the packs that it wrote, ``relied`` the older objects which it relies on (check that they can be read
+    without condemned packs in the transaction that moves the ref), ``bytes`` the size of the new packs, ``superseded``
+    the older objects that it stored again as differences: their other copies are needless once it counts.
     """
 
     packs: tuple[str, ...]
-    used: frozenset[str]
+    relied: frozenset[bytes]
+    superseded: frozenset[bytes]
     bytes: int
 
 

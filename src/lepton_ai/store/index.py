@@ -34,6 +34,8 @@ _FIND = """
     ORDER BY o.damaged, o.depth, o.length, p.written_at DESC, p.name, o.place
 """
 
+_HEIGHTS = "SELECT base, max(depth) FROM objects WHERE base IN ({}) GROUP BY base"
+
 _OBJECTS = """
     SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged
     FROM objects o JOIN packs p ON p.number = o.pack WHERE p.name = ? ORDER BY o.place
@@ -89,6 +91,20 @@ class Index:
                 place = Place._make(row)
                 found.setdefault(place.id, []).append(place)
         return found
+
+    def heights(self, ids: Iterable[bytes]) -> dict[bytes, int]:
+        """For each object how many differences stand on it one on another, as they said when they were written."""
+        wanted = list(ids)
+        found: dict[bytes, int] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
+            found.update(self._rows(_HEIGHTS.format(",".join("?" * len(part))), part))
+        return found
+
+    def doubled(self) -> set[bytes]:
+        """Objects that are stored in full and as a difference as well."""
+        query = "SELECT id FROM objects GROUP BY id HAVING count(base) > 0 AND count(base) < count(*)"
+        return {id_ for (id_,) in self._rows(query)}
 
     def add(self, packs: Iterable[tuple[PackInfo, bytes]]) -> None:
         """Enter packs with their footers, in one transaction."""

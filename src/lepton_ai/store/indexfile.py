@@ -15,7 +15,7 @@ TIMEOUT = 30.0
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """SQLite's primary codes that say: this file is not the index that it should be."""
 
-SCHEMA = 2
+SCHEMA = 3
 _TABLES = (
     "CREATE TABLE state(owner TEXT NOT NULL, complete INTEGER NOT NULL)",
     """CREATE TABLE packs(
@@ -28,6 +28,7 @@ _TABLES = (
         damaged INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (id, pack, place)) WITHOUT ROWID""",
     "CREATE TABLE dropped(name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
+    "CREATE INDEX bases ON objects(base, depth) WHERE base IS NOT NULL",
 )
 
 
@@ -53,7 +54,9 @@ def open_index(path: Path, owner: str) -> sqlite3.Connection:
 def _fits(connection: sqlite3.Connection, owner: str) -> bool:
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
         return False
-    names = "SELECT count(*) FROM sqlite_schema WHERE name IN ('state', 'packs', 'objects', 'dropped')"
+    names = (
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('state', 'packs', 'objects', 'dropped', 'bases')"
+    )
     if connection.execute(names).fetchone()[0] != len(_TABLES):
         return False
     return bool(connection.execute("SELECT 1 FROM state WHERE owner = ?", (owner,)).fetchone())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from lepton_ai.errors import NotFound
 from lepton_ai.store.contract import Blobs, PackUse
@@ -16,6 +17,63 @@ from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 
 _AT_ONCE = 500
+
+COPIED = 4
+"""Bytes that may be copied for each byte that is freed by it."""
+
+
+class Spare(NamedTuple):
+    """Packs whose every object has another way, and packs that are worth copying what has none (``lone``)."""
+
+    whole: tuple[str, ...]
+    partly: tuple[str, ...]
+    lone: frozenset[bytes]
+
+
+def spare(index: Index, superseded: Iterable[bytes], avoid: Collection[str] = ()) -> Spare:
+    """What may be freed of the packs that hold ``superseded`` objects in full, without asking who needs them."""
+    held = {
+        place.pack
+        for places in index.find(superseded).values()
+        for place in places
+        if place.base is None and place.pack not in avoid
+    }
+    routes = Routes(index, {*avoid, *held}, sound=True)
+    whole: list[str] = []
+    mixed: list[tuple[int, int, str, list[bytes]]] = []
+    freed = 0
+    for pack in sorted(held):
+        places = index.objects(pack)
+        routes.prepare(place.id for place in places)
+        lone = [place for place in places if routes.route(place.id) is None]
+        live = sum(place.length for place in lone)
+        dead = sum(place.length for place in places) - live
+        if not lone:
+            whole.append(pack)
+            freed += dead
+        elif dead:
+            mixed.append((live, dead, pack, [place.id for place in lone]))
+    partly: list[str] = []
+    kept: set[bytes] = set()
+    copied = 0
+    for live, dead, pack, ids in sorted(mixed, key=lambda m: m[0] / m[1]):
+        if copied + live <= COPIED * (freed + dead):
+            copied, freed = copied + live, freed + dead
+            partly.append(pack)
+            kept.update(ids)
+    return Spare(tuple(whole), tuple(partly), frozenset(kept))
+
+
+def independent(index: Index, packs: Collection[str], avoid: Collection[str]) -> list[str]:
+    """Those of ``packs`` whose every object can be read without them and without ``avoid``."""
+    routes = Routes(index, {*avoid, *packs}, sound=True)
+    found = []
+    for pack in packs:
+        places = index.objects(pack)
+        routes.prepare(place.id for place in places)
+        if all(routes.route(place.id) is not None for place in places):
+            found.append(pack)
+    return found
 
 
 def needed(index: Index, roots: Iterable[bytes], avoid: Collection[str] = ()) -> Iterator[Place]:

@@ -9,16 +9,16 @@ from lepton_ai.store.packs.writer import PackWriter
 
 
 def publish(packs: list[PackWriter], blobs: Blobs, index: Index) -> list[PackInfo]:
-    """Close the last pack, make all durable and enter them into the index.
+    """Close the packs, make all durable and enter them into the index.
 
     Raises:
         NoSpace, StorageFailed, Busy.
     """
     if not packs:
         return []
-    packs[-1].close()
     infos = []
     for pack in packs:
+        pack.close()
         pack.publish(blobs)
         written_at = blobs.info(blob_name(pack.name)).written_at
         infos.append(PackInfo(pack.name, pack.size, pack.objects, written_at))

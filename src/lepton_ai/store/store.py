@@ -17,6 +17,7 @@ from lepton_ai.store.blocks.span import Span
 from lepton_ai.store.contract import Blobs, Content, Finding, PackInfo, PackUse
 from lepton_ai.store.durable import make_folder, storage_errors
 from lepton_ai.store.index import Index
+from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
@@ -52,13 +53,25 @@ class Store:
         self._reader = Reader(blobs, self._index, keyring)
         self._span: Span | None = None
 
-    def writer(self, progress: Progress = SILENT, *, avoid: Collection[str] = ()) -> Writer:
-        """Begin to write; a context manager. Packs named in ``avoid`` (condemned ones) are not relied on."""
+    def writer(
+        self, progress: Progress = SILENT, *, avoid: Collection[str] = (), turn: bool = False
+    ) -> Writer:
+        """Begin to write; a context manager. Packs named in ``avoid`` (condemned ones) are not relied on.
+
+        ``turn``: what the bases belong to is nobody else's newest version; they may become the differences.
+        """
         with storage_errors(self._temporary):
             make_folder(self._temporary)
             sweep(self._temporary)
         return Writer(
-            self._blobs, self._reader, self._keyring, self._temporary, self._block_size, progress, avoid
+            self._blobs,
+            self._reader,
+            self._keyring,
+            self._temporary,
+            self._block_size,
+            progress,
+            avoid,
+            turn=turn,
         )
 
     def read(self, content: Content, offset: int, length: int) -> bytes:
@@ -94,31 +107,34 @@ class Store:
         """
         return bytes(self._reader.fetch([object_id])[object_id])
 
-    def missing(self, object_ids: Iterable[bytes], *, sound: bool = False) -> set[bytes]:
+    def missing(
+        self, object_ids: Iterable[bytes], *, sound: bool = False, avoid: Collection[str] = ()
+    ) -> set[bytes]:
         """Those of the ids that cannot be read by what the packs' tables say: no pack holds them or their bases.
 
-        With ``sound`` also those of which a verification found every representation damaged.
+        With ``sound`` also those of which a verification found every representation damaged. Packs named in ``avoid``
+        count as gone.
         """
         wanted = set(object_ids)
-        missing = self._unroutable(wanted, sound)
+        missing = self._unroutable(wanted, sound, avoid)
         if missing:
             self._index.refresh()
-            missing = self._unroutable(missing, sound)
+            missing = self._unroutable(missing, sound, avoid)
         return missing
 
-    def _unroutable(self, ids: set[bytes], sound: bool) -> set[bytes]:
+    def _unroutable(self, ids: set[bytes], sound: bool, avoid: Collection[str]) -> set[bytes]:
         result: set[bytes] = set()
         rest = iter(ids)
         while some := list(islice(rest, _AT_ONCE)):
-            routes = Routes(self._index, sound=sound)
+            routes = Routes(self._index, avoid, sound=sound)
             routes.prepare(some)
             result.update(id_ for id_ in some if routes.route(id_) is None)
         return result
 
     def stored_bytes(self, contents: Iterable[Content]) -> int:
-        """Bytes in packs of the distinct blocks of ``contents``, as they would be read (without bases' own bytes)."""
+        """Bytes in packs of the distinct blocks of ``contents``, each in its smallest form, without its bases."""
         ids = {id_ for content in contents for stream in content.streams for id_ in stream.ids}
-        return sum(places[0].length for places in self._index.find(ids).values())
+        return sum(min(place.length for place in places) for places in self._index.find(ids).values())
 
     def packs(self) -> list[PackInfo]:
         """Every pack, oldest first."""
@@ -132,6 +148,16 @@ class Store:
         """
         self._index.refresh()
         return live.use(self._index, roots, avoid)
+
+    def spare(self, superseded: Iterable[bytes] | None, *, avoid: Collection[str] = ()) -> Spare:
+        """What may be freed because ``superseded`` objects were stored again as differences; None: all there are."""
+        self._index.refresh()
+        ids = self._index.doubled() if superseded is None else superseded
+        return live.spare(self._index, ids, avoid)
+
+    def independent(self, packs: Collection[str], *, avoid: Collection[str] = ()) -> list[str]:
+        """Those of ``packs`` whose every object can be read without all of them and without ``avoid``."""
+        return live.independent(self._index, packs, avoid)
 
     def drop(self, packs: Iterable[str]) -> None:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""

@@ -13,11 +13,12 @@ from lepton_ai.store.blocks.cut import Group, Plan, cut
 from lepton_ai.store.coder import Coded, Coder, Sealed
 from lepton_ai.store.contract import Added, Blobs, Content, PackGone, Run, Written
 from lepton_ai.store.packs.format import LARGEST, SMALL, blob_name
-from lepton_ai.store.packs.writer import PackWriter
+from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE, PackWriter
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.pipeline import Digest, Pool
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
+from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.keyring import Keyring
 
 
@@ -37,15 +38,19 @@ class Writer:
         block_size: int,
         progress: Progress,
         avoid: Collection[str],
+        *,
+        turn: bool,
     ) -> None:
         self._blobs = blobs
         self._reader = reader
         self._temporary = temporary
         self._block_size = block_size
         self._progress = progress
-        self._coder = Coder(reader, keyring, avoid)
+        self._coder = Coder(reader, keyring, avoid, turn=turn)
+        self._avoid = avoid
         self._pool = Pool()
         self._packs: list[PackWriter] = []
+        self._open: dict[bool, PackWriter] = {}
         self._done = False
 
     def __enter__(self) -> Self:
@@ -120,29 +125,52 @@ class Writer:
         self._check_open()
         self._done = True
         self._pool.close()
-        self._check_used()
+        self._check_relied()
         infos = publish(self._packs, self._blobs, self._reader.index)
-        names = tuple(info.name for info in infos)
-        return Written(names, frozenset(self._coder.used), sum(info.size for info in infos))
+        return Written(
+            tuple(info.name for info in infos),
+            frozenset(self._coder.relied),
+            frozenset(self._coder.superseded),
+            sum(info.size for info in infos),
+        )
 
     def _append(self, sealed: Sealed) -> None:
-        if not self._packs or self._packs[-1].full:
-            if self._packs:
-                self._packs[-1].close()
-            self._packs.append(PackWriter(self._temporary))
-        self._packs[-1].append(sealed.header, *sealed.body)
+        """What a later save may make needless lies apart from what stays, and in smaller packs: they go as a whole."""
+        pack = self._open.get(sealed.head)
+        if pack is None or pack.full:
+            if pack is not None:
+                pack.close()
+            pack = PackWriter(self._temporary, HEAD_PACK_SIZE if sealed.head else PACK_SIZE)
+            self._packs.append(pack)
+            self._open[sealed.head] = pack
+        pack.append(sealed.header, *sealed.body)
 
     def _check_open(self) -> None:
         if self._done:
             raise UsageError("This writer is finished.")
 
-    def _check_used(self) -> None:
-        """The index may be older than the packs (a copy put back): never rely on a pack that is gone."""
-        for pack in sorted(self._coder.used):
-            try:
-                self._blobs.info(blob_name(pack))
-            except NotFound as error:
-                self._reader.index.refresh()
-                raise PackGone(
-                    f"The pack {pack} was dropped while it was needed.", hint="save again"
-                ) from error
+    def _check_relied(self) -> None:
+        """Never rely on a pack that is gone: it was dropped since, or the index is older than it (a copy put back)."""
+        gone = self._gone(self._coder.relied)
+        if not gone:
+            return
+        self._reader.index.refresh()
+        gone = self._gone(self._coder.relied)
+        if gone:
+            raise PackGone(f"The pack {min(gone)} was dropped while it was needed.", hint="save again")
+
+    def _gone(self, ids: Collection[bytes]) -> set[str]:
+        """Packs that are not there any more, or "" when an object has no way at all."""
+        routes = Routes(self._reader.index, self._avoid, sound=True)
+        routes.prepare(ids)
+        packs: set[str] = set()
+        for id_ in ids:
+            packs.update([place.pack for place in routes.route(id_) or ()] or [""])
+        return {pack for pack in packs if not pack or not self._is_there(pack)}
+
+    def _is_there(self, pack: str) -> bool:
+        try:
+            self._blobs.info(blob_name(pack))
+        except NotFound:
+            return False
+        return True

@@ -18,6 +18,9 @@ from lepton_ai.store.packs.format import HEAD, HEAD_SIZE, TABLE, blob_name, pack
 PACK_SIZE = 512 << 20
 """A pack that has grown to this many bytes gets no more objects."""
 
+HEAD_PACK_SIZE = 32 << 20
+"""The same for packs of blocks that later saves make needless."""
+
 SETTLED = 60.0
 """Seconds after which a temporary file that nobody locks is a leftover of a dead process."""
 
@@ -25,7 +28,8 @@ SETTLED = 60.0
 class PackWriter:
     """Objects, appended to a file in ``folder`` that stays locked until it is published or discarded."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int = PACK_SIZE) -> None:
+        self._limit = limit
         self.path = folder / f"pack-{os.getpid()}-{secrets.token_hex(6)}.tmp"
         self.footer = bytearray(TABLE)
         self.objects = 0
@@ -56,10 +60,12 @@ class PackWriter:
     @property
     def full(self) -> bool:
         """Whether the pack should get no more objects."""
-        return self.size >= PACK_SIZE
+        return self.size >= self._limit
 
     def close(self) -> None:
-        """Write footer and trailer; the name is known afterwards."""
+        """Write footer and trailer; the name is known afterwards. Once is enough."""
+        if self.name:
+            return
         footer = bytes(self.footer)
         self._write(footer)
         self._write(pack_trailer(len(footer), self.objects, blake3(footer).digest()))

@@ -9,9 +9,13 @@
  * that fail their check above. Compile with -fwrapv: differences wrap.
  */
 
+#include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the kernel is for little-endian machines; the package works without it"
+#endif
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -135,8 +139,6 @@ static void token_table(uint64_t *base, uint8_t *bits, int split, int kept) {
 #define PROPORTIONAL_KEPT 1
 
 /* ---- frequencies -------------------------------------------------------------------------------------------------- */
-
-
 
 /* n * log2(n), n < 2^32, in 1/1024 bits */
 static uint64_t weight_log(uint32_t n, const uint16_t *logs) {
@@ -276,8 +278,7 @@ static inline int pull(Decoder *d, int lane, const uint32_t *slots) {
     x = ((entry >> 8 & 4095) + 1) * (x >> PROBABILITY) + (entry >> 20);
     if (x < LOWEST) {
         uint16_t word = 0;
-        if (d->words < d->end) memcpy(&word, d->words, 2); else d->damaged = 1;
-        d->words += 2;
+        if (d->words < d->end) { memcpy(&word, d->words, 2); d->words += 2; } else d->damaged = 1;
         x = x << 16 | word;
     }
     d->state[lane] = x;
@@ -373,12 +374,6 @@ static int cluster(Work *w) {
             if (w->freq[t][s]) { prepare(&w->encoded[t][s], start, w->freq[t][s]); start += w->freq[t][s]; }
     }
     return count;
-}
-
-static inline uint64_t load(const uint8_t *from, int width) {
-    uint64_t value = 0;
-    memcpy(&value, from, (size_t)width);
-    return value;
 }
 
 static inline float as_float(uint32_t bits) { float f; memcpy(&f, &bits, 4); return f; }

@@ -83,7 +83,7 @@ static ALWAYS_INLINE int NAME(judge)(const WORD *x, const WORD *y, int count, Ty
         most = d[i] > most || !i ? d[i] : most;
     }
     int32_t bound = 1 << 28;
-    if (t.mantissa >= 7 && ((most < 0 && -least < bound && -least <= -most * 2 - most / 4 + 2) ||
+    if (t.mantissa >= 7 && ((most < 0 && least > -bound && -least <= -most * 2 - most / 4 + 2) ||
                             (least > 0 && most < bound && most <= least * 2 + least / 4 + 2)))
         return PROPORTIONAL;
     *shift = __builtin_ctzll((uint64_t)bits);
@@ -401,7 +401,7 @@ static ALWAYS_INLINE int NAME(decode)(const uint8_t *payload, uint64_t size, con
     for (uint32_t k = 0; k < tiles; k++) {
         if (w->kind[k] == SAME) continue;
         w->shift[k] = (uint8_t)pull(&d, (int)(j++ & mask), w->slots[w->table[SHIFTS]]);
-        if (w->shift[k] > most) return -1;
+        if (w->shift[k] > (w->kind[k] == PROPORTIONAL ? 0 : most)) return -1;
     }
     if (d.damaged) return -1;
     int bad = lanes == LANES ? NAME(tiles_of)(base, n, t, plain, w, &d, &raw, &p, origin, LANES)

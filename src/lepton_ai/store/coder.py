@@ -100,8 +100,8 @@ class Coder:
         for i in fresh:
             key, dtype, _ = streams[parts[i].stream]
             block = _Block(ids[i], parts[i].data, element_of(dtype), BLOCK, head=key != OPAQUE)
-            base_id = bases.get(i)
-            new += self._block(block, found.get(base_id) if base_id is not None else None)
+            older = found.get(bases[i]) if i in bases else None
+            new += self._block(block, older, own=pairing.is_own(key, dtype))
         return Coded(ids, new)
 
     def small(self, id_: bytes, data: Bytes, kind: int) -> Sealed | None:
@@ -152,11 +152,11 @@ class Coder:
                     plain.update(self._reader.fetch([id_]))
             return plain
 
-    def _block(self, block: _Block, base: _Base | None) -> list[Sealed]:
-        """The objects that store a new block, and perhaps an older one in another way."""
+    def _block(self, block: _Block, base: _Base | None, *, own: bool) -> list[Sealed]:
+        """The objects that store a new block, and perhaps an older one of its ``own`` line in another way."""
         if base is None:
             return [self._sealed(block, full(block.data, block.element))]
-        if self._may_turn(base):
+        if own and self._may_turn(base):
             return self._turned(block, base)
         if len(base.way) > LONGEST_FORWARD:
             return [self._sealed(block, full(block.data, block.element))]

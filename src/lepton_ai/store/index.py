@@ -58,6 +58,22 @@ class Place(NamedTuple):
     damaged: int = 0
 
 
+class Sketched(NamedTuple):
+    """A tensor's sketch, and the tensor: its name, type, length in bytes and blocks."""
+
+    key: str
+    dtype: str
+    length: int
+    block_size: int
+    blocks: bytes
+    sketch: bytes
+
+
+_SKETCHES = """
+    SELECT key, dtype, length, block_size, blocks, sketch FROM sketches WHERE dtype = ? AND length = ?
+    ORDER BY number DESC LIMIT 4096
+"""
+
 Mark = tuple[bytes, int]
 """An object of a pack: its id and offset."""
 
@@ -105,6 +121,27 @@ class Index:
         """Objects that are stored in full and as a difference as well."""
         query = "SELECT id FROM objects GROUP BY id HAVING count(base) > 0 AND count(base) < count(*)"
         return {id_ for (id_,) in self._rows(query)}
+
+    def sketches(self, dtype: str, length: int) -> list[Sketched]:
+        """The sketches of tensors of a type and length in bytes, the newest first."""
+        return [Sketched._make(row) for row in self._rows(_SKETCHES, (dtype, length))]
+
+    def put_sketches(self, new: Sequence[Sketched], moved: Sequence[tuple[bytes, Sketched]]) -> None:
+        """Add sketches; of ``moved`` ones (their former blocks, what they are now) the sketch stays as it was."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE sketches SET key = ?, block_size = ?, blocks = ? WHERE dtype = ? AND length = ? AND blocks = ?",
+                ((n.key, n.block_size, n.blocks, n.dtype, n.length, old) for old, n in moved),
+            )
+            connection.executemany(
+                "INSERT INTO sketches(key, dtype, length, block_size, blocks, sketch) SELECT ?, ?, ?, ?, ?, ?"
+                " WHERE NOT EXISTS (SELECT 1 FROM sketches WHERE dtype = ? AND length = ? AND blocks = ?)",
+                ((*row, row.dtype, row.length, row.blocks) for row in new),
+            )
+
+        if new or moved:
+            self._run(lambda c: within(c, lambda: work(c)))
 
     def add(self, packs: Iterable[tuple[PackInfo, bytes]]) -> None:
         """Enter packs with their footers, in one transaction."""

@@ -29,6 +29,10 @@ _TABLES = (
         PRIMARY KEY (id, pack, place)) WITHOUT ROWID""",
     "CREATE TABLE dropped(name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
     "CREATE INDEX bases ON objects(base, depth) WHERE base IS NOT NULL",
+    """CREATE TABLE sketches(
+        number INTEGER PRIMARY KEY, key TEXT NOT NULL, dtype TEXT NOT NULL, length INTEGER NOT NULL,
+        block_size INTEGER NOT NULL, blocks BLOB NOT NULL, sketch BLOB NOT NULL)""",
+    "CREATE INDEX alike ON sketches(dtype, length)",
 )
 
 
@@ -54,9 +58,7 @@ def open_index(path: Path, owner: str) -> sqlite3.Connection:
 def _fits(connection: sqlite3.Connection, owner: str) -> bool:
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
         return False
-    names = (
-        "SELECT count(*) FROM sqlite_schema WHERE name IN ('state', 'packs', 'objects', 'dropped', 'bases')"
-    )
+    names = "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
     if connection.execute(names).fetchone()[0] != len(_TABLES):
         return False
     return bool(connection.execute("SELECT 1 FROM state WHERE owner = ?", (owner,)).fetchone())

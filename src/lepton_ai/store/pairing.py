@@ -17,10 +17,32 @@ class Pairing:
     def __init__(self, contents: Iterable[Content], rest: Pairing | None = None) -> None:
         self._streams: dict[tuple[str, str], tuple[Stream, int]] = {}
         self._starts: dict[tuple[str, str], tuple[int, ...] | range] = {}
+        self._lent: set[tuple[str, str]] = set()
         self._rest = rest
         for content in contents:
             for stream in content.streams:
                 self._streams.setdefault((stream.key, stream.dtype), (stream, content.block_size))
+
+    def has(self, key: str, dtype: str, length: int) -> bool:
+        """Whether there is a stream of this name, type and length in bytes."""
+        found = self.partner(key, dtype)
+        return found is not None and found.length == length
+
+    def partner(self, key: str, dtype: str) -> Stream | None:
+        """The stream that a new one of this name and type is compared with, unless it was lent."""
+        found = self._streams.get((key, dtype))
+        if found is None:
+            return self._rest.partner(key, dtype) if self._rest and key != OPAQUE else None
+        return None if (key, dtype) in self._lent else found[0]
+
+    def lend(self, key: str, dtype: str, stream: Stream, block_size: int) -> None:
+        """Compare a stream of this name with one from elsewhere, which stays as it is."""
+        self._streams[key, dtype] = (stream, block_size)
+        self._lent.add((key, dtype))
+
+    def is_own(self, key: str, dtype: str) -> bool:
+        """Whether what it is compared with is the parent's, and not lent."""
+        return (key, dtype) not in self._lent
 
     def block(self, key: str, dtype: str, number: int, length: int) -> bytes | None:
         """The id of the block of the base, when it is ``length`` bytes long as well."""

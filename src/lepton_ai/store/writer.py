@@ -20,6 +20,7 @@ from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.keyring import Keyring
+from lepton_ai.store.sketches import Search
 
 
 class Writer:
@@ -48,6 +49,7 @@ class Writer:
         self._progress = progress
         self._coder = Coder(reader, keyring, avoid, turn=turn)
         self._avoid = avoid
+        self._search = Search(reader.index, keyring.id_key)
         self._pool = Pool()
         self._packs: list[PackWriter] = []
         self._open: dict[bool, PackWriter] = {}
@@ -77,6 +79,8 @@ class Writer:
         self._check_open()
         cutting = Plan(plan)
         pairing = base if isinstance(base, Pairing) else Pairing([base] if base is not None else [])
+        pairing = Pairing([], pairing)  # what is lent to this file is not lent to others
+        new = self._search.pair(file, cutting, pairing)
         blocks = [bytearray() for _ in cutting.streams]
         sizes: list[int] = []
         digest = Digest()
@@ -97,7 +101,9 @@ class Writer:
                 for sealed in coded.new:
                     self._append(sealed)
                 self._progress.advance(len(group.data))
-            return Added(cutting.content(self._block_size, blocks, sizes), digest.finish(), cutting.size)
+            content = cutting.content(self._block_size, blocks, sizes)
+            self._search.remember(new, content.streams, self._block_size, pairing)
+            return Added(content, digest.finish(), cutting.size)
         except BaseException:
             self._done = True  # blocks in flight are lost: nothing may rely on them
             raise
@@ -127,6 +133,7 @@ class Writer:
         self._pool.close()
         self._check_relied()
         infos = publish(self._packs, self._blobs, self._reader.index)
+        self._search.store()
         return Written(
             tuple(info.name for info in infos),
             frozenset(self._coder.relied),

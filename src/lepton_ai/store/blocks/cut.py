@@ -53,6 +53,15 @@ class Plan:
             self.streams.append((run.key, run.dtype, run.length))
         self.size = sum(run.length for run in runs)
 
+    def tensors(self) -> Iterator[tuple[str, str, int, int]]:
+        """Key, type, length in bytes and place in the file of every stream but the opaque one."""
+        place = 0
+        for stream, length in self.runs:
+            key, dtype, _ = self.streams[stream]
+            if key != OPAQUE:
+                yield key, dtype, length, place
+            place += length
+
     def content(self, block_size: int, blocks: list[bytearray], sizes: list[int]) -> Content:
         """The content, given the ids of each stream's blocks, joined, and the lengths of the opaque ones."""
         uniform = all(size == block_size for size in sizes[:-1]) and (not sizes or sizes[-1] <= block_size)

@@ -30,7 +30,7 @@ def test_a_sketch_reads_little_and_inside_the_tensor() -> None:
         reads: list[tuple[int, int]] = []
         _of(bytes(size), reads=reads)
         assert sum(length for _, length in reads) <= 64 << 10
-        assert all(0 <= offset and offset + length <= size for offset, length in reads)
+        assert all(offset >= 0 and offset + length <= size for offset, length in reads)
 
 
 def test_a_fine_tune_looks_like_its_parent_and_nothing_else_does() -> None:

@@ -14,7 +14,8 @@ SCHEMA = 1
 class Manifest(msgspec.Struct, frozen=True):
     """What is sealed in the store for each distinct file content.
 
-    ``format`` is the reader that understood it ("opaque" when none did), ``note`` says why not. The extents of
+    ``sha256`` is that of the file: the manifest is sealed, the table that leads to it is not. Manifests of before have
+    none. ``format`` is the reader that understood it ("opaque" when none did), ``note`` says why not. The extents of
     ``tensors`` count bytes of the file, or of a neighbour named relative to the file's folder.
     """
 
@@ -22,6 +23,7 @@ class Manifest(msgspec.Struct, frozen=True):
     format: str
     tensors: tuple[Tensor, ...] = ()
     note: str = ""
+    sha256: bytes = b""
     schema: int = SCHEMA
 
 

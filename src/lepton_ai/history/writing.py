@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 
+from msgspec.structs import replace
+
 from lepton_ai.errors import Damaged, LostRace, StorageFailed, UsageError
 from lepton_ai.formats.contract import Layout, Segment
 from lepton_ai.formats.detect import layouts
@@ -170,7 +172,7 @@ class Saving:
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
 
     def _keep(self, digest: bytes, manifest: Manifest) -> None:
-        object_id = self._writer.put(manifests.encode(manifest))
+        object_id = self._writer.put(manifests.encode(replace(manifest, sha256=digest)))
         self._contents[digest] = ContentRow(digest, manifest.content.size, 0, object_id)
         self._stored[digest] = manifest.content
 

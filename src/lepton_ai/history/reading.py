@@ -144,11 +144,13 @@ class Reader:
     def _manifest(self, digest: str) -> Manifest:
         return manifests.decode(self._store.get(self.rows([digest])[digest].manifest))
 
-    def _copy(self, digest: str, sink: Callable[[bytes], object], progress: Progress, what: str) -> None:
+    def _copy(
+        self, digest: str, sink: Callable[[bytes | memoryview], object], progress: Progress, what: str
+    ) -> None:
         manifest = self._manifest(digest)
         checksum = hashlib.sha256()
 
-        def write(data: bytes) -> None:
+        def write(data: bytes | memoryview) -> None:
             checksum.update(data)
             sink(data)
 

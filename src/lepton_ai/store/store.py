@@ -87,15 +87,19 @@ class Store:
                 result.write(portion)
         return result.getvalue()
 
-    def copy(self, content: Content, write: Callable[[bytes], object], progress: Progress = SILENT) -> None:
-        """Give the whole file to ``write``, in order. Advances ``progress``, but starts no task.
+    def copy(
+        self, content: Content, write: Callable[[bytes | memoryview], object], progress: Progress = SILENT
+    ) -> None:
+        """Give the whole file to ``write``, in order; it must use at once what it gets.
+
+        Advances ``progress``, but starts no task.
 
         Raises:
             Damaged, KeyMissing, TooNew, StorageFailed.
         """
         with closing(contents_.read(self._reader, self._map(content), 0, content.size)) as portions:
             for portion in portions:
-                write(bytes(portion))
+                write(portion if isinstance(portion, bytes) else memoryview(portion))
                 progress.advance(len(portion))
 
     def get(self, object_id: bytes) -> bytes:

@@ -1,0 +1,76 @@
+"""Loading a model: straight from the store where its format allows, through files where a framework wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from lepton_ai.formats.contract import check_range
+from lepton_ai.formats.frameworks import registry, safetensors_direct
+from lepton_ai.history.checkout import checkout
+from lepton_ai.history.home import Home
+from lepton_ai.history.manifest import Manifest
+from lepton_ai.history.reading import Reader
+from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.store import Store
+from lepton_ai.types import FileEntry
+
+
+class Stored:
+    """A :class:`~lepton_ai.formats.contract.Source` over a file of a version."""
+
+    def __init__(self, store: Store, manifest: Manifest, progress: Progress) -> None:
+        self._store, self._content, self._progress = store, manifest.content, progress
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self._content.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``."""
+        check_range(offset, length, self.size)
+        return self._store.read(self._content, offset, length)
+
+    def fill(self, target: memoryview) -> None:
+        """Put the whole file into ``target``, which is as long."""
+        place = 0
+
+        def write(data: bytes | memoryview) -> None:
+            nonlocal place
+            target[place : place + len(data)] = data
+            place += len(data)
+
+        self._progress.start("loading", self.size)
+        self._store.copy(self._content, write, self._progress)
+
+
+def load(
+    reader: Reader,
+    home: Home,
+    entries: Sequence[FileEntry],
+    staged: Callable[[], AbstractContextManager[Path]],
+    *,
+    trust: bool,
+    path: str | None,
+    progress: Progress = SILENT,
+) -> object:
+    """The framework's own object. ``staged`` gives a folder for the frameworks that open files only.
+
+    Raises:
+        Untrusted, Unsupported, Ambiguous, NotFound, MissingExtra: see :func:`lepton_ai.formats.frameworks.load`.
+        Damaged, NoSpace, StorageFailed.
+    """
+    names = [entry.path for entry in entries]
+    wanted = (
+        safetensors_direct.wanted(names, path) if all(entry.target is None for entry in entries) else None
+    )
+    if wanted is not None:
+        manifests = reader.manifests([entry for entry in entries if entry.path in wanted])
+        if all(found.format == "safetensors" for found in manifests.values()):
+            sources = {name: Stored(home.store, manifests[name], progress) for name in wanted}
+            return safetensors_direct.build(sources)
+    with staged() as folder:
+        checkout(reader, home.history, entries, folder, progress=progress)
+        return registry.load(folder, names, trust=trust, path=path)

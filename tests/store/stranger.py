@@ -14,6 +14,8 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from tests.store import stranger_tiles
+
 Place = tuple[Path, int]
 
 
@@ -35,8 +37,12 @@ class Stranger:
                 self.places.setdefault(id_, []).append((path, offset))
 
     def read(self, id_: bytes) -> bytes:
-        """An object by its id."""
-        path, offset = self.places[id_][0]
+        """An object by its id, from a representation without a base if there is one."""
+        return self.read_at(id_, min(self.places[id_], key=_has_base))
+
+    def read_at(self, id_: bytes, place: Place) -> bytes:
+        """The object as it stands at one place."""
+        path, offset = place
         data = path.read_bytes()[offset:]
         assert data[:4] == b"LpO\x01"
         flags, _kind, seal, codec, version, width, _element, _depth = data[4:12]
@@ -146,11 +152,31 @@ def _contents(path: Path) -> Iterator[tuple[bytes, int]]:
     assert (found, offset + length + 56) == (count, len(data))
 
 
+def _has_base(place: Place) -> bool:
+    path, offset = place
+    return bool(path.read_bytes()[offset + 4] & 1)
+
+
 def _decode(codec: int, payload: bytes, width: int, base: bytes, length: int) -> bytes:
     if codec == 0:
         return payload
     if codec == 1:
         return _frame(payload, length)
+    if codec in {4, 5}:
+        return stranger_tiles.decode(codec, payload, width, base, length)
+    if codec == 6:
+        return _sparse(payload, width, base, length)
+    numbers, rest = _planes(payload, width, length)
+    if codec == 3:
+        assert len(base) == length
+        old = _numbers(base, width, length // width)
+        numbers = [_moved(y, z, width) for y, z in zip(old, numbers, strict=True)]
+    else:
+        assert codec == 2
+    return _joined(numbers, width) + rest
+
+
+def _planes(payload: bytes, width: int, length: int) -> tuple[list[int], bytes]:
     count = length // width
     sizes = struct.unpack_from(f"<{width}I", payload)
     start, planes = 4 * width, []
@@ -158,17 +184,44 @@ def _decode(codec: int, payload: bytes, width: int, base: bytes, length: int) ->
         coded = payload[start : start + size]
         planes.append(coded if size == count else _frame(coded, count))
         start += size
-    numbers = [int.from_bytes(digits, "little") for digits in zip(*planes, strict=True)]
     rest = payload[start:]
     assert len(rest) == length % width
-    if codec == 3:
-        assert len(base) == length
-        modulus = 1 << 8 * width
-        old = [int.from_bytes(base[i * width : (i + 1) * width], "little") for i in range(count)]
-        numbers = [(y + ((z >> 1) ^ -(z & 1))) % modulus for y, z in zip(old, numbers, strict=True)]
-    else:
-        assert codec == 2
-    return b"".join(number.to_bytes(width, "little") for number in numbers) + rest
+    return [int.from_bytes(digits, "little") for digits in zip(*planes, strict=True)], rest
+
+
+def _numbers(data: bytes, width: int, count: int) -> list[int]:
+    return [int.from_bytes(data[i * width : (i + 1) * width], "little") for i in range(count)]
+
+
+def _joined(numbers: list[int], width: int) -> bytes:
+    return b"".join(number.to_bytes(width, "little") for number in numbers)
+
+
+def _moved(y: int, z: int, width: int) -> int:
+    return (y + _unzigzag(z)) % (1 << 8 * width)
+
+
+def _unzigzag(z: int) -> int:
+    return (z >> 1) ^ -(z & 1)
+
+
+def _sparse(payload: bytes, width: int, base: bytes, length: int) -> bytes:
+    assert len(base) == length
+    count, size, stored = struct.unpack_from("<III", payload)
+    gaps = payload[12 : 12 + stored]
+    gaps = gaps if stored == size else _frame(gaps, size)
+    assert sum(byte < 255 for byte in gaps) == count
+    assert not gaps or gaps[-1] < 255
+    rest = length % width
+    changes, end = _planes(payload[12 + stored :], width, count * width + rest)
+    numbers = _numbers(base, width, length // width)
+    place, change = 0, iter(changes)
+    for byte in gaps:
+        place += byte
+        if byte < 255:
+            numbers[place] = _moved(numbers[place], next(change), width)
+            place += 1
+    return _joined(numbers, width) + end
 
 
 def _frame(data: bytes, length: int) -> bytes:

@@ -48,6 +48,8 @@ def read_head(data: Bytes, width: int, *, based: bool, lanes: int) -> Head:
         Damaged: its parts do not fit together.
     """
     view = memoryview(data)
+    if len(view) < HEAD:
+        raise Damaged("a payload of tiles is cut")
     flags, count, mantissa, exponent, origin, zero, raw, table, words = struct.unpack_from("<BBBBhHIII", view)
     at = HEAD + (4 * (BINS + 1) if flags & 2 else 0)
     fits = at + raw + table + 4 * lanes + 2 * words == len(view)

@@ -399,11 +399,12 @@ static int type_of(int width, int mantissa, int exponent, Type *t) {
     t->width = width;
     t->mantissa = mantissa;
     t->exponent = exponent;
-    t->bias = exponent ? 127 - ((1 << (exponent - 1)) - 1) : 0;
+    t->bias = 0;
     if (width != 1 && width != 2 && width != 4 && width != 8) return -1;
     if (!mantissa && !exponent) return 0;
-    if (mantissa < 2 || exponent < 2 || exponent > 11) return -1;
-    return 1 + mantissa + exponent == 8 * width ? 0 : -1;
+    if (mantissa < 2 || exponent < 2 || exponent > 11 || 1 + mantissa + exponent != 8 * width) return -1;
+    t->bias = 127 - ((1 << (exponent - 1)) - 1);
+    return 0;
 }
 
 /* bytes of the payload; 0 when it would not be shorter than `room`, which is what `out` holds; -1 for arguments that

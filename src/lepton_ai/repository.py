@@ -30,7 +30,7 @@ from lepton_ai.history.home import Home
 from lepton_ai.history.leases import user_name
 from lepton_ai.history.lines import MAIN, Lines
 from lepton_ai.history.lines import Found as FoundVersion
-from lepton_ai.history.loading import load
+from lepton_ai.history.loading import Loader
 from lepton_ai.history.names import check_version_name
 from lepton_ai.history.paths import refuse_inside_home
 from lepton_ai.history.provenance import git_user
@@ -329,9 +329,8 @@ class ModelRepository:
         """
         trust = given.switch(trust, "trust")
         entries = self._found(version, self._branch_name(branch)).record.files
-        return load(
-            self.reader, self.home, entries, self._staged, trust=trust, path=path, progress=self.progress
-        )
+        loader = Loader(self.reader, self.home, self._staged, self.progress)
+        return loader.load(entries, trust=trust, path=path)
 
     def checkout(
         self, version: str | Version, folder: str | Path = ".", *, force: bool = False

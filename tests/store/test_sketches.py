@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lepton_ai.store.contract import Run
-from lepton_ai.store.sketches import SAMPLES, sketch
+from lepton_ai.store.sketches import SAMPLES, known, sketch
 from tests.store.house import House, block_ids, tuned, weights
 
 KEY = bytes(32)
@@ -71,10 +71,10 @@ def test_the_sketch_follows_the_newest_of_a_line(house: House) -> None:
     for seed in range(20):
         values = tuned(values, seed=seed)
         added, _ = house.tensor(values.tobytes(), added.content)
-    (row,) = house.store._index.sketches("float32", values.nbytes)
+    (row,) = known(house.store._index, "float32", values.nbytes)
     assert row.blocks == b"".join(block_ids(added.content))
     house.tensor(values.tobytes())
-    assert len(house.store._index.sketches("float32", values.nbytes)) == 1
+    assert len(known(house.store._index, "float32", values.nbytes)) == 1
 
 
 def test_what_is_gone_is_no_base(house: House) -> None:

@@ -46,31 +46,33 @@ class Stored:
         self._store.copy(self._content, write, self._progress)
 
 
-def load(
-    reader: Reader,
-    home: Home,
-    entries: Sequence[FileEntry],
-    staged: Callable[[], AbstractContextManager[Path]],
-    *,
-    trust: bool,
-    path: str | None,
-    progress: Progress = SILENT,
-) -> object:
-    """The framework's own object. ``staged`` gives a folder for the frameworks that open files only.
+class Loader:
+    """Loads from one repository. ``staged`` gives a folder for the frameworks that open files only."""
 
-    Raises:
-        Untrusted, Unsupported, Ambiguous, NotFound, MissingExtra: see :func:`lepton_ai.formats.frameworks.load`.
-        Damaged, NoSpace, StorageFailed.
-    """
-    names = [entry.path for entry in entries]
-    wanted = (
-        safetensors_direct.wanted(names, path) if all(entry.target is None for entry in entries) else None
-    )
-    if wanted is not None:
-        manifests = reader.manifests([entry for entry in entries if entry.path in wanted])
-        if all(found.format == "safetensors" for found in manifests.values()):
-            sources = {name: Stored(home.store, manifests[name], progress) for name in wanted}
-            return safetensors_direct.build(sources)
-    with staged() as folder:
-        checkout(reader, home.history, entries, folder, progress=progress)
-        return registry.load(folder, names, trust=trust, path=path)
+    def __init__(
+        self,
+        reader: Reader,
+        home: Home,
+        staged: Callable[[], AbstractContextManager[Path]],
+        progress: Progress = SILENT,
+    ) -> None:
+        self._reader, self._home, self._staged, self._progress = reader, home, staged, progress
+
+    def load(self, entries: Sequence[FileEntry], *, trust: bool, path: str | None) -> object:
+        """The framework's own object.
+
+        Raises:
+            Untrusted, Unsupported, Ambiguous, NotFound, MissingExtra: see :func:`lepton_ai.formats.frameworks.load`.
+            Damaged, NoSpace, StorageFailed.
+        """
+        names = [entry.path for entry in entries]
+        links = any(entry.target is not None for entry in entries)
+        wanted = None if links else safetensors_direct.wanted(names, path)
+        if wanted is not None:
+            manifests = self._reader.manifests([entry for entry in entries if entry.path in wanted])
+            if all(found.format == "safetensors" for found in manifests.values()):
+                sources = {name: Stored(self._home.store, manifests[name], self._progress) for name in wanted}
+                return safetensors_direct.build(sources)
+        with self._staged() as folder:
+            checkout(self._reader, self._home.history, entries, folder, progress=self._progress)
+            return registry.load(folder, names, trust=trust, path=path)

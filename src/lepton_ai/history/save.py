@@ -10,21 +10,20 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import LeptonError, LostRace, NoSpace, UsageError
+from lepton_ai.errors import LostRace, NoSpace, UsageError
 from lepton_ai.history.bundle import Unpacked
 from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
-from lepton_ai.history.changes.attempt import Act, Result, attempt, now
+from lepton_ai.history.changes.attempt import Act, Result, attempt
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.files import Found, check_and_sort
 from lepton_ai.history.home import Home
-from lepton_ai.history.leases import user_name
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import metric_values, parse_record
 from lepton_ai.history.refs.contract import VersionRow
-from lepton_ai.history.settle import settle
+from lepton_ai.history.settle import settled
 from lepton_ai.history.writing import CondemnedMeanwhile, Saving
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackGone
@@ -293,14 +292,5 @@ def _save(
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
         row = attempt(home.history, built)
-    return _settled(home, saving, row)
-
-
-def _settled(home: Home, saving: Saving, row: VersionRow) -> Saved:
-    """Free what the save made needless. That it could not be freed is no reason to call the save a failure."""
-    notes = list(saving.notes)
-    try:
-        settle(home.history, home.store, Act(user_name(), now()), saving.superseded)
-    except LeptonError as problem:
-        notes.append(f"what is stored twice now could not be freed ({problem.message}): lepton gc does it")
-    return Saved(row, tuple(notes), saving.new_bytes)
+    notes = settled(home.history, home.store, saving.superseded)
+    return Saved(row, (*saving.notes, *notes), saving.new_bytes)

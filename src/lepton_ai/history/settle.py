@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lepton_ai.errors import Busy
+from lepton_ai.errors import Busy, LeptonError
 from lepton_ai.history import leases, states
-from lepton_ai.history.changes.attempt import Act
+from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.refs.contract import History
 from lepton_ai.history.turns import Turn
 from lepton_ai.store.store import Store
+
+
+def settled(history: History, store: Store, superseded: Collection[bytes]) -> list[str]:
+    """Settle after a save, and tell when it could not be done: that is no reason to call the save a failure."""
+    try:
+        settle(history, store, Act(leases.user_name(), now()), superseded)
+    except LeptonError as problem:
+        return [f"what is stored twice now could not be freed ({problem.message}): lepton gc does it"]
+    return []
 
 
 def settle(history: History, store: Store, act: Act, superseded: Collection[bytes] | None) -> None:

@@ -19,7 +19,7 @@ from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import BLOCK, Header
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.reader import Reader
-from lepton_ai.store.routes import Routes
+from lepton_ai.store.routes import Routes, heights
 from lepton_ai.store.seal.keyring import Keyring
 
 LONGEST_FORWARD = 3
@@ -136,10 +136,10 @@ class Coder:
         """Those of the older blocks that can be read. A damaged one must not keep anybody from saving."""
         routes.prepare(ids)
         ways = {id_: way for id_ in ids if (way := routes.route(id_)) is not None}
-        heights = self._reader.index.heights(ways) if self._turn else {}
+        tall = heights(self._reader.index, ways) if self._turn else {}
         plain = self._plain(set(ways))
         return {
-            id_: _Base(id_, plain[id_], way, heights.get(id_, 0)) for id_, way in ways.items() if id_ in plain
+            id_: _Base(id_, plain[id_], way, tall.get(id_, 0)) for id_, way in ways.items() if id_ in plain
         }
 
     def _plain(self, ids: set[bytes]) -> dict[bytes, Bytes]:

@@ -34,8 +34,6 @@ _FIND = """
     ORDER BY o.damaged, o.depth, o.length, p.written_at DESC, p.name, o.place
 """
 
-_HEIGHTS = "SELECT base, max(depth) FROM objects WHERE base IN ({}) GROUP BY base"
-
 _OBJECTS = """
     SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged
     FROM objects o JOIN packs p ON p.number = o.pack WHERE p.name = ? ORDER BY o.place
@@ -57,22 +55,6 @@ class Place(NamedTuple):
     depth: int
     damaged: int = 0
 
-
-class Sketched(NamedTuple):
-    """A tensor's sketch, and the tensor: its name, type, length in bytes and blocks."""
-
-    key: str
-    dtype: str
-    length: int
-    block_size: int
-    blocks: bytes
-    sketch: bytes
-
-
-_SKETCHES = """
-    SELECT key, dtype, length, block_size, blocks, sketch FROM sketches WHERE dtype = ? AND length = ?
-    ORDER BY number DESC LIMIT 4096
-"""
 
 Mark = tuple[bytes, int]
 """An object of a pack: its id and offset."""
@@ -103,45 +85,10 @@ class Index:
         found: dict[bytes, list[Place]] = {}
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
-            for row in self._rows(_FIND.format(",".join("?" * len(part))), part):
+            for row in self.rows(_FIND.format(",".join("?" * len(part))), part):
                 place = Place._make(row)
                 found.setdefault(place.id, []).append(place)
         return found
-
-    def heights(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """For each object how many differences stand on it one on another, as they said when they were written."""
-        wanted = list(ids)
-        found: dict[bytes, int] = {}
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
-            found.update(self._rows(_HEIGHTS.format(",".join("?" * len(part))), part))
-        return found
-
-    def doubled(self) -> set[bytes]:
-        """Objects that are stored in full and as a difference as well."""
-        query = "SELECT id FROM objects GROUP BY id HAVING count(base) > 0 AND count(base) < count(*)"
-        return {id_ for (id_,) in self._rows(query)}
-
-    def sketches(self, dtype: str, length: int) -> list[Sketched]:
-        """The sketches of tensors of a type and length in bytes, the newest first."""
-        return [Sketched._make(row) for row in self._rows(_SKETCHES, (dtype, length))]
-
-    def put_sketches(self, new: Sequence[Sketched], moved: Sequence[tuple[bytes, Sketched]]) -> None:
-        """Add sketches; of ``moved`` ones (their former blocks, what they are now) the sketch stays as it was."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "UPDATE sketches SET key = ?, block_size = ?, blocks = ? WHERE dtype = ? AND length = ? AND blocks = ?",
-                ((n.key, n.block_size, n.blocks, n.dtype, n.length, old) for old, n in moved),
-            )
-            connection.executemany(
-                "INSERT INTO sketches(key, dtype, length, block_size, blocks, sketch) SELECT ?, ?, ?, ?, ?, ?"
-                " WHERE NOT EXISTS (SELECT 1 FROM sketches WHERE dtype = ? AND length = ? AND blocks = ?)",
-                ((*row, row.dtype, row.length, row.blocks) for row in new),
-            )
-
-        if new or moved:
-            self._run(lambda c: within(c, lambda: work(c)))
 
     def add(self, packs: Iterable[tuple[PackInfo, bytes]]) -> None:
         """Enter packs with their footers, in one transaction."""
@@ -150,11 +97,11 @@ class Index:
     def packs(self) -> list[PackInfo]:
         """The packs that are in the index, oldest first."""
         query = "SELECT name, size, objects, written_at FROM packs ORDER BY written_at, name"
-        return [PackInfo(*row) for row in self._rows(query)]
+        return [PackInfo(*row) for row in self.rows(query)]
 
     def frames(self) -> dict[str, int]:
         """Bytes of each pack that are not objects."""
-        return dict(self._rows("SELECT name, size - stored FROM packs"))
+        return dict(self.rows("SELECT name, size - stored FROM packs"))
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """For each pack how many objects it should have here, and how many it has."""
@@ -162,16 +109,16 @@ class Index:
             SELECT p.name, p.objects, coalesce(o.count, 0) FROM packs p
             LEFT JOIN (SELECT pack, count(*) AS count FROM objects GROUP BY pack) o ON o.pack = p.number
         """
-        return {name: (due, there) for name, due, there in self._rows(query)}
+        return {name: (due, there) for name, due, there in self.rows(query)}
 
     def objects(self, pack: str) -> list[Place]:
         """The objects of one pack, in its order."""
-        return [Place._make(row) for row in self._rows(_OBJECTS, (pack,))]
+        return [Place._make(row) for row in self.rows(_OBJECTS, (pack,))]
 
     def marks(self) -> dict[str, set[Mark]]:
         """What is known to be damaged, by pack."""
         found: dict[str, set[Mark]] = {}
-        for name, id_, place in self._rows(_MARKS):
+        for name, id_, place in self.rows(_MARKS):
             found.setdefault(name, set()).add((id_, place))
         return found
 
@@ -188,7 +135,7 @@ class Index:
                 rows,
             )
 
-        self._run(lambda c: within(c, lambda: work(c)))
+        self.write(work)
 
     def refresh(self) -> None:
         """Enter packs that are not in the index and forget those that are gone."""
@@ -202,7 +149,7 @@ class Index:
                 PackInfo(n, there[n].size, 0, there[n].written_at)
                 for n in new[start : start + _PACKS_AT_ONCE]
             )
-        if not self._rows("SELECT complete FROM state")[0][0]:
+        if not self.rows("SELECT complete FROM state")[0][0]:
             self._run(lambda c: within(c, lambda: c.execute("UPDATE state SET complete = 1")))
 
     def reload(self, pack: str) -> None:
@@ -251,7 +198,7 @@ class Index:
                 )
 
         if packs:
-            self._run(lambda c: within(c, lambda: work(c)))
+            self.write(work)
 
     def forget(self, packs: Iterable[str], *, dropped: bool = False) -> None:
         """Remove packs from the index; ``dropped`` ones are remembered and not entered again meanwhile."""
@@ -270,11 +217,11 @@ class Index:
             connection.execute(f"DELETE FROM packs WHERE number IN ({marks})")  # noqa: S608  (integers)
 
         if names:
-            self._run(lambda c: within(c, lambda: work(c)))
+            self.write(work)
 
     def dropped(self) -> set[str]:
         """Packs whose deletion was begun."""
-        return {name for (name,) in self._rows("SELECT name FROM dropped")}
+        return {name for (name,) in self.rows("SELECT name FROM dropped")}
 
     def undrop(self, packs: Iterable[str]) -> None:
         """Their deletion is complete."""
@@ -290,8 +237,13 @@ class Index:
                 self._connection.close()
             self._connection = None
 
-    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """What a query gives."""
         return self._run(lambda connection: connection.execute(query, parameters).fetchall())
+
+    def write(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Do ``work`` in one transaction."""
+        self._run(lambda c: within(c, lambda: work(c)))
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do ``work``; when the file turns out to be no good index, replace it and do it again."""

@@ -7,6 +7,8 @@ from collections.abc import Collection, Container, Iterable, Iterator
 from lepton_ai.errors import Damaged
 from lepton_ai.store.index import Index, Place
 
+_AT_ONCE = 500
+
 
 class Routes:
     """What is known about the representations of some objects and their bases; for one thread and one task.
@@ -80,3 +82,20 @@ class Routes:
         if not self.places(target):
             return Damaged(f"No pack holds the object {name}….", hint="see what is affected: lepton verify")
         return Damaged(f"The bases of the object {name}… are missing or lead in a circle.")
+
+
+def heights(index: Index, ids: Collection[bytes]) -> dict[bytes, int]:
+    """For each object how many differences stand on it one on another, as they said when they were written."""
+    wanted, found = list(ids), dict[bytes, int]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        part = wanted[start : start + _AT_ONCE]
+        marks = ",".join("?" * len(part))
+        query = f"SELECT base, max(depth) FROM objects WHERE base IN ({marks}) GROUP BY base"  # noqa: S608  (marks)
+        found.update(index.rows(query, part))
+    return found
+
+
+def doubled(index: Index) -> set[bytes]:
+    """Objects that are stored in full and as a difference as well."""
+    query = "SELECT id FROM objects GROUP BY id HAVING count(base) > 0 AND count(base) < count(*)"
+    return {id_ for (id_,) in index.rows(query)}

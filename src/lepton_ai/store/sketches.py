@@ -9,6 +9,7 @@ hardly one. They are lost with the index; then tensors of unknown lineage are st
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
@@ -18,7 +19,7 @@ from blake3 import blake3
 from lepton_ai.store.blocks.cut import Plan
 from lepton_ai.store.codecs.elements import element_of
 from lepton_ai.store.contract import Stream
-from lepton_ai.store.index import Index, Sketched
+from lepton_ai.store.index import Index
 from lepton_ai.store.pairing import Pairing
 
 SAMPLES = 64
@@ -49,6 +50,30 @@ _KEPT = {
 """By element number: the bytes of a number, and the bits of it that count. Other types are not looked for."""
 
 Read = Callable[[int, int], bytes]
+
+
+_FIND = """
+    SELECT key, dtype, length, block_size, blocks, sketch FROM sketches WHERE dtype = ? AND length = ?
+    ORDER BY number DESC LIMIT 4096
+"""
+_MOVE = """
+    UPDATE sketches SET key = ?, block_size = ?, blocks = ? WHERE dtype = ? AND length = ? AND blocks = ?
+"""
+_ADD = """
+    INSERT INTO sketches(key, dtype, length, block_size, blocks, sketch) SELECT ?, ?, ?, ?, ?, ?
+    WHERE NOT EXISTS (SELECT 1 FROM sketches WHERE dtype = ? AND length = ? AND blocks = ?)
+"""
+
+
+class Sketched(NamedTuple):
+    """A tensor's sketch, and the tensor: its name, type, length in bytes and blocks."""
+
+    key: str
+    dtype: str
+    length: int
+    block_size: int
+    blocks: bytes
+    sketch: bytes
 
 
 class New(NamedTuple):
@@ -109,11 +134,19 @@ class Search:
 
     def store(self) -> None:
         """Write what was remembered."""
-        self._index.put_sketches(self._new, self._moved)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                _MOVE, ((n.key, n.block_size, n.blocks, n.dtype, n.length, old) for old, n in self._moved)
+            )
+            connection.executemany(_ADD, ((*row, row.dtype, row.length, row.blocks) for row in self._new))
+
+        if self._new or self._moved:
+            self._index.write(work)
 
     def _best(self, dtype: str, length: int, mine: bytes) -> Sketched | None:
         if (dtype, length) not in self._rows:
-            self._rows[dtype, length] = self._index.sketches(dtype, length)
+            self._rows[dtype, length] = known(self._index, dtype, length)
         rows = self._rows[dtype, length]
         best, most = None, ALIKE * SAMPLES
         for row in rows:
@@ -121,6 +154,11 @@ class Search:
             if same > most:
                 best, most = row, same
         return best
+
+
+def known(index: Index, dtype: str, length: int) -> list[Sketched]:
+    """The sketches of tensors of a type and length in bytes, the newest first."""
+    return [Sketched._make(row) for row in index.rows(_FIND, (dtype, length))]
 
 
 def sketch(read: Read, start: int, length: int, dtype: str, key: bytes) -> bytes:

@@ -20,7 +20,7 @@ from lepton_ai.store.index import Index
 from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
 from lepton_ai.store.reader import Reader
-from lepton_ai.store.routes import Routes
+from lepton_ai.store.routes import Routes, doubled
 from lepton_ai.store.seal.keyring import Keyring
 from lepton_ai.store.verify import Verifier
 from lepton_ai.store.writer import Writer
@@ -156,7 +156,7 @@ class Store:
     def spare(self, superseded: Iterable[bytes] | None, *, avoid: Collection[str] = ()) -> Spare:
         """What may be freed because ``superseded`` objects were stored again as differences; None: all there are."""
         self._index.refresh()
-        ids = self._index.doubled() if superseded is None else superseded
+        ids = doubled(self._index) if superseded is None else superseded
         return live.spare(self._index, ids, avoid)
 
     def independent(self, packs: Collection[str], *, avoid: Collection[str] = ()) -> list[str]:

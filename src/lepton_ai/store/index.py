@@ -145,12 +145,10 @@ class Index:
         self.forget(known - set(there))
         new = sorted(set(there) - known - dropped)
         for start in range(0, len(new), _PACKS_AT_ONCE):
-            self._load(
-                PackInfo(n, there[n].size, 0, there[n].written_at)
-                for n in new[start : start + _PACKS_AT_ONCE]
-            )
+            part = new[start : start + _PACKS_AT_ONCE]
+            self._load(PackInfo(name, there[name].size, 0, there[name].written_at) for name in part)
         if not self.rows("SELECT complete FROM state")[0][0]:
-            self._run(lambda c: within(c, lambda: c.execute("UPDATE state SET complete = 1")))
+            self.write(lambda c: c.execute("UPDATE state SET complete = 1"))
 
     def reload(self, pack: str) -> None:
         """Read one pack's footer again: the index may say something wrong about it. Marks stay."""
@@ -227,8 +225,7 @@ class Index:
         """Their deletion is complete."""
         names = [(name,) for name in packs]
         if names:
-            delete = "DELETE FROM dropped WHERE name = ?"
-            self._run(lambda c: within(c, lambda: c.executemany(delete, names)))
+            self.write(lambda c: c.executemany("DELETE FROM dropped WHERE name = ?", names))
 
     def close(self) -> None:
         """Close the file."""

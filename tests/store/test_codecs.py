@@ -20,6 +20,7 @@ from lepton_ai.store.codecs.choice import KEY_FRAME, SAMPLED, choose, full
 from lepton_ai.store.codecs.contract import Element
 from lepton_ai.store.codecs.elements import BYTES, ELEMENTS, element_of
 from lepton_ai.testing.codecs import CodecSuite, elements, pairs
+from lepton_ai.testing.payloads import examine, lie, samples
 
 FLOAT, HALF = ELEMENTS["float32"], ELEMENTS["bfloat16"]
 
@@ -221,6 +222,29 @@ def test_the_fallback_reads_what_the_kernel_writes_bit_for_bit() -> None:
         assert coded is not None
         codec = Slowly("tiles-difference", 5, needs_base=True)
         assert codec.decode(coded, 1, element, old.tobytes(), new.nbytes) == new.tobytes()
+
+
+def test_an_expectation_may_miss_by_more_than_a_number_holds() -> None:
+    """Tiles that all shrink and tiles that all grow, under one model: the fallback once lost the top bit."""
+    generator = np.random.default_rng(0)
+    old = generator.integers(0, 1 << 15, 12_800).astype("<u2")
+    sign = np.where(np.arange(12_800) // 128 % 8 == 0, -1, 1)
+    new = (old + generator.integers(15_000, 31_000, 12_800) * sign).astype("<u2")
+    coded = tiles.EDGE.encode(new.tobytes(), HALF, old.tobytes())
+    assert coded is not None
+    assert coded[0] == 3, "it has a model"
+    for codec in (tiles.EDGE, Slowly("tiles-difference", 5, needs_base=True)):
+        assert codec.decode(coded, 1, HALF, old.tobytes(), new.nbytes) == new.tobytes()
+
+
+def test_lies_do_not_lead_the_kernel_astray() -> None:
+    """What `make fuzz` does at length: nothing is written beside the room, and the fallback says the same."""
+    kernel = native.kernel()
+    assert kernel is not None
+    payloads = samples(kernel)
+    assert all(examine(kernel, payload, slowly=True) for payload in payloads)
+    taken = [examine(kernel, lie(payloads, 0, number), slowly=True) for number in range(2000)]
+    assert 0 < sum(taken) < len(taken) / 2
 
 
 @pytest.mark.parametrize("size", [4096, SAMPLED // 2, 1 << 20])

@@ -22,11 +22,8 @@ from lepton_ai.store.packs.format import Header, headers, pack_name
 from lepton_ai.store.packs.reader import read_footer, scan
 
 T = TypeVar("T")
-_AT_ONCE = 500
-"""Ids in one query."""
-
-_PACKS_AT_ONCE = 64
-"""Packs that are entered in one transaction."""
+_AT_ONCE, _PACKS_AT_ONCE = 500, 64
+"""Ids in one query, packs that are entered in one transaction."""
 
 _FIND = """
     SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged

@@ -13,7 +13,7 @@ MUTATIONS ?= 10000
 
 export VENV PYTHON
 
-.PHONY: help demo test test-slow lint format fuzz bench pictures dev env-demo env-test env-dev clean
+.PHONY: help demo test test-slow lint format fuzz bench pictures dev env-demo env-test env-dev compiler clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,8 +39,9 @@ format: env-test ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-fuzz: env-test ## 10,000 lies for every reader (MUTATIONS=N), with the branch coverage reached
+fuzz: env-test ## 10,000 lies for every reader and the kernel (MUTATIONS=N), with the branch coverage reached
 	$(BIN)/python tools/fuzz.py --mutations $(MUTATIONS)
+	$(BIN)/python tools/fuzz_kernel.py --mutations $(MUTATIONS)
 
 bench: env-test ## every benchmark in benchmarks/, one after the other
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -55,6 +56,12 @@ dev: env-dev ## everything above, and the hooks that run before a commit
 env-demo env-test env-dev: env-%:
 	@tools/environment.sh $*
 
+env-test env-dev: | compiler
+
+compiler: # for the codec's kernel: tests are to meet it, but nobody needs one to use the package
+	@tools/system-packages.sh cc
+
 clean: ## remove the environment and everything that was built
+	rm -f src/lepton_ai/store/codecs/native/tiles.so
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,18 +108,3 @@ def test_the_error_tree_is_drawn_in_full() -> None:
 def test_no_room_is_named_for_nothing() -> None:
     vague = {"core", "common", "utils", "util", "helpers", "services", "manager", "managers", "misc"}
     assert [_name(path) for path in SOURCES if vague & {path.stem, *path.parent.parts}] == []
-
-
-@pytest.mark.slow
-def test_a_wheel_ships_the_types_and_the_licence(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert "lepton_ai/py.typed" in names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
-    shipped = {name.removeprefix("lepton_ai/") for name in names if name.startswith("lepton_ai/")}
-    ours = {path.relative_to(ROOT / "src" / "lepton_ai").as_posix() for path in SOURCES}
-    assert ours <= shipped
-    assert not [name for name in names if name.startswith("tests/")]

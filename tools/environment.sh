@@ -21,10 +21,12 @@ find_python() {
 
 # What the environment was made from: when this is the same, it is up to date.
 key() {
-    "$venv/bin/python" - "$1" pyproject.toml tools/environment.sh <<'PY'
+    local kernel=src/lepton_ai/store/codecs/native compiler
+    compiler=${CC:-$(command -v cc || command -v gcc || command -v clang || true)}
+    "$venv/bin/python" - "$1" "$compiler" pyproject.toml tools/environment.sh hatch_build.py $kernel/*.[ch] <<'PY'
 import hashlib, pathlib, sys
-digest = hashlib.sha256(repr((sys.version, sys.prefix, sys.argv[1])).encode())
-for name in sys.argv[2:]:
+digest = hashlib.sha256(repr((sys.version, sys.prefix, sys.argv[1:3])).encode())
+for name in sys.argv[3:]:
     digest.update(pathlib.Path(name).read_bytes())
 print(digest.hexdigest())
 PY

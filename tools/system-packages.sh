@@ -3,9 +3,19 @@
 # As root on Debian or Ubuntu a missing one is installed; elsewhere it is named. With CI=true a missing one fails.
 set -euo pipefail
 
+# Headers as well: a compiler alone cannot compile.
+can_compile() {
+    local name
+    for name in cc gcc clang; do
+        echo '#include <string.h>' | "$name" -x c -fsyntax-only - 2>/dev/null && return
+    done
+    return 1
+}
+
 missing=()
 for name in "$@"; do
     case $name in
+        cc) can_compile || missing+=(gcc libc6-dev) ;;
         strace) [ "$(uname -s)" != Linux ] || command -v strace >/dev/null || missing+=(strace) ;;
         python3-venv) missing+=(python3-venv) ;;
         *) command -v "$name" >/dev/null || missing+=("$name") ;;

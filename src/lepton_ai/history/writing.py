@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -19,6 +20,7 @@ from lepton_ai.history.leases import Lease
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
+from lepton_ai.history.seen import Seen
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import OPAQUE, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
@@ -44,14 +46,21 @@ class Saving:
     """
 
     def __init__(
-        self, history: History, store: Store, what: str, progress: Progress = SILENT, *, turn: bool = False
+        self,
+        history: History,
+        store: Store,
+        what: str,
+        progress: Progress = SILENT,
+        *,
+        seen: Seen | None = None,
+        turn: bool = False,
     ) -> None:
-        self._history, self._store, self._progress = history, store, progress
+        self._history, self._store, self._progress, self._seen = history, store, progress, seen
         self._lease = Lease(history, what)
         try:
             self._epoch = self._read_epoch()
-            condemned = [ref.key.removeprefix("condemned/") for ref in history.scan("condemned/")]
-            self._writer = store.writer(_Beating(progress, self._lease), avoid=condemned, turn=turn)
+            self._avoid = [ref.key.removeprefix("condemned/") for ref in history.scan("condemned/")]
+            self._writer = store.writer(_Beating(progress, self._lease), avoid=self._avoid, turn=turn)
         except BaseException:
             self._lease.release()
             raise
@@ -77,15 +86,19 @@ class Saving:
         """Store files; those of ``parent`` serve as bases for differences. Returns their entries, sorted by path."""
         sources = {file.path: FileSource(file.place, file.size) for file in files if file.target is None}
         self._progress.start("saving", sum(source.size for source in sources.values()))
+        known = {file.path: digest for file in files if (digest := self._recognised(file)) is not None}
         try:
-            found = layouts(sources)
+            found = layouts(sources) if len(known) < len(sources) else {}
         finally:
             for source in sources.values():
                 source.close()
         bases = Bases(Reader(self._history, self._store), parent)
         if parent is not None:
             self._parents.update(bytes.fromhex(entry.sha256) for entry in parent.files if entry.sha256)
-        return tuple(self._add(file, found, bases) for file in files)
+        return tuple(
+            self._again(file, known[file.path]) if file.path in known else self._add(file, found, bases)
+            for file in files
+        )
 
     def attach(self, data: bytes) -> Attachment:
         """Store a larger thing that belongs to the record; equal ones are stored once."""
@@ -147,6 +160,33 @@ class Saving:
             raise CondemnedMeanwhile("gc took this save for dead", hint="repeat it")
         return moves
 
+    def _recognised(self, file: Found) -> bytes | None:
+        """The SHA-256 of a file that was read before, has not changed since, and is stored."""
+        if self._seen is None or file.target is not None:
+            return None
+        with storage_errors(file.place):
+            digest = self._seen.digest(file.place, file.place.stat())
+        row = self._history.contents([digest]).get(digest) if digest is not None else None
+        if digest is None or row is None:
+            return None
+        try:
+            content = manifests.decode(self._store.get(row.manifest)).content
+        except Damaged:
+            return None
+        ids = [row.manifest, *(id_ for stream in content.streams for id_ in stream.ids)]
+        return None if self._store.missing(ids, sound=True, avoid=self._avoid) else digest
+
+    def _again(self, file: Found, digest: bytes) -> FileEntry:
+        """Take a file by what is stored of it."""
+        row = self._history.contents([digest])[digest]
+        manifest = manifests.decode(self._store.get(row.manifest))
+        self._writer.rely([row.manifest, *(id_ for stream in manifest.content.streams for id_ in stream.ids)])
+        self._contents[digest], self._stored[digest] = row, manifest.content
+        notes = [file.note, manifest.note and f"{file.path} is kept as opaque bytes: {manifest.note}"]
+        self.notes += [note for note in notes if note]
+        self._progress.advance(file.size)
+        return FileEntry(file.path, digest.hex(), file.size, executable=file.executable)
+
     def _add(self, file: Found, found: Mapping[str, Layout], bases: Bases) -> FileEntry:
         if file.note:
             self.notes.append(file.note)
@@ -157,7 +197,7 @@ class Saving:
             self.notes.append(f"{file.path} is kept as opaque bytes: {layout.note}")
         plan = plan_of(layout.segments)
         with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
-            before = file.place.stat()
+            before, read_at = file.place.stat(), time.time_ns()
             try:
                 with file.place.open("rb") as handle:
                     added = self._writer.add(handle, plan, bases.for_file(file.path))
@@ -168,6 +208,8 @@ class Saving:
             after = file.place.stat()
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise _changed(file)
+        if self._seen is not None:
+            self._seen.add(file.place, after, read_at, added.sha256)
         self._keep(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
 

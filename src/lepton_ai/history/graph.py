@@ -90,5 +90,5 @@ def has_version(records: Records, newer: bytes, older: bytes) -> bool:
     on_line = ancestor_at(records, top, bottom.depth)
     if on_line is not None and on_line.first == bottom.first:
         return True
-    reachable = records.versions(ancestors(records, [newer])).values()
+    reachable = records.versions(list(ancestors(records, [newer]))).values()
     return any(found.first == bottom.first for found in reachable)

@@ -100,7 +100,7 @@ def test_whatever_others_do_meanwhile(first: str) -> None:
     for second in OPERATIONS:
         world, history = _world()
         before = _branches(world)
-        history.others = lambda w=world, name=second: _try(w, name)  # type: ignore[misc]  # mypy guesses no type for these
+        history.others = lambda w=world, name=second: _try(w, name)
         _try(world, first)
         problems += [f"{first} | {second}: {problem}" for problem in _problems(world, before)]
         if not problems:

@@ -34,6 +34,8 @@ HERE = Path(__file__).resolve().parent
 SHORT = ("minilm-fp32", "minilm-bf16", "minilm-2layers", "gpt-small", "cnn", "rl-bf16", "branches")
 FORMATS = ("minilm-pt", "minilm-h5", "minilm-onnx")
 LONG = ("minilm-bf16-cast", *FORMATS, "gpt-1gb-bf16")
+BUSY = 0.5
+"""Load average above which the seconds are worth little."""
 GROUPS = {"short": SHORT, "formats": ("minilm-fp32", *FORMATS), "all": SHORT + LONG}
 
 
@@ -203,6 +205,8 @@ def main() -> int:
     build_missing(names, options)
     wanted = [part.lower() for part in options.peers or [""]]
     peers = [peer for peer in all_peers(options.tools) if any(part in peer.name.lower() for part in wanted)]
+    if os.getloadavg()[0] > BUSY:
+        print(f"The load is {os.getloadavg()[0]:.1f}: take no seconds from this run.", file=sys.stderr)
     known: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),

@@ -16,7 +16,7 @@ class Lepton:
         self.note = ", ".join(
             (
                 "AES-256-GCM" if encrypt else "--no-encrypt",
-                "compiled kernel" if kernel else "LEPTON_AI_NO_KERNEL=1",
+                "the compiled kernel if it is built" if kernel else "LEPTON_AI_NO_KERNEL=1",
             )
         )
         self.encrypt = encrypt

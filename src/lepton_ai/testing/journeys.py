@@ -246,18 +246,18 @@ class RepositoryMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(line.alive for line in self.branches[1:]))
     @rule(which=st.integers(0, 9), name=st.integers(0, 9), fresh=st.booleans())
     def rename_branch(self, which: int, name: int, fresh: bool) -> None:
-        """Another name: a new one, or one that a branch has or had, living or deleted."""
+        """Another name: a new one, or one that another branch has, or had until it was deleted."""
         self.step += 1
         line = self._pick(which)
-        old = [other.name for other in sorted(self.branches, key=lambda one: one.alive) if other is not line]
-        new = f"r{self.step}" if fresh else old[name % len(old)]
-        try:
-            self.repo.rename_branch(line.name, new)
-        except errors.AlreadyExists:
-            assert self._taken(new)
-        else:
-            assert not self._taken(new)
-            line.name = new
+        old = [other.name for other in self.branches if other is not line]
+        self._rename(line, f"r{self.step}" if fresh else old[name % len(old)])
+
+    @precondition(lambda self: {line.alive for line in self.branches[1:]} == {True, False})
+    @rule(which=st.integers(0, 9), name=st.integers(0, 9))
+    def rename_like_a_deleted_one(self, which: int, name: int) -> None:
+        """The deleted one is kept beside."""
+        dead = [line.name for line in self.branches if not line.alive]
+        self._rename(self._pick(which), dead[name % len(dead)])
 
     @precondition(lambda self: any(line.alive for line in self.branches[1:]))
     @rule(which=st.integers(0, 9))
@@ -358,6 +358,15 @@ class RepositoryMachine(RuleBasedStateMachine):
         if living:
             version = living[len(living) * 7 // 11]
             self._check(version, len(version.ids) - 1)
+
+    def _rename(self, line: Line, new: str) -> None:
+        try:
+            self.repo.rename_branch(line.name, new)
+        except errors.AlreadyExists:
+            assert self._taken(new)
+        else:
+            assert not self._taken(new)
+            line.name = new
 
     def _pick(self, which: int) -> Line:
         """A living branch that is not main."""

@@ -173,7 +173,11 @@ def merge(
         )
     old = graph.row(lines.history, target.head)
     on_line = graph.ancestor_at(lines.history, head.row, old.depth)
-    if on_line is not None and on_line.first == old.first and not _names_clash(lines, target, head.row, old.depth):
+    if (
+        on_line is not None
+        and on_line.first == old.first
+        and not _names_clash(lines, target, head.row, old.depth)
+    ):
         return Result(_fast_forward(target, source, head, act), head.row)
     taken = replace(
         head.record,

@@ -10,6 +10,9 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 PYTEST_ARGS ?=
 MUTATIONS ?= 10000
+# Of the storage benchmark: short, formats, all (an hour or two, and 20 GB of disk) or names; the seed that trains them.
+SERIES ?= short
+SEED ?= 1
 
 export VENV PYTHON
 
@@ -43,8 +46,10 @@ fuzz: env-test ## 10,000 lies for every reader and the kernel (MUTATIONS=N), wit
 	$(BIN)/python tools/fuzz.py --mutations $(MUTATIONS)
 	$(BIN)/python tools/fuzz_kernel.py --mutations $(MUTATIONS)
 
-bench: env-test ## every benchmark in benchmarks/, one after the other
+bench: env-test ## every benchmark, the storage of other tools too (SERIES=short|formats|all|NAMES, SEED=N)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@PYTHON=$(abspath $(BIN))/python benchmarks/storage/install-peers.sh
+	$(BIN)/python benchmarks/storage/run.py --seed $(SEED) --only $(SERIES) $(if $(filter all,$(SERIES)),--docs docs/benchmarks.md)
 
 pictures: env-demo ## draw docs/images again, from the running product
 	$(BIN)/python tools/draw_journey.py

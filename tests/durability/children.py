@@ -7,8 +7,10 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from lepton_ai.history.restoring import restore
 from lepton_ai.repository import ModelRepository
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -16,26 +18,44 @@ SERVER.set_forkserver_preload(
     ["tests.durability.children", "numpy", "zstandard", "cryptography.hazmat.primitives.ciphers.aead"]
 )
 
-WATCHED = ("fsync", "rename", "replace", "unlink", "remove", "write", "open", "mkdir")
+WATCHED = ("fsync", "rename", "replace", "link", "unlink", "remove", "rmdir", "write", "open", "mkdir")
 
 
-def die_at(event: int) -> None:
-    """Kill this process at its ``event``-th call of a function that changes the disk."""
+class Dying:
+    """Progress that is a step towards death: what is written through a file object is not watched otherwise."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self._step = step
+
+    def start(self, task: str, total: int) -> None:
+        """Do nothing."""
+
+    def advance(self, amount: int) -> None:
+        """One step more."""
+        self._step()
+
+
+def die_at(event: int) -> Dying:
+    """Kill this process at its ``event``-th call of a function that changes the disk, or sign of progress; 0: live."""
     left = [event]
+
+    def step() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(name: str) -> None:
         real = getattr(os, name)
 
         def counted(*arguments: object, **named: object) -> object:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            step()
             return real(*arguments, **named)
 
         setattr(os, name, counted)
 
-    for name in WATCHED:
+    for name in WATCHED if event else ():
         watch(name)
+    return Dying(step)
 
 
 def save(repo: str, file: str, branch: str, event: int) -> None:
@@ -52,6 +72,35 @@ def collect(repo: str, event: int) -> None:
         die_at(event)
     with ModelRepository(repo, create=False, author="child") as repository:
         repository.gc(grace=0)
+
+
+def checkout(repo: str, version: str, folder: str, event: int) -> None:
+    """Check a version out, and die at an event (0: live)."""
+    with ModelRepository(repo, create=False, author="child", progress=die_at(event)) as repository:
+        repository.checkout(version, folder)
+
+
+def export(repo: str, version: str, file: str, event: int) -> None:
+    """Export a version, over an older file, and die at an event (0: live)."""
+    with ModelRepository(repo, create=False, author="child", progress=die_at(event)) as repository:
+        repository.export_version(version, file, force=True)
+
+
+def import_(repo: str, file: str, event: int) -> None:
+    """Import a version, and die at an event (0: live)."""
+    with ModelRepository(repo, create=False, author="child", progress=die_at(event)) as repository:
+        repository.import_version(file)
+
+
+def back_up(repo: str, folder: str, event: int) -> None:
+    """Back a repository up, and die at an event (0: live)."""
+    with ModelRepository(repo, create=False, author="child", progress=die_at(event)) as repository:
+        repository.backup(folder)
+
+
+def bring_back(backup: str, folder: str, event: int) -> None:
+    """Restore a backup, and die at an event (0: live)."""
+    restore(Path(backup), Path(folder), progress=die_at(event))
 
 
 def save_many(repo: str, folder: str, branch: str, number: int, count: int) -> None:

@@ -160,6 +160,21 @@ class TestMerge:
         world.branch("side", "v1")
         assert world.merge("side") is None
 
+    def test_a_version_that_was_updated_since_is_no_obstacle(self, world: World) -> None:
+        """Somebody measured v1 later, on either branch: both still have the same versions, in all their revisions."""
+        world.save(content=1)
+        world.branch("side", "v1")
+        row = world.save("side", 2)
+        world.update("main@v1", 3)
+        merged = world.merge("side")
+        assert merged is not None
+        assert merged.id == row.id
+        assert (world.content("main@v2"), world.content("main@v1"), world.content("side@v1")) == (2, 3, 3)
+        world.branch("late", "side@v2")
+        world.save("main", 4)
+        world.update("late@v2", 5, "late")
+        assert world.merge("late") is None, "its newest version, updated, is main's as well"
+
     def test_diverged_branches_need_a_real_merge(self, world: World) -> None:
         world.save()
         world.branch("side", "v1")

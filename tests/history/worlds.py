@@ -48,10 +48,15 @@ class World:
         )
 
     def branch(self, name: str, base: str | None = None, **more: object) -> str:
-        found = self.find(base) if base else None
         return attempt(
             self.history,
-            lambda: branches.create(self.lines, name, self.act(), base=found, **more),  # type: ignore[arg-type]
+            lambda: branches.create(
+                self.lines,
+                name,
+                self.act(),
+                base=self.find(base) if base else None,
+                **more,  # type: ignore[arg-type]
+            ),
         )
 
     def delete(self, address: str, branch: str = MAIN, why: str = "") -> None:

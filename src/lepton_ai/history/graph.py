@@ -81,10 +81,14 @@ def ancestors(records: Records, starts: Iterable[bytes], *, known: set[bytes] | 
     return seen
 
 
-def is_ancestor(records: Records, older: bytes, newer: bytes) -> bool:
-    """Whether ``older`` is ``newer`` or reachable from it over any parents."""
+def has_version(records: Records, newer: bytes, older: bytes) -> bool:
+    """Whether the version of the revision ``older``, in any of its revisions, is ``newer`` or reachable from it.
+
+    Versions count, not revisions: a line has a version in all its revisions, also in those that came later.
+    """
     bottom, top = row(records, older), row(records, newer)
     on_line = ancestor_at(records, top, bottom.depth)
-    if on_line is not None and on_line.id == older:
+    if on_line is not None and on_line.first == bottom.first:
         return True
-    return older in ancestors(records, [newer])
+    reachable = records.versions(list(ancestors(records, [newer]))).values()
+    return any(found.first == bottom.first for found in reachable)

@@ -36,6 +36,12 @@ class Expected:
     deleted: str | None = None
     purged: bool = False
     tags: set[str] = field(default_factory=set)
+    aliases: set[str] = field(default_factory=set)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a label forbids its deletion."""
+        return bool(self.tags or self.aliases)
 
     @property
     def living(self) -> bool:
@@ -52,6 +58,7 @@ class Line:
     head: Expected | None
     high: int = 0
     alive: bool = True
+    deleted_at: int = 0
     stepped_back: list[Expected] = field(default_factory=list)
 
     def chain(self) -> list[Expected]:
@@ -64,7 +71,7 @@ class Line:
 
 
 class RepositoryMachine(RuleBasedStateMachine):
-    """Save, update, branch, merge, roll back, delete, restore, tag, collect: compared after every step."""
+    """Save, update, branch, rename, merge, roll back, delete, restore, label, collect: compared after every step."""
 
     versions: Bundle[Expected] = Bundle("versions")
     lines: Bundle[Line] = Bundle("lines")
@@ -76,7 +83,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.repo = ModelRepository(self.folder / "repo", author="anna")
         self.all: list[Expected] = []
         self.branches = [Line("main", 0, None)]
-        self.step = 0
+        self.aliases: dict[str, tuple[Expected, str]] = {}
+        self.step = self.opened = 0
         return self.branches[0]
 
     def teardown(self) -> None:
@@ -115,10 +123,10 @@ class RepositoryMachine(RuleBasedStateMachine):
             version.revisions.append(data)
             version.ids.append(done.id)
 
-    @rule(target=lines, version=versions)
-    def create_branch(self, version: Expected) -> MultipleResults[Line] | Line:
-        """A branch from a version."""
-        name = f"b{len(self.branches)}"
+    @rule(target=lines, version=versions, namesake=lines)
+    def create_branch(self, version: Expected, namesake: Line) -> MultipleResults[Line] | Line:
+        """A branch from a version; it may be called like a deleted one."""
+        name = f"b{len(self.branches)}" if self._taken(namesake.name) else namesake.name
         try:
             self.repo.create_branch(name, self.repo.version(version.ids[-1]))
         except errors.NotFound:
@@ -146,12 +154,12 @@ class RepositoryMachine(RuleBasedStateMachine):
         try:
             self.repo.delete_version(self.repo.version(version.ids[-1], deleted=True))
         except errors.InUse:
-            assert version.tags
+            assert version.pinned
         except errors.NotFound:
             assert not version.living
         else:
             assert version.living
-            assert not version.tags
+            assert not version.pinned
             version.deleted = "alone"
             for line in self.branches:
                 if line.alive and line.head is version:
@@ -188,6 +196,31 @@ class RepositoryMachine(RuleBasedStateMachine):
         while version.tags:
             self.repo.remove_tag(version.tags.pop())
 
+    @rule(name=st.sampled_from(["live", "next"]), version=versions, number=st.integers(0, 9))
+    def set_alias(self, name: str, version: Expected, number: int) -> None:
+        """An alias moves to some revision, and forbids the deletion of its version."""
+        aim = version.ids[number % len(version.ids)]
+        try:
+            self.repo.set_alias(name, aim)
+        except errors.NotFound:
+            assert not version.living
+        else:
+            assert version.living
+            self._unalias(name)
+            version.aliases.add(name)
+            self.aliases[name] = version, aim
+
+    @precondition(lambda self: self.aliases)
+    @rule(name=st.sampled_from(["live", "next"]))
+    def remove_alias(self, name: str) -> None:
+        """Aliases come off."""
+        try:
+            self.repo.remove_alias(name)
+        except errors.NotFound:
+            assert name not in self.aliases
+        else:
+            self._unalias(name)
+
     @rule(source=lines, into=lines)
     def merge(self, source: Line, into: Line) -> None:
         """Fast-forward where that is possible; nothing where there is nothing new; else refused."""
@@ -210,14 +243,30 @@ class RepositoryMachine(RuleBasedStateMachine):
             assert into.head is None or into.head in source.chain()
             into.head, into.high = source.head, max(into.high, source.high)
 
-    @precondition(lambda self: len(self.branches) > 1)
-    @rule(line=lines)
-    def delete_branch(self, line: Line) -> None:
+    @precondition(lambda self: any(line.alive for line in self.branches[1:]))
+    @rule(which=st.integers(0, 9), name=st.integers(0, 9), fresh=st.booleans())
+    def rename_branch(self, which: int, name: int, fresh: bool) -> None:
+        """Another name: a new one, or one that another branch has, or had until it was deleted."""
+        self.step += 1
+        line = self._pick(which)
+        old = [other.name for other in self.branches if other is not line]
+        self._rename(line, f"r{self.step}" if fresh else old[name % len(old)])
+
+    @precondition(lambda self: {line.alive for line in self.branches[1:]} == {True, False})
+    @rule(which=st.integers(0, 9), name=st.integers(0, 9))
+    def rename_like_a_deleted_one(self, which: int, name: int) -> None:
+        """The deleted one is kept beside."""
+        dead = [line.name for line in self.branches if not line.alive]
+        self._rename(self._pick(which), dead[name % len(dead)])
+
+    @precondition(lambda self: any(line.alive for line in self.branches[1:]))
+    @rule(which=st.integers(0, 9))
+    def delete_branch(self, which: int) -> None:
         """Versions that nothing else reaches go with it."""
-        if not line.alive or line.name == "main":
-            return
+        line = self._pick(which)
         self.repo.delete_branch(line.name)
-        line.alive = False
+        self.step += 1
+        line.alive, line.deleted_at = False, self.step
         kept: set[int] = set()
         for other in self.branches:
             if other.alive:
@@ -225,7 +274,7 @@ class RepositoryMachine(RuleBasedStateMachine):
                 for aside in other.stepped_back:
                     kept |= {id(v) for v in Line("", -1, aside).chain()} if aside.living else set()
         for version in self.all:
-            if version.tags:
+            if version.pinned:
                 kept |= {id(v) for v in Line("", -1, version).chain()}
         for version in [*line.chain(), *line.stepped_back]:
             if id(version) not in kept and version.living:
@@ -235,20 +284,27 @@ class RepositoryMachine(RuleBasedStateMachine):
     @rule(line=lines)
     def restore_branch(self, line: Line) -> None:
         """What went together with a branch comes back; a newest one that was deleted by itself is stepped over."""
-        if line.alive:
+        dead = [other for other in self.branches if not other.alive and other.name == line.name]
+        if not dead:
             return
+        line = max(dead, key=lambda one: one.deleted_at)
         try:
             self.repo.restore_branch(line.name)
+        except errors.AlreadyExists:
+            assert self._taken(line.name)
+            return
         except errors.NotFound:
             assert line.head is not None
             assert line.head.purged
             return
+        assert not self._taken(line.name)
         line.alive = True
         for version in [*line.chain(), *line.stepped_back]:
             if version.deleted not in (None, "alone"):
                 version.deleted = None
         line.head = next((version for version in line.chain() if version.living), None)
 
+    @precondition(lambda self: any(version.deleted for version in self.all))
     @rule()
     def collect(self) -> None:
         """Deleted versions lose their bytes; nothing else does."""
@@ -258,9 +314,11 @@ class RepositoryMachine(RuleBasedStateMachine):
             if version.deleted is not None:
                 version.deleted, version.purged = None, True
 
+    @precondition(lambda self: len(self.all) > self.opened)
     @rule()
     def open_again(self) -> None:
         """Another process would see the same."""
+        self.opened = len(self.all)
         self.repo.close()
         self.repo = ModelRepository(self.folder / "repo", author="anna", create=False)
 
@@ -279,12 +337,49 @@ class RepositoryMachine(RuleBasedStateMachine):
         assert {i.id for i in self.repo.list_versions()} == {v.ids[-1] for v in self.all if v.living}
 
     @invariant()
+    def no_branch_is_lost(self) -> None:
+        """Deleted ones are kept, also when another one has taken their name."""
+        if hasattr(self, "repo"):
+            history = self.repo.home.history
+            assert len(history.scan("branch/")) + len(history.scan("gone/")) == len(self.branches)
+
+    @invariant()
+    def labels_agree(self) -> None:
+        """Aliases mean the revisions that they were set to."""
+        if hasattr(self, "repo"):
+            assert {n: v.id for n, v in self.repo.aliases().items()} == {
+                name: aim for name, (_, aim) in self.aliases.items()
+            }
+
+    @invariant()
     def one_reads_back(self) -> None:
         """Some living version reads back exactly."""
         living = [version for version in getattr(self, "all", []) if version.living]
         if living:
             version = living[len(living) * 7 // 11]
             self._check(version, len(version.ids) - 1)
+
+    def _rename(self, line: Line, new: str) -> None:
+        try:
+            self.repo.rename_branch(line.name, new)
+        except errors.AlreadyExists:
+            assert self._taken(new)
+        else:
+            assert not self._taken(new)
+            line.name = new
+
+    def _pick(self, which: int) -> Line:
+        """A living branch that is not main."""
+        living = [line for line in self.branches[1:] if line.alive]
+        return living[which % len(living)]
+
+    def _taken(self, name: str) -> bool:
+        return any(line.alive and line.name == name for line in self.branches)
+
+    def _unalias(self, name: str) -> None:
+        before = self.aliases.pop(name, None)
+        if before is not None:
+            before[0].aliases.discard(name)
 
     def _grown(self, line: Line, name: str, data: bytes, version_id: str) -> Expected:
         line.high += 1

@@ -147,7 +147,9 @@ def new_revision(
 def merge(
     lines: Lines, source_name: str, into: str, act: Act, *, message: str = ""
 ) -> Result[VersionRow | None]:
-    """Bring what ``source_name`` has into ``into``; None when there is nothing new.
+    """Bring the versions that ``source_name`` has into ``into``; None when there are no new ones.
+
+    A version that was updated since is the same version: both branches have all its revisions.
 
     Fast-forward when the target is where the source came from (or empty); a merge version with the source's
     content when the line of names would suffer; anything else needs a merge of weights.
@@ -162,16 +164,20 @@ def merge(
     head = lines.version(source.head)
     if target.head is None:
         return Result(_fast_forward(target, source, head, act), head.row)
-    if graph.is_ancestor(lines.history, source.head, target.head):
+    if graph.has_version(lines.history, target.head, source.head):
         return Result(None, None)
-    if not graph.is_ancestor(lines.history, target.head, source.head):
+    if not graph.has_version(lines.history, source.head, target.head):
         raise Diverged(
             f"{source_name!r} and {into!r} both have versions that the other lacks",
             hint=f"take one side: lepton rollback {source_name}@{head.row.name} -b {into}",
         )
     old = graph.row(lines.history, target.head)
     on_line = graph.ancestor_at(lines.history, head.row, old.depth)
-    if on_line is not None and on_line.id == old.id and not _names_clash(lines, target, head.row, old.depth):
+    if (
+        on_line is not None
+        and on_line.first == old.first
+        and not _names_clash(lines, target, head.row, old.depth)
+    ):
         return Result(_fast_forward(target, source, head, act), head.row)
     taken = replace(
         head.record,

@@ -1,0 +1,1 @@
+"""The benchmark's models: each series is really trained, from a seed."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from msgspec.structs import replace
+
 from lepton_ai.errors import Busy, LeptonError
 from lepton_ai.history import leases, states
 from lepton_ai.history.changes.attempt import Act, now
-from lepton_ai.history.refs.contract import History
+from lepton_ai.history.refs.contract import History, Move
 from lepton_ai.history.turns import Turn
 from lepton_ai.store.store import Store
 
@@ -36,29 +38,46 @@ def settle(history: History, store: Store, act: Act, superseded: Collection[byte
         return
     turn = Turn(history, act)
     try:
-        turn.begin()
+        turn.check()
+        epoch = turn.epoch()  # before anything is looked at: whoever condemns a pack meanwhile moves it
+        packs = _spare(turn, store, superseded)
+        if not packs:
+            return
+        turn.begin_with(packs, epoch)
     except Busy:  # the next save, or gc, does it
         return
+    done: list[Move] = []
     try:
-        free(turn, history, store, superseded)
+        done = _free(turn, history, store)
     finally:
-        turn.end()
+        turn.end(done)
 
 
 def free(turn: Turn, history: History, store: Store, superseded: Collection[bytes] | None) -> None:
     """The same for whoever has the turn."""
+    turn.condemn(_spare(turn, store, superseded))
+    turn.commit(_free(turn, history, store))
+
+
+def _spare(turn: Turn, store: Store, superseded: Collection[bytes] | None) -> list[str]:
+    """Packs that can go; what would go with them is copied."""
     spare = store.spare(superseded, avoid=turn.condemned())
     if spare.partly:
         store.compact(spare.partly, spare.lone)
-    turn.condemn([*spare.whole, *spare.partly])
+    return [*spare.whole, *spare.partly]
+
+
+def _free(turn: Turn, history: History, store: Store) -> list[Move]:
+    """Delete the condemned packs that nobody waits for and nothing needs; the moves that take them off the list."""
     alive = {ref.key for ref, _ in leases.living(history)}
+    condemned = turn.condemned()
     ready = {
         name: ref
-        for name, ref in turn.condemned().items()
+        for name, ref in condemned.items()
         if not alive.intersection(states.decode(states.Condemned, ref).waits)
     }
-    going = store.independent(list(ready), avoid=turn.condemned())
-    if going:
-        turn.still()
-        store.drop(going)
-        turn.commit([states.clear(ready[name]) for name in going])
+    going = store.independent(list(ready), avoid=condemned)
+    if not going or not turn.has():
+        return []
+    store.drop(going)
+    return [replace(states.clear(ready[name]), logged=False) for name in going]

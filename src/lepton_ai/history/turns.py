@@ -22,8 +22,8 @@ class Turn:
         self._history, self._act = history, act
         self._stamp = ABSENT
 
-    def begin(self) -> None:
-        """Take the turn.
+    def check(self) -> Ref | None:
+        """What a dead process left of the turn, None when it is free.
 
         Raises:
             Busy: another process has it.
@@ -33,7 +33,30 @@ class Turn:
             other = states.decode(states.LeaseState, ref)
             if leases.is_alive(other):
                 raise Busy(f"{told(other)} is collecting garbage already", hint="repeat when it is done")
-        self.commit([replace(states.set_(RUNNING, ref, leases.present("gc")), logged=False)])
+        return ref
+
+    def epoch(self) -> Ref | None:
+        """How often packs were condemned."""
+        return self._history.get([EPOCH]).get(EPOCH)
+
+    def begin(self) -> None:
+        """Take the turn.
+
+        Raises:
+            Busy: another process has it.
+        """
+        self._begin(self.check(), [])
+
+    def begin_with(self, packs: Iterable[str], epoch: Ref | None) -> None:
+        """Take the turn and condemn ``packs`` in one commit, if nothing was condemned since ``epoch`` was read.
+
+        Raises:
+            Busy: another process has the turn, or had it since.
+        """
+        self._begin(self.check(), self._sentence(packs, epoch))
+
+    def _begin(self, ref: Ref | None, moves: list[Move]) -> None:
+        self.commit([replace(states.set_(RUNNING, ref, leases.present("gc")), logged=False), *moves])
         self._stamp = self._history.get([RUNNING])[RUNNING].stamp
 
     def still(self) -> None:
@@ -45,11 +68,16 @@ class Turn:
         self.commit([Move(RUNNING, self._stamp, states.encode(leases.present("gc")), logged=False)])
         self._stamp = self._history.get([RUNNING])[RUNNING].stamp
 
-    def end(self) -> None:
-        """Give the turn away."""
+    def has(self) -> bool:
+        """Whether it is still ours."""
+        ref = self._history.get([RUNNING]).get(RUNNING)
+        return ref is not None and ref.stamp == self._stamp
+
+    def end(self, moves: Iterable[Move] = ()) -> None:
+        """Give the turn away, in one commit with ``moves``."""
         ref = self._history.get([RUNNING]).get(RUNNING)
         if ref is not None and ref.stamp == self._stamp:
-            self.commit([replace(states.clear(ref), logged=False)])
+            self.commit([replace(states.clear(ref), logged=False), *moves])
 
     def condemned(self) -> dict[str, Ref]:
         """The packs that are condemned already."""
@@ -57,6 +85,9 @@ class Turn:
 
     def condemn(self, packs: Iterable[str]) -> None:
         """Tell everybody that these packs go; whoever commits from now on sees that the epoch moved."""
+        self.commit(self._sentence(packs, self.epoch()))
+
+    def _sentence(self, packs: Iterable[str], epoch: Ref | None) -> list[Move]:
         present = self.condemned()
         state = states.Condemned(now(), tuple(ref.key for ref, _ in leases.living(self._history)))
         moves = [
@@ -64,12 +95,10 @@ class Turn:
             for name in packs
             if name not in present
         ]
-        if not moves:
-            return
-        ref = self._history.get([EPOCH]).get(EPOCH)
-        number = states.decode(states.Epoch, ref).number if ref else 0
-        moves.append(replace(states.set_(EPOCH, ref, states.Epoch(number + 1)), logged=False))
-        self.commit(moves)
+        if moves:
+            number = states.decode(states.Epoch, epoch).number if epoch else 0
+            moves.append(replace(states.set_(EPOCH, epoch, states.Epoch(number + 1)), logged=False))
+        return moves
 
     def commit(self, moves: list[Move]) -> None:
         """Make these moves.

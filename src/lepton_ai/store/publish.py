@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lepton_ai.store.contract import Blobs, PackInfo
 from lepton_ai.store.index import Index
 from lepton_ai.store.packs.format import blob_name
 from lepton_ai.store.packs.writer import PackWriter
+from lepton_ai.store.pipeline import Pool
+
+AT_ONCE = 4
+"""Packs that are made durable side by side."""
 
 
 def publish(packs: list[PackWriter], blobs: Blobs, index: Index) -> list[PackInfo]:
@@ -16,11 +22,13 @@ def publish(packs: list[PackWriter], blobs: Blobs, index: Index) -> list[PackInf
     """
     if not packs:
         return []
-    infos = []
-    for pack in packs:
-        pack.close()
-        pack.publish(blobs)
-        written_at = blobs.info(blob_name(pack.name)).written_at
-        infos.append(PackInfo(pack.name, pack.size, pack.objects, written_at))
+    with Pool(AT_ONCE) as pool:  # most of the time is spent waiting for the disk
+        infos = list(pool.map(partial(_publish, blobs), packs))
     index.add(zip(infos, (bytes(pack.footer) for pack in packs), strict=True))
     return infos
+
+
+def _publish(blobs: Blobs, pack: PackWriter) -> PackInfo:
+    pack.close()
+    pack.publish(blobs)
+    return PackInfo(pack.name, pack.size, pack.objects, blobs.info(blob_name(pack.name)).written_at)

@@ -57,18 +57,23 @@ class House:
         self.store.close()
 
     def save(
-        self, data: bytes, plan: Sequence[Run] | None = None, base: Content | None = None
+        self,
+        data: bytes,
+        plan: Sequence[Run] | None = None,
+        base: Content | None = None,
+        *,
+        turn: bool = False,
     ) -> tuple[Added, Written]:
-        """Save one file."""
-        with self.store.writer() as writer:
+        """Save one file; ``turn``: upon a base that may become the difference."""
+        with self.store.writer(turn=turn) as writer:
             added = writer.add(io.BytesIO(data), plan or [Run(len(data))], base)
             return added, writer.finish()
 
     def tensor(
-        self, data: bytes, base: Content | None = None, dtype: str = "float32"
+        self, data: bytes, base: Content | None = None, dtype: str = "float32", *, turn: bool = False
     ) -> tuple[Added, Written]:
         """Save one file that is one tensor."""
-        return self.save(data, [Run(len(data), "w", dtype)], base)
+        return self.save(data, [Run(len(data), "w", dtype)], base, turn=turn)
 
     def load(self, content: Content) -> bytes:
         """The whole file."""

@@ -218,15 +218,16 @@ def test_a_block_that_is_its_own_base_is_damage(house: House) -> None:
         house.store.get(id_)
 
 
-def test_an_edge_onto_an_edge_stands_on_its_base(house: House) -> None:
-    """A parent whose block is an edge: the new edge anchors where that one does."""
+def test_an_edge_stands_on_an_edge(house: House) -> None:
+    """The parent's block is the nearest one; how many bases must be opened is bounded all the same."""
     first = weights(1000)
     one, _ = house.tensor(first.tobytes())
     two, _ = house.tensor(tuned(first).tobytes(), one.content)
     three, _ = house.tensor(tuned(first, seed=5).tobytes(), two.content)
     (id_,) = block_ids(three.content)
     (place,) = house.store._index.find([id_])[id_]
-    assert place.base == block_ids(one.content)[0]
+    assert place.base == block_ids(two.content)[0]
+    assert place.depth == 2
 
 
 # -- waiting ----------------------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ def test_a_disk_that_fills_up_while_blocks_are_written(house: House, monkeypatch
     kept, _ = house.tensor(noise(10_000))
     create = PackWriter.__init__
 
-    def onto_a_full_disk(pack: PackWriter, folder: Path) -> None:
-        create(pack, folder)
+    def onto_a_full_disk(pack: PackWriter, folder: Path, limit: int) -> None:
+        create(pack, folder, limit)
         pack._file.close()
         pack._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115  (the pack closes it)
 

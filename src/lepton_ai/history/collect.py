@@ -6,7 +6,7 @@ The order makes it safe at every instruction:
 1. list the packs, then the leases, then the versions: a save that ended in between is among the versions, one that
    still runs is among the leases, and its packs are younger than its lease;
 2. read what the other versions are made of, then mark deleted ones whose grace is over as freed (compare-and-set: a
-   restore wins or loses wholly);
+   restore wins or loses wholly); free what a save stored twice and could not settle;
 3. condemn dead packs in one commit that moves the epoch: a save that relied on one of them and commits later sees the
    epoch and begins anew, one that committed before is found in step 5;
 4. wait for the leases that there were at that commit; no clock is compared;
@@ -28,7 +28,8 @@ from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import VersionRow
-from lepton_ai.history.turns import Turn, told
+from lepton_ai.history.settle import free
+from lepton_ai.history.turns import Turn, patiently, told
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackUse
 from lepton_ai.store.store import Store
@@ -36,6 +37,8 @@ from lepton_ai.store.store import Store
 DEFAULT_GRACE = 14 * 86400.0
 """Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
 LEASE_WAIT = 60.0
+TURN_WAIT = 60.0
+"""Seconds for which saves that settle are waited for."""
 MOSTLY_DEAD = 0.5
 CHUNK = 1000
 
@@ -77,7 +80,7 @@ class Collector:
         grace = given.seconds(grace, "grace")
         if dry_run:
             return self._run(now() - int(grace * 1e6), dry_run=True)
-        self._turn.begin()
+        patiently(TURN_WAIT, self._turn.begin)
         try:
             return self._run(now() - int(grace * 1e6), dry_run=False)
         finally:
@@ -96,10 +99,15 @@ class Collector:
             if dry_run
             else attempt(self._history, lambda: deletion.purge(self._lines, due, before, self._act))
         )
-        uses = [use for use in self._store.live(roots) if use.pack in infos]
-        old = [use for use in uses if infos[use.pack].written_at < youngest]
+        twice = self._twice(roots, dry_run)
+        uses = [
+            u for u in self._store.live(roots, avoid={*twice, *self._turn.condemned()}) if u.pack in infos
+        ]
+        old = [use for use in uses if infos[use.pack].written_at < youngest or use.pack in twice]
         dead = [use.pack for use in old if not use.live]
-        mixed = [u.pack for u in old if u.live and not u.lost and (u.spoiled or _mostly_dead(u))]
+        mixed = [
+            u.pack for u in old if u.live and not u.lost and (u.spoiled or _mostly_dead(u) or u.pack in twice)
+        ]
         names = tuple(self._lines.version(first).row.name for first in purged)
         freed = sum(use.dead for use in old if use.pack in {*dead, *mixed})
         total = sum(info.size for info in infos.values())
@@ -107,8 +115,16 @@ class Collector:
             return Report(True, names, tuple(dead), freed, tuple(mixed), (), total - freed, running)
         waiting = self._delete(dead, mixed)
         left = sum(info.size for info in self._store.packs())
-        gone = tuple(name for name in [*dead, *mixed] if name not in waiting)
+        gone = tuple(dict.fromkeys(name for name in [*twice, *dead, *mixed] if name not in waiting))
         return Report(False, names, gone, total - left, tuple(mixed), waiting, left, running)
+
+    def _twice(self, roots: Collection[bytes], dry_run: bool) -> list[str]:
+        """Free what is stored in full and as a difference as well, if the difference is to something that counts."""
+        strangers = self._store.strangers(roots)
+        if not dry_run:
+            return free(self._turn, self._history, self._store, None, strangers)
+        spare = self._store.spare(None, avoid={*strangers, *self._turn.condemned()})
+        return [*spare.whole, *spare.partly]
 
     def roots(self, *, without: Collection[bytes] = ()) -> set[bytes]:
         """Ids of all objects that living and restorable versions are made of, in all their revisions.
@@ -156,9 +172,9 @@ class Collector:
     def _delete(self, dead: list[str], mixed: list[str]) -> tuple[str, ...]:
         """Steps 3 to 5; the packs that have to wait for a later collection."""
         if mixed:
-            self._store.compact(mixed, self.roots())
+            self._store.compact(mixed, self.roots(), avoid=set(self._turn.condemned()))
         self._turn.condemn([*dead, *mixed])
-        condemned = {ref.key.removeprefix("condemned/"): ref for ref in self._history.scan("condemned/")}
+        condemned = self._turn.condemned()
         if not condemned:
             return ()
         waits = {name: set(states.decode(states.Condemned, ref).waits) for name, ref in condemned.items()}

@@ -15,8 +15,11 @@ from lepton_ai.errors import Busy, LeptonError
 from lepton_ai.history import leases, states
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.refs.contract import History, Move
-from lepton_ai.history.turns import Turn
+from lepton_ai.history.turns import SETTLE, Turn, patiently
 from lepton_ai.store.store import Store
+
+PATIENCE = 5.0
+"""Seconds for which a save waits while others settle, before it leaves it to gc."""
 
 
 def settled(history: History, store: Store, superseded: Collection[bytes]) -> list[str]:
@@ -28,46 +31,72 @@ def settled(history: History, store: Store, superseded: Collection[bytes]) -> li
     return []
 
 
-def settle(history: History, store: Store, act: Act, superseded: Collection[bytes] | None) -> None:
-    """Free what ``superseded`` objects (None: all of them) take twice, unless somebody else deletes packs just now.
+def settle(history: History, store: Store, act: Act, superseded: Collection[bytes]) -> None:
+    """Free what ``superseded`` objects take twice, unless somebody collects garbage just now.
 
     Raises:
         StorageFailed, NoSpace, Damaged: what stays is whole in any case.
     """
-    if superseded is not None and not superseded:
+    if not superseded:
         return
-    turn = Turn(history, act)
+    turn = Turn(history, act, SETTLE)
     try:
-        turn.check()
-        epoch = turn.epoch()  # before anything is looked at: whoever condemns a pack meanwhile moves it
-        packs = _spare(turn, store, superseded)
-        if not packs:
+        if not patiently(PATIENCE, lambda: _begin(turn, store, superseded)):
             return
-        turn.begin_with(packs, epoch)
-    except Busy:  # the next save, or gc, does it
+    except Busy:  # then gc does it, this one or the next
         return
     done: list[Move] = []
     try:
-        done = _free(turn, history, store)
+        done = _drop(turn, history, store)
     finally:
         turn.end(done)
 
 
-def free(turn: Turn, history: History, store: Store, superseded: Collection[bytes] | None) -> None:
-    """The same for whoever has the turn."""
-    turn.condemn(_spare(turn, store, superseded))
-    turn.commit(_free(turn, history, store))
-
-
-def _spare(turn: Turn, store: Store, superseded: Collection[bytes] | None) -> list[str]:
-    """Packs that can go; what would go with them is copied."""
+def _begin(turn: Turn, store: Store, superseded: Collection[bytes]) -> bool:
+    """Take the turn and condemn what can go; False when there is nothing."""
+    turn.check()
+    epoch = turn.epoch()  # before anything is looked at: whoever condemns a pack meanwhile moves it
     spare = store.spare(superseded, avoid=turn.condemned())
+    if spare.partly:  # copying is for whoever has the turn: another could do the same
+        turn.begin()
+        try:
+            turn.condemn(_spare(turn, store, superseded))
+        except BaseException:
+            turn.end()
+            raise
+    elif spare.whole:
+        turn.begin_with(spare.whole, epoch)
+    return bool(spare.whole or spare.partly)
+
+
+def free(
+    turn: Turn,
+    history: History,
+    store: Store,
+    superseded: Collection[bytes] | None,
+    avoid: Collection[str] = (),
+) -> list[str]:
+    """The same for whoever has the turn; None: all that is stored twice. Names the packs that were deleted.
+
+    Nothing counts as stored otherwise that only the packs ``avoid`` hold.
+    """
+    turn.condemn(_spare(turn, store, superseded, avoid))
+    done = _drop(turn, history, store, avoid)
+    turn.commit(done)
+    return [move.key.removeprefix("condemned/") for move in done]
+
+
+def _spare(
+    turn: Turn, store: Store, superseded: Collection[bytes] | None, avoid: Collection[str] = ()
+) -> list[str]:
+    """Packs that can go; what would go with them is copied."""
+    spare = store.spare(superseded, avoid={*avoid, *turn.condemned()})
     if spare.partly:
-        store.compact(spare.partly, spare.lone)
+        store.compact(spare.partly, spare.lone, avoid=spare.whole)
     return [*spare.whole, *spare.partly]
 
 
-def _free(turn: Turn, history: History, store: Store) -> list[Move]:
+def _drop(turn: Turn, history: History, store: Store, avoid: Collection[str] = ()) -> list[Move]:
     """Delete the condemned packs that nobody waits for and nothing needs; the moves that take them off the list."""
     alive = {ref.key for ref, _ in leases.living(history)}
     condemned = turn.condemned()
@@ -76,7 +105,7 @@ def _free(turn: Turn, history: History, store: Store) -> list[Move]:
         for name, ref in condemned.items()
         if not alive.intersection(states.decode(states.Condemned, ref).waits)
     }
-    going = store.independent(list(ready), avoid=condemned)
+    going = store.independent(list(ready), avoid={*avoid, *condemned})
     if not going or not turn.has():
         return []
     store.drop(going)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -12,14 +15,37 @@ from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.refs.contract import ABSENT, Commit, History, Move, Ref
 from lepton_ai.history.writing import EPOCH
 
+T = TypeVar("T")
 RUNNING = "gc/running"
+COLLECT, SETTLE = "gc", "settle"
+"""What a turn is for. To settle takes a moment only."""
+
+
+class InAMoment(Busy):
+    """A save that settles has the turn, or was faster: it is worth waiting."""
+
+
+def patiently(seconds: float, work: Callable[[], T]) -> T:
+    """Do ``work``, again and again while saves that settle are in the way, but for some seconds only.
+
+    Raises:
+        Busy: they still are; or somebody collects garbage.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except InAMoment:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  (spreads retries, keeps no secret)
 
 
 class Turn:
     """The right to condemn and delete packs, held by one process at a time."""
 
-    def __init__(self, history: History, act: Act) -> None:
-        self._history, self._act = history, act
+    def __init__(self, history: History, act: Act, what: str = COLLECT) -> None:
+        self._history, self._act, self._what = history, act, what
         self._stamp = ABSENT
 
     def check(self) -> Ref | None:
@@ -32,7 +58,8 @@ class Turn:
         if ref is not None:
             other = states.decode(states.LeaseState, ref)
             if leases.is_alive(other):
-                raise Busy(f"{told(other)} is collecting garbage already", hint="repeat when it is done")
+                kind = InAMoment if other.what == SETTLE else Busy
+                raise kind(f"{told(other)} is collecting garbage already", hint="repeat when it is done")
         return ref
 
     def epoch(self) -> Ref | None:
@@ -56,7 +83,12 @@ class Turn:
         self._begin(self.check(), self._sentence(packs, epoch))
 
     def _begin(self, ref: Ref | None, moves: list[Move]) -> None:
-        self.commit([replace(states.set_(RUNNING, ref, leases.present("gc")), logged=False), *moves])
+        try:
+            self.commit(
+                [replace(states.set_(RUNNING, ref, leases.present(self._what)), logged=False), *moves]
+            )
+        except Busy as busy:
+            raise InAMoment(busy.message, hint=busy.hint) from busy
         self._stamp = self._history.get([RUNNING])[RUNNING].stamp
 
     def still(self) -> None:
@@ -65,7 +97,7 @@ class Turn:
         Raises:
             Busy: another process took this one for dead.
         """
-        self.commit([Move(RUNNING, self._stamp, states.encode(leases.present("gc")), logged=False)])
+        self.commit([Move(RUNNING, self._stamp, states.encode(leases.present(self._what)), logged=False)])
         self._stamp = self._history.get([RUNNING])[RUNNING].stamp
 
     def has(self) -> bool:

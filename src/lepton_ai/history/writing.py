@@ -115,8 +115,9 @@ class Saving:
         rows = dict(self._contents)
         if self._written.superseded:  # the parent's files take less room now
             for row in self._history.contents(self._parents - set(rows)).values():
-                rows[row.sha256] = row
-                stored[row.sha256] = manifests.decode(self._store.get(row.manifest)).content
+                with suppress(Damaged):  # then it stays as it was told before
+                    stored[row.sha256] = manifests.decode(self._store.get(row.manifest)).content
+                    rows[row.sha256] = row
         sizes = {digest: self._store.stored_bytes([content]) for digest, content in stored.items()}
         return tuple(
             ContentRow(row.sha256, row.size, sizes.get(row.sha256, 0), row.manifest) for row in rows.values()

@@ -158,7 +158,8 @@ class Coder:
             return [self._sealed(block, full(block.data, block.element))]
         if own and self._may_turn(base):
             return self._turned(block, base)
-        if len(base.way) > LONGEST_FORWARD:
+        key_frame = own and self._turn and len(base.way) == 1 and base.height >= TALLEST
+        if key_frame or len(base.way) > LONGEST_FORWARD:  # the newest stays cheap; so does the one below
             return [self._sealed(block, full(block.data, block.element))]
         coded = choose(block.data, block.element, base.plain)
         if not coded.edge:

@@ -64,16 +64,46 @@ def spare(index: Index, superseded: Iterable[bytes], avoid: Collection[str] = ()
     return Spare(tuple(whole), tuple(partly), frozenset(kept))
 
 
-def independent(index: Index, packs: Collection[str], avoid: Collection[str]) -> list[str]:
-    """Those of ``packs`` whose every object can be read without them and without ``avoid``."""
+def independent(index: Index, blobs: Blobs, packs: Collection[str], avoid: Collection[str]) -> list[str]:
+    """Those of ``packs`` whose every object can be read without them and without ``avoid``.
+
+    That what is relied on instead is really there is not left to the index: these are the last other copies.
+    """
+    found = _ways_round(index, packs, avoid)
+    if not all(_is_there(blobs, pack) for pack in set().union(*found.values())):
+        index.refresh()
+        found = _ways_round(index, packs, avoid)
+    return list(found)
+
+
+def _ways_round(index: Index, packs: Collection[str], avoid: Collection[str]) -> dict[str, set[str]]:
+    """The packs that can be done without, each with those on the ways that its objects have instead."""
     routes = Routes(index, {*avoid, *packs}, sound=True)
-    found = []
+    found = {}
     for pack in packs:
         places = index.objects(pack)
         routes.prepare(place.id for place in places)
-        if all(routes.route(place.id) is not None for place in places):
-            found.append(pack)
+        ways = [routes.route(place.id) for place in places]
+        if all(ways):
+            found[pack] = {place.pack for way in ways for place in way or ()}
     return found
+
+
+def _is_there(blobs: Blobs, pack: str) -> bool:
+    try:
+        blobs.info(blob_name(pack))
+    except NotFound:
+        return False
+    return True
+
+
+def strangers(index: Index, roots: Iterable[bytes]) -> set[str]:
+    """Packs that hold none of the ``roots``: what nobody refers to, or not yet."""
+    known: set[str] = set()
+    ids = iter(roots)
+    while some := list(islice(ids, _AT_ONCE)):
+        known.update(place.pack for places in index.find(some).values() for place in places)
+    return {info.name for info in index.packs()} - known
 
 
 def needed(index: Index, roots: Iterable[bytes], avoid: Collection[str] = ()) -> Iterator[Place]:
@@ -130,7 +160,12 @@ def drop(index: Index, blobs: Blobs, packs: Iterable[str]) -> None:
 
 
 def compact(
-    reader: Reader, blobs: Blobs, temporary: Path, packs: Iterable[str], roots: Iterable[bytes]
+    reader: Reader,
+    blobs: Blobs,
+    temporary: Path,
+    packs: Iterable[str],
+    roots: Iterable[bytes],
+    avoid: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Copy what is needed of ``packs`` into new ones, as stored; each object's seal is checked on the way."""
     names = set(packs)
@@ -138,7 +173,7 @@ def compact(
     if unknown:
         raise NotFound(f"There is no pack {min(unknown)}.")
     places = sorted(
-        (place for place in needed(reader.index, roots) if place.pack in names),
+        (place for place in needed(reader.index, roots, avoid) if place.pack in names),
         key=lambda place: (place.pack, place.offset),
     )
     written: list[PackWriter] = []

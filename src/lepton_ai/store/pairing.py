@@ -23,6 +23,12 @@ class Pairing:
             for stream in content.streams:
                 self._streams.setdefault((stream.key, stream.dtype), (stream, content.block_size))
 
+    def for_one_file(self) -> Pairing:
+        """The same, for one file: what is lent to it is not lent to others."""
+        same = Pairing([], self._rest)
+        same._streams, same._starts = dict(self._streams), self._starts.copy()
+        return same
+
     def has(self, key: str, dtype: str, length: int) -> bool:
         """Whether there is a stream of this name, type and length in bytes."""
         found = self.partner(key, dtype)

@@ -155,20 +155,30 @@ class Store:
 
     def spare(self, superseded: Iterable[bytes] | None, *, avoid: Collection[str] = ()) -> Spare:
         """What may be freed because ``superseded`` objects were stored again as differences; None: all there are."""
+        if superseded is None:
+            self._index.refresh()
+            superseded = doubled(self._index)
+        return live.spare(self._index, superseded, avoid)
+
+    def strangers(self, roots: Iterable[bytes]) -> set[str]:
+        """Packs that hold none of the objects ``roots``."""
         self._index.refresh()
-        ids = doubled(self._index) if superseded is None else superseded
-        return live.spare(self._index, ids, avoid)
+        return live.strangers(self._index, roots)
 
     def independent(self, packs: Collection[str], *, avoid: Collection[str] = ()) -> list[str]:
         """Those of ``packs`` whose every object can be read without all of them and without ``avoid``."""
-        return live.independent(self._index, packs, avoid)
+        return live.independent(self._index, self._blobs, packs, avoid)
 
     def drop(self, packs: Iterable[str]) -> None:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""
         live.drop(self._index, self._blobs, packs)
 
-    def compact(self, packs: Iterable[str], roots: Iterable[bytes]) -> tuple[str, ...]:
+    def compact(
+        self, packs: Iterable[str], roots: Iterable[bytes], *, avoid: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Copy what ``roots`` need of ``packs`` into new packs, as stored, and name these; drops nothing.
+
+        The packs ``avoid`` count as needed only for what no other pack holds.
 
         Raises:
             NotFound: there is no such pack.
@@ -178,7 +188,7 @@ class Store:
         self._index.refresh()
         with storage_errors(self._temporary):
             make_folder(self._temporary)
-        return live.compact(self._reader, self._blobs, self._temporary, packs, roots)
+        return live.compact(self._reader, self._blobs, self._temporary, packs, roots, avoid)
 
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:
         """Check everything that is kept; ``fast``: the structure only. Starts its own task on ``progress``.

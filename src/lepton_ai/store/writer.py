@@ -79,7 +79,7 @@ class Writer:
         self._check_open()
         cutting = Plan(plan)
         pairing = base if isinstance(base, Pairing) else Pairing([base] if base is not None else [])
-        pairing = Pairing([], pairing)  # what is lent to this file is not lent to others
+        pairing = pairing.for_one_file()
         new = self._search.pair(file, cutting, pairing)
         blocks = [bytearray() for _ in cutting.streams]
         sizes: list[int] = []

@@ -113,7 +113,7 @@ def test_verify_says_that_all_is_well(three: Lepton) -> None:
     told = three("verify", "--json").json
     assert list(told) == ["clean", "fast", "versions", "packs", "bytes", "damages"]
     assert (told["clean"], told["versions"], told["damages"]) == (True, 3, [])
-    assert three("verify").out.startswith("clean: every byte of 3 revisions, 3 packs, ")
+    assert three("verify").out.startswith("clean: every byte of 3 revisions, 4 packs, ")
     assert three("verify", "--fast").out.startswith("clean: structure of 3 revisions, ")
     assert three("verify", "--fast", "--json").json["fast"] is True
 

@@ -33,15 +33,17 @@ def _model(folder: Path, seed: int = 0, name: str = "model.safetensors") -> Path
 class TestDamage:
     def test_it_is_named_and_the_rest_stays_readable(self, repo: ModelRepository, tmp_path: Path) -> None:
         repo.save_files(_model(tmp_path, 1))
+        first = {*(repo.home.place / "packs").rglob("*.pack")}
         repo.save_files(_model(tmp_path, 2, "other.safetensors"))
-        packs = sorted((repo.home.place / "packs").rglob("*.pack"), key=lambda p: p.stat().st_mtime_ns)
-        data = bytearray(packs[1].read_bytes())
+        second = {*(repo.home.place / "packs").rglob("*.pack")} - first
+        pack = max(second, key=lambda pack: pack.stat().st_size)
+        data = bytearray(pack.read_bytes())
         data[len(data) // 2] ^= 1
-        packs[1].chmod(0o644)
-        packs[1].write_bytes(data)
+        pack.chmod(0o644)
+        pack.write_bytes(data)
         verdict = repo.verify()
         assert not verdict.clean
-        damage = next(d for d in verdict.damages if packs[1].stem in d.where)
+        damage = next(d for d in verdict.damages if pack.stem in d.where)
         assert {touch[0] for touch in damage.touches} == {"main@v2"}
         assert repo.version("v1").tensor("w").shape == (40, 50)
         with pytest.raises(errors.Damaged):

@@ -391,10 +391,10 @@ class TestBackups:
         repo.save_files(first)
         repo.tag("gold", "v1")
         done = repo.backup(tmp_path / "backup")
-        assert (done.versions, done.packs) == (1, 1)
+        assert (done.versions, done.packs) == (1, 2)
         repo.save_files(_model(tmp_path, 2))
         again = repo.backup(tmp_path / "backup")
-        assert (again.versions, again.packs) == (2, 1)
+        assert (again.versions, again.packs) == (2, 2)
         from lepton_ai.history.restoring import restore
 
         restore(tmp_path / "backup", tmp_path / "restored")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -121,3 +122,23 @@ def test_without_any_compiler_a_wheel_is_built_from_the_sources(tmp_path: Path) 
     assert plain.name.endswith("-py3-none-any.whl")
     wheel, said = _build("wheel", tmp_path / "compiled", checkout)
     assert (said, f"lepton_ai/{NATIVE}/tiles.so" in _names(wheel)) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("platform", "tag", "flags"),
+    [
+        ("linux-x86_64", "linux_x86_64", ()),
+        ("macosx-11.0-arm64", "macosx_11_0_arm64", ()),
+        ("macosx-10.9-universal2", "macosx_10_9_universal2", ("-arch", "arm64", "-arch", "x86_64")),
+    ],
+)
+def test_the_library_is_for_the_machines_of_its_tag(
+    platform: str, tag: str, flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    monkeypatch.setattr(sysconfig, "get_platform", lambda: platform)
+    assert (hook.machine(), hook.both_macs()) == (tag, flags)

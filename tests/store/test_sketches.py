@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lepton_ai.store.contract import Run
-from lepton_ai.store.sketches import SAMPLES, known, sketch
+from lepton_ai.store.sketches import SAMPLES, Search, sketch
 from tests.store.house import House, block_ids, tuned, weights
 
 KEY = bytes(32)
@@ -71,10 +71,22 @@ def test_the_sketch_follows_the_newest_of_a_line(house: House) -> None:
     for seed in range(20):
         values = tuned(values, seed=seed)
         added, _ = house.tensor(values.tobytes(), added.content)
-    (row,) = known(house.store._index, "float32", values.nbytes)
-    assert row.blocks == b"".join(block_ids(added.content))
+    search = Search(house.store._index, house.keyring)
+    assert search.known("float32", values.nbytes) == [b"".join(block_ids(added.content))]
     house.tensor(values.tobytes())
-    assert len(known(house.store._index, "float32", values.nbytes)) == 1
+    assert len(search.known("float32", values.nbytes)) == 1
+
+
+def test_the_index_tells_nothing_of_a_tensor(house: House) -> None:
+    """Neither its name nor its type, nor which blocks are its."""
+    values = weights(20_000)
+    added, _ = house.save(values.tobytes(), [Run(values.nbytes, "encoder.secret.weight", "float32")])
+    house.store.close()
+    index = (house.root / "index.db").read_bytes()
+    assert b"encoder" not in index
+    assert b"float32" not in index
+    sealed = house.keyring.current.number != 0
+    assert (b"".join(block_ids(added.content)) in index) != sealed
 
 
 def test_what_is_gone_is_no_base(house: House) -> None:

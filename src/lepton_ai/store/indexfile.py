@@ -31,9 +31,9 @@ _TABLES = (
     "CREATE TABLE dropped(name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
     "CREATE INDEX bases ON objects(base, depth) WHERE base IS NOT NULL",
     """CREATE TABLE sketches(
-        number INTEGER PRIMARY KEY, key TEXT NOT NULL, dtype TEXT NOT NULL, length INTEGER NOT NULL,
-        block_size INTEGER NOT NULL, blocks BLOB NOT NULL, sketch BLOB NOT NULL)""",
-    "CREATE INDEX alike ON sketches(dtype, length)",
+        number INTEGER PRIMARY KEY, kind BLOB NOT NULL, place BLOB NOT NULL, seal INTEGER NOT NULL,
+        key_id BLOB NOT NULL, body BLOB NOT NULL, sketch BLOB NOT NULL)""",
+    "CREATE INDEX alike ON sketches(kind, place)",
 )
 
 

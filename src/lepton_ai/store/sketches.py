@@ -2,8 +2,9 @@
 
 A sketch is made of 64 samples of four neighbouring numbers, one kilobyte of a tensor of float32. Of each sample only
 signs and exponents count, which training hardly changes, as a keyed hash of two bytes: sketches lie in the index in the
-clear and must tell nothing of the weights. Of a fine-tune most samples agree with the parent's, of unrelated weights
-hardly one. They are lost with the index; then tensors of unknown lineage are stored in full.
+clear and must tell nothing of the weights but which tensors resemble each other. Of a fine-tune most samples agree with
+the parent's, of unrelated weights hardly one. They are lost with the index; then tensors of unknown lineage are stored
+in full.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import BinaryIO, NamedTuple
 
 from blake3 import blake3
 
+from lepton_ai.errors import Damaged, KeyMissing
 from lepton_ai.store.blocks.cut import Plan
 from lepton_ai.store.codecs.elements import element_of
 from lepton_ai.store.contract import Stream
 from lepton_ai.store.index import Index
 from lepton_ai.store.pairing import Pairing
+from lepton_ai.store.seal.keyring import Keyring
 
 SAMPLES = 64
 NUMBERS = 4
@@ -52,27 +55,24 @@ _KEPT = {
 Read = Callable[[int, int], bytes]
 
 
-_FIND = """
-    SELECT key, dtype, length, block_size, blocks, sketch FROM sketches WHERE dtype = ? AND length = ?
-    ORDER BY number DESC LIMIT 4096
-"""
-_MOVE = """
-    UPDATE sketches SET key = ?, block_size = ?, blocks = ? WHERE dtype = ? AND length = ? AND blocks = ?
-"""
+_FIND = (
+    "SELECT place, seal, key_id, body, sketch FROM sketches WHERE kind = ? ORDER BY number DESC LIMIT 4096"
+)
+_MOVE = "UPDATE sketches SET place = ?, seal = ?, key_id = ?, body = ? WHERE kind = ? AND place = ?"
 _ADD = """
-    INSERT INTO sketches(key, dtype, length, block_size, blocks, sketch) SELECT ?, ?, ?, ?, ?, ?
-    WHERE NOT EXISTS (SELECT 1 FROM sketches WHERE dtype = ? AND length = ? AND blocks = ?)
+    INSERT INTO sketches(kind, place, seal, key_id, body, sketch) SELECT ?, ?, ?, ?, ?, ?
+    WHERE NOT EXISTS (SELECT 1 FROM sketches WHERE kind = ? AND place = ?)
 """
+_PURPOSE = b"lepton-ai sketch"
 
 
-class Sketched(NamedTuple):
-    """A tensor's sketch, and the tensor: its name, type, length in bytes and blocks."""
+class Known(NamedTuple):
+    """A tensor that was sketched: where its blocks are named, sealed, and the sketch."""
 
-    key: str
-    dtype: str
-    length: int
-    block_size: int
-    blocks: bytes
+    place: bytes
+    seal: int
+    key_id: bytes
+    body: bytes
     sketch: bytes
 
 
@@ -85,14 +85,15 @@ class New(NamedTuple):
 
 
 class Search:
-    """The sketches of one repository, for one writer."""
+    """The sketches of one repository, for one writer. The index learns no name, type, length or block of a tensor."""
 
-    def __init__(self, index: Index, id_key: bytes) -> None:
+    def __init__(self, index: Index, keyring: Keyring) -> None:
         self._index = index
-        self._key = blake3(b"lepton-ai sketch", key=id_key).digest()
-        self._rows: dict[tuple[str, int], list[Sketched]] = {}
-        self._new: list[Sketched] = []
-        self._moved: list[tuple[bytes, Sketched]] = []
+        self._keyring = keyring
+        self._key = blake3(_PURPOSE, key=keyring.id_key).digest()
+        self._rows: dict[bytes, list[Known]] = {}
+        self._new: list[tuple[object, ...]] = []
+        self._moved: list[tuple[object, ...]] = []
 
     def pair(self, file: BinaryIO, plan: Plan, pairing: Pairing) -> list[New]:
         """Look for bases of the tensors that ``pairing`` has none for, and add them to it."""
@@ -109,9 +110,10 @@ class Search:
         found = []
         for length, key, dtype, start in sorted(alone, reverse=True)[:MOST_TENSORS]:
             mine = sketch(read, start, length, dtype, self._key)
-            best = self._best(dtype, length, mine)
+            best = self._best(self._kind(dtype, length), mine)
             if best is not None:
-                pairing.lend(key, dtype, Stream(best.key, dtype, length, best.blocks), best.block_size)
+                block_size, blocks = best
+                pairing.lend(key, dtype, Stream(key, dtype, length, blocks), block_size)
             found.append(New(key, dtype, mine))
         return found
 
@@ -122,43 +124,60 @@ class Search:
         sketches = {(one.key, one.dtype): one.sketch for one in new}
         for stream in streams:
             mine = sketches.get((stream.key, stream.dtype))
+            kind = self._kind(stream.dtype, stream.length)
             if mine is not None:
-                self._new.append(
-                    Sketched(stream.key, stream.dtype, stream.length, block_size, stream.blocks, mine)
-                )
+                place, *rest = self._sealed(stream, block_size)
+                self._new.append((kind, place, *rest, mine, kind, place))
                 continue
             parent = pairing.partner(stream.key, stream.dtype)
             if parent is not None and parent.length == stream.length and parent.blocks != stream.blocks:
-                row = Sketched(stream.key, stream.dtype, stream.length, block_size, stream.blocks, b"")
-                self._moved.append((parent.blocks, row))
+                self._moved.append((*self._sealed(stream, block_size), kind, self._place(parent.blocks)))
 
     def store(self) -> None:
         """Write what was remembered."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                _MOVE, ((n.key, n.block_size, n.blocks, n.dtype, n.length, old) for old, n in self._moved)
-            )
-            connection.executemany(_ADD, ((*row, row.dtype, row.length, row.blocks) for row in self._new))
+            connection.executemany(_MOVE, self._moved)
+            connection.executemany(_ADD, self._new)
 
         if self._new or self._moved:
             self._index.write(work)
 
-    def _best(self, dtype: str, length: int, mine: bytes) -> Sketched | None:
-        if (dtype, length) not in self._rows:
-            self._rows[dtype, length] = known(self._index, dtype, length)
-        rows = self._rows[dtype, length]
+    def known(self, dtype: str, length: int) -> list[bytes]:
+        """The blocks of the tensors of a type and length in bytes that have a sketch, the newest first."""
+        return [self._opened(row)[1] for row in self._find(self._kind(dtype, length))]
+
+    def _best(self, kind: bytes, mine: bytes) -> tuple[int, bytes] | None:
+        """Block size and blocks of the most similar tensor."""
+        if kind not in self._rows:
+            self._rows[kind] = self._find(kind)
         best, most = None, ALIKE * SAMPLES
-        for row in rows:
+        for row in self._rows[kind]:
             same = sum(mine[i : i + 2] == row.sketch[i : i + 2] for i in range(0, len(mine), 2))
             if same > most:
                 best, most = row, same
-        return best
+        try:
+            return self._opened(best) if best is not None else None
+        except (Damaged, KeyMissing):  # then it is stored in full
+            return None
 
+    def _find(self, kind: bytes) -> list[Known]:
+        return [Known._make(row) for row in self._index.rows(_FIND, (kind,))]
 
-def known(index: Index, dtype: str, length: int) -> list[Sketched]:
-    """The sketches of tensors of a type and length in bytes, the newest first."""
-    return [Sketched._make(row) for row in index.rows(_FIND, (dtype, length))]
+    def _kind(self, dtype: str, length: int) -> bytes:
+        return blake3(f"{dtype} {length}".encode(), key=self._key).digest(length=16)
+
+    def _place(self, blocks: bytes) -> bytes:
+        return blake3(blocks, key=self._key).digest(length=16)
+
+    def _sealed(self, stream: Stream, block_size: int) -> tuple[bytes, int, bytes, bytes]:
+        place, seal = self._place(stream.blocks), self._keyring.current
+        body = seal.seal(block_size.to_bytes(8, "little") + stream.blocks, _PURPOSE + place)
+        return place, seal.number, seal.key_id, b"".join(body)
+
+    def _opened(self, row: Known) -> tuple[int, bytes]:
+        data = bytes(self._keyring.opener(row.seal, row.key_id).open(row.body, _PURPOSE + row.place))
+        return int.from_bytes(data[:8], "little"), data[8:]
 
 
 def sketch(read: Read, start: int, length: int, dtype: str, key: bytes) -> bytes:

@@ -49,7 +49,7 @@ class Writer:
         self._progress = progress
         self._coder = Coder(reader, keyring, avoid, turn=turn)
         self._avoid = avoid
-        self._search = Search(reader.index, keyring.id_key)
+        self._search = Search(reader.index, keyring)
         self._pool = Pool()
         self._packs: list[PackWriter] = []
         self._open: dict[bool, PackWriter] = {}

@@ -13,7 +13,7 @@ PROCESSES = 8
 EACH = 6
 
 
-def _run_together(*work: tuple[object, ...]) -> None:
+def run_together(*work: tuple[object, ...]) -> None:
     processes = [children.SERVER.Process(target=target, args=arguments) for target, *arguments in work]  # type: ignore[arg-type]
     for process in processes:
         process.start()
@@ -36,7 +36,7 @@ def test_eight_processes_on_one_branch_and_a_collector(tmp_path: Path) -> None:
     place = tmp_path / "repo"
     ModelRepository(place).close()
     work = [(children.save_many, str(place), str(tmp_path), "main", n, EACH) for n in range(PROCESSES)]
-    _run_together(*work, (children.collect_many, str(place), 3.0))
+    run_together(*work, (children.collect_many, str(place), 3.0))
     _check(place, "main", {f"{n}/{turn}" for n in range(PROCESSES) for turn in range(EACH)})
     with ModelRepository(place, create=False) as repository:
         line = [repository.version(info.id) for info in repository.list_versions("main")]
@@ -49,7 +49,7 @@ def test_eight_processes_on_branches_of_their_own(tmp_path: Path) -> None:
     with ModelRepository(place) as repository:
         for number in range(PROCESSES):
             repository.create_branch(f"b{number}")
-    _run_together(
+    run_together(
         *((children.save_many, str(place), str(tmp_path), f"b{n}", n, EACH) for n in range(PROCESSES))
     )
     for number in range(PROCESSES):
@@ -61,6 +61,6 @@ def test_eight_processes_on_branches_of_their_own(tmp_path: Path) -> None:
 def test_two_processes_that_make_the_same_repository(tmp_path: Path) -> None:
     for turn in range(10):
         place = tmp_path / str(turn)
-        _run_together(*((children.make, str(place)) for _ in range(4)))
+        run_together(*((children.make, str(place)) for _ in range(4)))
         with ModelRepository(place, create=False) as repository:
             assert len(repository.list_versions()) == 4

@@ -18,10 +18,12 @@ EVENTS = range(1, 61)
 class Kept:
     """A repository with versions whose bytes are known, checked after every crash."""
 
+    name = "model.bin"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = folder / "repo"
-        self.file = folder / "model.bin"
+        self.file = folder / self.name
         self.known: dict[str, bytes] = {}
         self.rng = random.Random(7)
         self.body = self.rng.randbytes(200_000)
@@ -48,9 +50,9 @@ class Kept:
                 self.known[version_id] = self.file.read_bytes()
             for version_id, data in list(self.known.items())[-4:]:
                 out = self.folder / "out"
-                (out / "model.bin").unlink(missing_ok=True)
+                (out / self.name).unlink(missing_ok=True)
                 repository.checkout(repository.version(version_id), out)
-                assert (out / "model.bin").read_bytes() == data
+                assert (out / self.name).read_bytes() == data
             if verify:
                 verdict = repository.verify()
                 assert verdict.clean, verdict.damages
@@ -61,7 +63,7 @@ def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
 
 
-def _kill_saves(kept: Kept, times: int, seed: int) -> None:
+def kill_saves(kept: Kept, times: int, seed: int) -> None:
     rng = random.Random(seed)
     save = (children.save, str(kept.place), str(kept.file), "main", 0)
     killed = 0
@@ -75,12 +77,12 @@ def _kill_saves(kept: Kept, times: int, seed: int) -> None:
 
 
 def test_a_save_killed_at_any_moment(kept: Kept) -> None:
-    _kill_saves(kept, TIMED, seed=1)
+    kill_saves(kept, TIMED, seed=1)
 
 
 @pytest.mark.slow
 def test_a_thousand_killed_saves(kept: Kept) -> None:
-    _kill_saves(kept, 1000, seed=random.randrange(2**32))
+    kill_saves(kept, 1000, seed=random.randrange(2**32))
 
 
 def test_a_save_killed_at_every_step(kept: Kept) -> None:

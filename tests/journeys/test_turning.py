@@ -206,3 +206,26 @@ def test_deleted_versions_take_nothing_with_them(repo: ModelRepository, model: M
     model.save(repo)
     repo.gc(grace=0)
     model.check(repo)
+
+
+def test_garbage_without_its_base_is_no_damage(repo: ModelRepository, model: Model, tmp_path: Path) -> None:
+    """A pack that is needed for something else still holds it."""
+    both = tmp_path / "both"
+    both.mkdir()
+    model.save(repo)
+    repo.create_branch("side", "v1")  # so that the next one is a difference to it
+    data = bytearray(model.file.read_bytes())
+    data[-3] ^= 1
+    (both / "model.safetensors").write_bytes(data)
+    (both / "notes.bin").write_bytes(np.random.default_rng(1).bytes(100_000))
+    repo.save_files(both)
+    (both / "model.safetensors").unlink()
+    repo.save_files(both)
+    repo.delete_branch("side")
+    for name in ("v1", "v2"):
+        repo.delete_version(name)
+    repo.gc(grace=0)
+    for fast in (True, False):
+        assert repo.verify(fast=fast).damages == ()
+    (path,) = repo.checkout("v3", tmp_path / "out")
+    assert path.read_bytes() == (both / "notes.bin").read_bytes()

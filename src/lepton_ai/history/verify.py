@@ -13,6 +13,7 @@ from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.verify import BASES, STRANDED
 from lepton_ai.types import Record
 
 CHUNK = 500
@@ -87,6 +88,8 @@ class Verifier:
             count += 1
             damages += self._version(row, record)
         for finding, touched in zip(findings, self._touched, strict=True):
+            if finding.problem in (BASES, STRANDED) and not touched:
+                continue  # garbage may outlive its bases: a pack goes as a whole, or not yet
             spared = (
                 " (nothing is lost: other packs have it too)" if finding.objects and not finding.lost else ""
             )

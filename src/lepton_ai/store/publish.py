@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from lepton_ai.store.contract import Blobs, PackInfo
@@ -14,17 +15,23 @@ AT_ONCE = 4
 """Packs that are made durable side by side."""
 
 
-def publish(packs: list[PackWriter], blobs: Blobs, index: Index) -> list[PackInfo]:
+def publish(
+    packs: Sequence[PackWriter], blobs: Blobs, index: Index, *, then: Sequence[PackWriter] = ()
+) -> list[PackInfo]:
     """Close the packs, make all durable and enter them into the index.
+
+    Those in ``then`` have differences to what is in ``packs``, or in each other in order: they come after it, so that
+    whoever dies in between leaves no difference without its base.
 
     Raises:
         NoSpace, StorageFailed, Busy.
     """
-    if not packs:
+    if not packs and not then:
         return []
     with Pool(AT_ONCE) as pool:  # most of the time is spent waiting for the disk
         infos = list(pool.map(partial(_publish, blobs), packs))
-    index.add(zip(infos, (bytes(pack.footer) for pack in packs), strict=True))
+    infos += [_publish(blobs, pack) for pack in then]
+    index.add(zip(infos, (bytes(pack.footer) for pack in (*packs, *then)), strict=True))
     return infos
 
 

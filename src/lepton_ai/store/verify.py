@@ -26,6 +26,7 @@ _STRETCH_OBJECTS = 512
 _AT_ONCE = 500
 
 BASES = "the bases of these objects cannot be read"
+STRANDED = "the bases of these objects are missing"
 
 
 class Problem(NamedTuple):
@@ -114,7 +115,7 @@ class Verifier:
             stranded += alone
             lost += [id_ for id_ in alone if routes.route(id_) is None]
         if stranded:
-            yield self._finding(name, stranded, "the bases of these objects are missing", lost)
+            yield self._finding(name, stranded, STRANDED, lost)
 
     def _indexed(
         self, name: str, entries: list[tuple[int, Header]], counts: dict[str, tuple[int, int]]

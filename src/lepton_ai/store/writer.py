@@ -51,8 +51,7 @@ class Writer:
         self._avoid = avoid
         self._search = Search(reader.index, keyring)
         self._pool = Pool()
-        self._packs: list[PackWriter] = []
-        self._open: dict[bool, PackWriter] = {}
+        self._packs: dict[bool, list[PackWriter]] = {True: [], False: []}
         self._done = False
 
     def __enter__(self) -> Self:
@@ -63,7 +62,7 @@ class Writer:
     ) -> None:
         self._done = True
         self._pool.close()
-        for pack in self._packs:
+        for pack in (*self._packs[True], *self._packs[False]):
             pack.discard()
 
     def add(self, file: BinaryIO, plan: Sequence[Run], base: Content | Pairing | None = None) -> Added:
@@ -137,7 +136,7 @@ class Writer:
         self._done = True
         self._pool.close()
         self._check_relied()
-        infos = publish(self._packs, self._blobs, self._reader.index)
+        infos = publish(self._packs[True], self._blobs, self._reader.index, then=self._packs[False])
         self._search.store()
         return Written(
             tuple(info.name for info in infos),
@@ -148,14 +147,12 @@ class Writer:
 
     def _append(self, sealed: Sealed) -> None:
         """What a later save may make needless lies apart from what stays, and in smaller packs: they go as a whole."""
-        pack = self._open.get(sealed.head)
-        if pack is None or pack.full:
-            if pack is not None:
-                pack.close()
-            pack = PackWriter(self._temporary, HEAD_PACK_SIZE if sealed.head else PACK_SIZE)
-            self._packs.append(pack)
-            self._open[sealed.head] = pack
-        pack.append(sealed.header, *sealed.body)
+        packs = self._packs[sealed.head]
+        if not packs or packs[-1].full:
+            if packs:
+                packs[-1].close()
+            packs.append(PackWriter(self._temporary, HEAD_PACK_SIZE if sealed.head else PACK_SIZE))
+        packs[-1].append(sealed.header, *sealed.body)
 
     def _check_open(self) -> None:
         if self._done:

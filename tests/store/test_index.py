@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -273,3 +274,39 @@ def test_threads_share_one_store(house: House) -> None:
 def test_opening_a_store_touches_nothing(tmp_path: Path) -> None:
     with House.build(tmp_path / "house"):
         assert sorted(path.name for path in (tmp_path / "house").iterdir()) == ["keys"]
+
+
+# -- after a power cut ------------------------------------------------------------------------------------------------
+
+
+def _edit(house: House, *statements: str) -> None:
+    house.store.close()
+    with closing(sqlite3.connect(house.root / "index.db", isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def _boot_of(house: House) -> str:
+    house.store.close()
+    with closing(sqlite3.connect(house.root / "index.db")) as connection:
+        return str(connection.execute("SELECT boot FROM state").fetchone()[0])
+
+
+def test_another_start_of_the_machine_is_noted(house: House) -> None:
+    """The index is written without waiting for the disk: after a start it is looked through, and kept when whole."""
+    added, _ = house.tensor(weights(5000).tobytes())
+    before, boot = _rows(house), _boot_of(house)
+    _edit(house, "UPDATE state SET boot = 'before'")
+    with house.again() as again:
+        assert again.load(added.content) == weights(5000).tobytes()
+        assert _rows(again) == before
+        assert _boot_of(again) == boot
+
+
+def test_what_a_power_cut_took_from_the_index_is_found_again(house: House) -> None:
+    added, _ = house.tensor(weights(5000).tobytes())
+    before = _rows(house)
+    _edit(house, "DELETE FROM objects", "UPDATE state SET boot = 'before'")
+    with house.again() as again:
+        assert again.load(added.content) == weights(5000).tobytes()
+        assert _rows(again) == before

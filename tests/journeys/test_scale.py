@@ -1,4 +1,4 @@
-"""With 1,000 versions a command opens as many objects and reads as many rows and bytes as with 50, and with 5."""
+"""With 1,000 versions a command opens as many objects and reads as many rows and bytes as with 50, and with 10."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.store import Store
 from lepton_ai.testing.counting import CountingHistory
 
-FEW, SOME, MANY = 5, 50, 1000
+FIFTH, FEW, SOME, MANY = 5, 10, 50, 1000
 
 
 @dataclass
@@ -76,7 +76,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Cost]
     result: dict[int, dict[str, Cost]] = {}
     for number in range(1, MANY + 1):
         file = _model(folder, number, rng, base)
-        if number not in (FEW, SOME, MANY):
+        if number not in (FIFTH, FEW, SOME, MANY):
             repo.save_files(file)
             continue
         result[number] = {
@@ -102,3 +102,9 @@ def test_the_cost_does_not_grow(costs: dict[int, dict[str, Cost]], number: int, 
     assert many.rows == few.rows
     assert many.calls == few.calls
     assert many.bytes <= few.bytes * 1.02
+
+
+def test_the_fiftieth_save_reads_what_the_fifth_did(costs: dict[int, dict[str, Cost]]) -> None:
+    fifth, fiftieth = costs[FIFTH]["save"], costs[SOME]["save"]
+    assert (fiftieth.packs, fiftieth.reads) == (fifth.packs, fifth.reads)
+    assert fiftieth.bytes <= fifth.bytes * 1.02

@@ -28,6 +28,9 @@ LONGEST_FORWARD = 3
 TALLEST = 10
 """Differences that may stand one on another below a block that is kept in full: what the oldest costs to read."""
 
+BARE = 16 << 10
+"""Opaque blocks of fewer bytes, headers say, have no base: a pack would have to be copied to gain a few of them."""
+
 
 class Sealed(NamedTuple):
     """A new object, ready to be appended to a pack; ``head``: a later save may make it needless."""
@@ -92,6 +95,8 @@ class Coder:
         bases = {}
         for i in fresh:
             key, dtype, _ = streams[parts[i].stream]
+            if key == OPAQUE and len(parts[i].data) < BARE:
+                continue
             base = pairing.block(key, dtype, parts[i].number, len(parts[i].data))
             if base is not None:
                 bases[i] = base

@@ -19,7 +19,10 @@ from lepton_ai.store.routes import Routes
 _AT_ONCE = 500
 
 COPIED = 4
-"""Bytes that may be copied for each byte that is freed by it."""
+"""Bytes that may be copied for each byte that is freed in all."""
+
+WORTH = 16
+"""The same for any one pack: none is copied for the sake of a few bytes."""
 
 
 class Spare(NamedTuple):
@@ -57,7 +60,7 @@ def spare(index: Index, superseded: Iterable[bytes], avoid: Collection[str] = ()
     kept: set[bytes] = set()
     copied = 0
     for live, dead, pack, ids in sorted(mixed, key=lambda m: m[0] / m[1]):
-        if copied + live <= COPIED * (freed + dead):
+        if live <= WORTH * dead and copied + live <= COPIED * (freed + dead):
             copied, freed = copied + live, freed + dead
             partly.append(pack)
             kept.update(ids)

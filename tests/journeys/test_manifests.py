@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from lepton_ai import ModelRepository, errors
 from lepton_ai.history import manifest
@@ -27,6 +29,29 @@ def test_exchanged_manifests_are_damage(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(errors.Damaged, match="not what was saved"):
         version.checkout(tmp_path / "out")
+
+
+def test_a_loaded_model_is_the_versions_own(tmp_path: Path) -> None:
+    """The same for tensors and for what is loaded without a checkout."""
+    repo = ModelRepository(tmp_path / "repo")
+    for number in (1, 2):
+        save_file({"w": torch.full((4096,), float(number))}, tmp_path / "model.safetensors")
+        repo.save_files([tmp_path / "model.safetensors"], repo.branch("main"))
+    with sqlite3.connect(tmp_path / "repo" / ".lepton" / "history.db") as database:
+        size = (tmp_path / "model.safetensors").stat().st_size
+        rows = database.execute("SELECT manifest FROM contents WHERE size = ?", (size,)).fetchall()
+        database.execute("UPDATE contents SET manifest = ? WHERE size = ?", (rows[0][0], size))
+    database.close()
+    again = ModelRepository(tmp_path / "repo")
+    broken = 0
+    for name in ("v1", "v2"):
+        try:
+            assert float(again.load_model(name, "main")["w"][0]) == int(name[1:])
+        except errors.Damaged:
+            broken += 1
+            with pytest.raises(errors.Damaged):
+                again.version(name).tensor("w")
+    assert broken == 1
 
 
 def test_manifests_of_before_are_checked_by_the_bytes(

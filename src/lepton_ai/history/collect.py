@@ -183,7 +183,9 @@ class Collector:
         self._turn.still()
         roots = self.roots()
         uses = {use.pack: use for use in self._store.live(roots, avoid=set(ready))}
-        needed = {name for name in ready if name in uses and uses[name].live}
+        needed = {
+            name for name in ready if (name in uses and uses[name].live) or not self._store.indexed(name)
+        }
         self._turn.still()
         self._store.drop([name for name in ready if name not in needed])
         self._turn.commit([states.clear(ref) for ref in ready.values()])

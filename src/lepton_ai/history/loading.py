@@ -70,7 +70,7 @@ class Loader:
         wanted = None if links else safetensors_direct.wanted(names, path)
         if wanted is not None:
             manifests = self._reader.manifests([entry for entry in entries if entry.path in wanted])
-            if all(found.format == "safetensors" for found in manifests.values()):
+            if all(found.format == "safetensors" and found.sha256 for found in manifests.values()):
                 sources = {name: Stored(self._home.store, manifests[name], self._progress) for name in wanted}
                 return safetensors_direct.build(sources)
         with self._staged() as folder:

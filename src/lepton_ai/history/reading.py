@@ -22,6 +22,8 @@ from lepton_ai.types import Attachment, FileEntry, TensorInfo
 if TYPE_CHECKING:
     import numpy as np
 
+_REPAIR = "run lepton verify, then restore from a backup"
+
 
 class Reader:
     """Reads what versions carry; checks that it is exactly what was saved."""
@@ -71,7 +73,7 @@ class Reader:
         """The manifest of every file, by path."""
         files = [entry for entry in entries if entry.target is None]
         rows = self.rows(entry.sha256 for entry in files)
-        return self._decoded({entry.path: rows[entry.sha256].manifest for entry in files})
+        return self._decoded(files, {entry.path: rows[entry.sha256].manifest for entry in files})
 
     def copy(self, entry: FileEntry, sink: BinaryIO, progress: Progress = SILENT) -> None:
         """Write a file's bytes to ``sink``.
@@ -134,11 +136,15 @@ class Reader:
         places = {entry.path: rows[entry.sha256].manifest for entry in files}
         opened = self._opened
         if opened is None or opened.places != places:
-            self._opened = opened = _Opened(places, self._decoded(places))
+            self._opened = opened = _Opened(places, self._decoded(files, places))
         return opened
 
-    def _decoded(self, places: dict[str, bytes]) -> dict[str, Manifest]:
+    def _decoded(self, files: list[FileEntry], places: dict[str, bytes]) -> dict[str, Manifest]:
+        """The manifests at ``places``; each must be that of its file, as far as it says so."""
         by_id = {id_: manifests.decode(self._store.get(id_)) for id_ in dict.fromkeys(places.values())}
+        for entry in files:
+            if by_id[places[entry.path]].sha256.hex() not in ("", entry.sha256):
+                raise Damaged(f"{entry.path} is not what was saved", hint=_REPAIR)
         return {path: by_id[id_] for path, id_ in places.items()}
 
     def _manifest(self, digest: str) -> Manifest:
@@ -161,9 +167,7 @@ class Reader:
         elif manifest.sha256.hex() == digest:
             self._store.copy(manifest.content, sink, progress)
         if (manifest.sha256.hex() or checksum.hexdigest()) != digest:
-            raise Damaged(
-                f"{what} is not what was saved", hint="run lepton verify, then restore from a backup"
-            )
+            raise Damaged(f"{what} is not what was saved", hint=_REPAIR)
 
 
 class _Opened:

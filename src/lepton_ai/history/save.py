@@ -23,7 +23,6 @@ from lepton_ai.history.lines import Lines
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import metric_values, parse_record
 from lepton_ai.history.refs.contract import VersionRow
-from lepton_ai.history.seen import Seen
 from lepton_ai.history.settle import settled
 from lepton_ai.history.writing import CondemnedMeanwhile, Saving
 from lepton_ai.progress import SILENT, Progress
@@ -277,8 +276,7 @@ def _save(
     build: Callable[[changes.Draft], Result[VersionRow]],
     progress: Progress,
 ) -> Saved:
-    seen, kind = Seen(home.place / "seen"), order.operation.kind
-    with Saving(home.history, home.store, kind, progress, seen=seen, turn=order.turn) as saving:
+    with Saving(home.history, home.store, order.operation.kind, progress, turn=order.turn) as saving:
         record = replace(order.start, operation=order.operation, author="", revises=None)
         if order.files is not None:
             record = replace(record, files=saving.add_files(order.files, order.parent))
@@ -294,6 +292,5 @@ def _save(
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
         row = attempt(home.history, built)
-    seen.store()
-    notes = settled(home.history, home.store, saving.superseded)
+    notes = settled(home.history, home.store, saving.superseded, saving.packs)
     return Saved(row, (*saving.notes, *notes), saving.new_bytes)

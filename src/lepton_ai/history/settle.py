@@ -8,6 +8,7 @@ relies on is still there; a backup holds a lease, and the pack waits for it.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,17 +23,23 @@ PATIENCE = 5.0
 """Seconds for which a save waits while others settle, before it leaves it to gc."""
 
 
-def settled(history: History, store: Store, superseded: Collection[bytes]) -> list[str]:
+def settled(
+    history: History, store: Store, superseded: Collection[bytes], written: Collection[str]
+) -> list[str]:
     """Settle after a save, and tell when it could not be done: that is no reason to call the save a failure."""
     try:
-        settle(history, store, Act(leases.user_name(), now()), superseded)
+        settle(history, store, Act(leases.user_name(), now()), superseded, written)
     except LeptonError as problem:
         return [f"what is stored twice now could not be freed ({problem.message}): lepton gc does it"]
     return []
 
 
-def settle(history: History, store: Store, act: Act, superseded: Collection[bytes]) -> None:
+def settle(
+    history: History, store: Store, act: Act, superseded: Collection[bytes], written: Collection[str] = ()
+) -> None:
     """Free what ``superseded`` objects take twice, unless somebody collects garbage just now.
+
+    ``written``: the packs of this save, which decoded what it put into them.
 
     Raises:
         StorageFailed, NoSpace, Damaged: what stays is whole in any case.
@@ -41,32 +48,42 @@ def settle(history: History, store: Store, act: Act, superseded: Collection[byte
         return
     turn = Turn(history, act, SETTLE)
     try:
-        if not patiently(PATIENCE, lambda: _begin(turn, store, superseded)):
-            return
+        sentence = patiently(PATIENCE, lambda: _begin(turn, store, superseded))
     except Busy:  # then gc does it, this one or the next
+        return
+    if not sentence.packs:
         return
     done: list[Move] = []
     try:
-        done = _drop(turn, history, store)
+        done, _ = _drop(turn, history, store, sentence, {*written, *sentence.copies})
     finally:
         turn.end(done)
 
 
-def _begin(turn: Turn, store: Store, superseded: Collection[bytes]) -> bool:
-    """Take the turn and condemn what can go; False when there is nothing."""
+class _Sentence(NamedTuple):
+    """Packs that are to go, and the packs into which what would go with them was copied."""
+
+    packs: tuple[str, ...]
+    copies: tuple[str, ...] = ()
+
+
+def _begin(turn: Turn, store: Store, superseded: Collection[bytes]) -> _Sentence:
+    """Take the turn and condemn what can go."""
     turn.check()
     epoch = turn.epoch()  # before anything is looked at: whoever condemns a pack meanwhile moves it
     spare = store.spare(superseded, avoid=turn.condemned())
     if spare.partly:  # copying is for whoever has the turn: another could do the same
         turn.begin()
         try:
-            turn.condemn(_spare(turn, store, superseded))
+            sentence = _spare(turn, store, superseded)
+            turn.condemn(sentence.packs)
         except BaseException:
             turn.end()
             raise
-    elif spare.whole:
+        return sentence
+    if spare.whole:
         turn.begin_with(spare.whole, epoch)
-    return bool(spare.whole or spare.partly)
+    return _Sentence(spare.whole)
 
 
 def free(
@@ -78,26 +95,36 @@ def free(
 ) -> list[str]:
     """The same for whoever has the turn; None: all that is stored twice. Names the packs that were deleted.
 
-    Nothing counts as stored otherwise that only the packs ``avoid`` hold.
+    Nothing counts as stored otherwise that only the packs ``avoid`` hold; everything else is read before it counts.
     """
-    turn.condemn(_spare(turn, store, superseded, avoid))
-    done = _drop(turn, history, store, avoid)
+    sentence = _spare(turn, store, superseded, avoid)
+    turn.condemn(sentence.packs)
+    done, going = _drop(turn, history, store, sentence, sentence.copies, avoid)
     turn.commit(done)
-    return [move.key.removeprefix("condemned/") for move in done]
+    return going
 
 
 def _spare(
     turn: Turn, store: Store, superseded: Collection[bytes] | None, avoid: Collection[str] = ()
-) -> list[str]:
+) -> _Sentence:
     """Packs that can go; what would go with them is copied."""
     spare = store.spare(superseded, avoid={*avoid, *turn.condemned()})
-    if spare.partly:
-        store.compact(spare.partly, spare.lone, avoid=spare.whole)
-    return [*spare.whole, *spare.partly]
+    copies = store.compact(spare.partly, spare.lone, avoid=spare.whole) if spare.partly else ()
+    return _Sentence((*spare.whole, *spare.partly), copies)
 
 
-def _drop(turn: Turn, history: History, store: Store, avoid: Collection[str] = ()) -> list[Move]:
-    """Delete the condemned packs that nobody waits for and nothing needs; the moves that take them off the list."""
+def _drop(
+    turn: Turn,
+    history: History,
+    store: Store,
+    sentence: _Sentence,
+    trusted: Collection[str],
+    avoid: Collection[str] = (),
+) -> tuple[list[Move], list[str]]:
+    """Delete the condemned packs that nobody waits for and nothing needs.
+
+    Gives the moves that take them off the list, and those of the sentence that turn out to be needed; and their names.
+    """
     alive = {ref.key for ref, _ in leases.living(history)}
     condemned = turn.condemned()
     ready = {
@@ -105,8 +132,9 @@ def _drop(turn: Turn, history: History, store: Store, avoid: Collection[str] = (
         for name, ref in condemned.items()
         if not alive.intersection(states.decode(states.Condemned, ref).waits)
     }
-    going = store.independent(list(ready), avoid={*avoid, *condemned})
-    if not going or not turn.has():
-        return []
+    going = store.independent(list(ready), avoid={*avoid, *condemned}, trusted=trusted)
+    if not turn.has():
+        return [], []
     store.drop(going)
-    return [replace(states.clear(ready[name]), logged=False) for name in going]
+    off = [name for name in ready if name in going or name in sentence.packs]
+    return [replace(states.clear(ready[name]), logged=False) for name in off], going

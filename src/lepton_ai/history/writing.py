@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -20,7 +19,6 @@ from lepton_ai.history.leases import Lease
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
-from lepton_ai.history.seen import Seen
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import OPAQUE, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
@@ -52,10 +50,9 @@ class Saving:
         what: str,
         progress: Progress = SILENT,
         *,
-        seen: Seen | None = None,
         turn: bool = False,
     ) -> None:
-        self._history, self._store, self._progress, self._seen = history, store, progress, seen
+        self._history, self._store, self._progress = history, store, progress
         self._lease = Lease(history, what)
         try:
             self._epoch = self._read_epoch()
@@ -86,19 +83,16 @@ class Saving:
         """Store files; those of ``parent`` serve as bases for differences. Returns their entries, sorted by path."""
         sources = {file.path: FileSource(file.place, file.size) for file in files if file.target is None}
         self._progress.start("saving", sum(source.size for source in sources.values()))
-        known = {file.path: digest for file in files if (digest := self._recognised(file)) is not None}
+        looks = {file.path: _look(file) for file in files if file.target is None}
         try:
-            found = layouts(sources) if len(known) < len(sources) else {}
+            found = layouts(sources)
         finally:
             for source in sources.values():
                 source.close()
         bases = Bases(Reader(self._history, self._store), parent)
         if parent is not None:
             self._parents.update(bytes.fromhex(entry.sha256) for entry in parent.files if entry.sha256)
-        return tuple(
-            self._again(file, known[file.path]) if file.path in known else self._add(file, found, bases)
-            for file in files
-        )
+        return tuple(self._add(file, found, bases, looks.get(file.path)) for file in files)
 
     def attach(self, data: bytes) -> Attachment:
         """Store a larger thing that belongs to the record; equal ones are stored once."""
@@ -127,6 +121,11 @@ class Saving:
     def new_bytes(self) -> int:
         """The size of the packs that this save wrote; known when it is finished."""
         return self._written.bytes
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The packs that this save wrote; known when it is finished."""
+        return self._written.packs
 
     @property
     def superseded(self) -> frozenset[bytes]:
@@ -161,34 +160,9 @@ class Saving:
             raise CondemnedMeanwhile("gc took this save for dead", hint="repeat it")
         return moves
 
-    def _recognised(self, file: Found) -> bytes | None:
-        """The SHA-256 of a file that was read before, has not changed since, and is stored."""
-        if self._seen is None or file.target is not None:
-            return None
-        with storage_errors(file.place):
-            digest = self._seen.digest(file.place, file.place.stat())
-        row = self._history.contents([digest]).get(digest) if digest is not None else None
-        if digest is None or row is None:
-            return None
-        try:
-            content = manifests.decode(self._store.get(row.manifest)).content
-        except Damaged:
-            return None
-        ids = [row.manifest, *(id_ for stream in content.streams for id_ in stream.ids)]
-        return None if self._store.missing(ids, sound=True, avoid=self._avoid) else digest
-
-    def _again(self, file: Found, digest: bytes) -> FileEntry:
-        """Take a file by what is stored of it."""
-        row = self._history.contents([digest])[digest]
-        manifest = manifests.decode(self._store.get(row.manifest))
-        self._writer.rely([row.manifest, *(id_ for stream in manifest.content.streams for id_ in stream.ids)])
-        self._contents[digest], self._stored[digest] = row, manifest.content
-        notes = [file.note, manifest.note and f"{file.path} is kept as opaque bytes: {manifest.note}"]
-        self.notes += [note for note in notes if note]
-        self._progress.advance(file.size)
-        return FileEntry(file.path, digest.hex(), file.size, executable=file.executable)
-
-    def _add(self, file: Found, found: Mapping[str, Layout], bases: Bases) -> FileEntry:
+    def _add(
+        self, file: Found, found: Mapping[str, Layout], bases: Bases, look: tuple[int, ...] | None
+    ) -> FileEntry:
         if file.note:
             self.notes.append(file.note)
         if file.target is not None:
@@ -198,7 +172,6 @@ class Saving:
             self.notes.append(f"{file.path} is kept as opaque bytes: {layout.note}")
         plan = plan_of(layout.segments)
         with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
-            before, read_at = file.place.stat(), time.time_ns()
             try:
                 with file.place.open("rb") as handle:
                     added = self._writer.add(handle, plan, bases.for_file(file.path))
@@ -206,11 +179,8 @@ class Saving:
                 if file.place.stat().st_size == sum(run.length for run in plan):
                     raise
                 raise _changed(file) from problem
-            after = file.place.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        if _look(file) != look:  # since before its layout was read
             raise _changed(file)
-        if self._seen is not None:
-            self._seen.add(file.place, after, read_at, added.sha256)
         self._keep(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
 
@@ -222,6 +192,13 @@ class Saving:
     def _read_epoch(self) -> int:
         ref = self._history.get([EPOCH]).get(EPOCH)
         return ref.stamp if ref else ABSENT
+
+
+def _look(file: Found) -> tuple[int, ...]:
+    """What tells one state of a file from another."""
+    with storage_errors(file.place):
+        stat = file.place.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev
 
 
 def _changed(file: Found) -> StorageFailed:

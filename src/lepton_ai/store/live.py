@@ -7,10 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from lepton_ai.errors import NotFound
+from lepton_ai.errors import Damaged, NotFound
 from lepton_ai.store.contract import Blobs, PackUse
 from lepton_ai.store.index import Index, Place
-from lepton_ai.store.packs.format import blob_name
+from lepton_ai.store.packs.format import blob_name, headers
+from lepton_ai.store.packs.reader import read_footer
 from lepton_ai.store.packs.writer import PackWriter
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
@@ -54,7 +55,7 @@ def spare(index: Index, superseded: Iterable[bytes], avoid: Collection[str] = ()
         if not lone:
             whole.append(pack)
             freed += dead
-        elif dead:
+        elif dead and not any(place.damaged for place in lone):
             mixed.append((live, dead, pack, [place.id for place in lone]))
     partly: list[str] = []
     kept: set[bytes] = set()
@@ -67,29 +68,53 @@ def spare(index: Index, superseded: Iterable[bytes], avoid: Collection[str] = ()
     return Spare(tuple(whole), tuple(partly), frozenset(kept))
 
 
-def independent(index: Index, blobs: Blobs, packs: Collection[str], avoid: Collection[str]) -> list[str]:
+def independent(
+    reader: Reader, blobs: Blobs, packs: Collection[str], avoid: Collection[str], trusted: Collection[str]
+) -> list[str]:
     """Those of ``packs`` whose every object can be read without them and without ``avoid``.
 
-    That what is relied on instead is really there is not left to the index: these are the last other copies.
+    These are the last other copies, so nothing is left to the index: what a pack holds its own footer says, what is
+    relied on instead must be there, and it is read, unless it lies in the packs ``trusted``, which were just written.
     """
-    found = _ways_round(index, packs, avoid)
-    if not all(_is_there(blobs, pack) for pack in set().union(*found.values())):
-        index.refresh()
-        found = _ways_round(index, packs, avoid)
-    return list(found)
+    found = _ways_round(reader, blobs, packs, avoid)
+    if not all(_is_there(blobs, place.pack) for ways in found.values() for way in ways for place in way):
+        reader.index.refresh()
+        found = _ways_round(reader, blobs, packs, avoid)
+    return [
+        pack
+        for pack, ways in found.items()
+        if all(_is_there(blobs, name) for name in {place.pack for way in ways for place in way})
+        and all(all(place.pack in trusted for place in way) or reader.proves(way) for way in ways)
+    ]
 
 
-def _ways_round(index: Index, packs: Collection[str], avoid: Collection[str]) -> dict[str, set[str]]:
-    """The packs that can be done without, each with those on the ways that its objects have instead."""
-    routes = Routes(index, {*avoid, *packs}, sound=True)
+def _ways_round(
+    reader: Reader, blobs: Blobs, packs: Collection[str], avoid: Collection[str]
+) -> dict[str, list[list[Place]]]:
+    """The packs that can be done without, each with the ways that its objects have instead."""
+    routes = Routes(reader.index, {*avoid, *packs}, sound=True)
     found = {}
     for pack in packs:
-        places = index.objects(pack)
-        routes.prepare(place.id for place in places)
-        ways = [routes.route(place.id) for place in places]
+        ids = held_by(blobs, pack)
+        if ids is None:
+            continue
+        routes.prepare(ids)
+        ways = [routes.route(id_) for id_ in ids]
         if all(ways):
-            found[pack] = {place.pack for way in ways for place in way or ()}
+            found[pack] = [way for way in ways if way]
     return found
+
+
+def held_by(blobs: Blobs, pack: str) -> set[bytes] | None:
+    """The objects of a pack, by its own footer; none when the pack is gone, None when the footer cannot be read."""
+    try:
+        return {
+            header.id for _, header in headers(read_footer(blobs, pack, blobs.info(blob_name(pack)).size))
+        }
+    except NotFound:
+        return set()
+    except Damaged:
+        return None
 
 
 def _is_there(blobs: Blobs, pack: str) -> bool:

@@ -114,6 +114,10 @@ class Reader:
                 )
         return None
 
+    def proves(self, way: list[Place]) -> bool:
+        """Whether the object at the beginning of ``way`` can really be read on it."""
+        return self._walk(way, {}, {}, set()) is None
+
     def open(self, place: Place, data: memoryview, base: Bytes | None) -> Bytes:
         """Open and decode the object that stands at ``place``, and check its id.
 

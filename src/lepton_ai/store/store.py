@@ -165,9 +165,19 @@ class Store:
         self._index.refresh()
         return live.strangers(self._index, roots)
 
-    def independent(self, packs: Collection[str], *, avoid: Collection[str] = ()) -> list[str]:
-        """Those of ``packs`` whose every object can be read without all of them and without ``avoid``."""
-        return live.independent(self._index, self._blobs, packs, avoid)
+    def independent(
+        self, packs: Collection[str], *, avoid: Collection[str] = (), trusted: Collection[str] = ()
+    ) -> list[str]:
+        """Those of ``packs`` whose every object can be read without all of them and without ``avoid``.
+
+        What would be read instead is read now, unless it lies in packs that are ``trusted``.
+        """
+        return live.independent(self._reader, self._blobs, packs, avoid, trusted)
+
+    def indexed(self, pack: str) -> bool:
+        """Whether the index knows exactly what is in a pack; one that is gone counts as known."""
+        held = live.held_by(self._blobs, pack)
+        return held is not None and (not held or held == {place.id for place in self._index.objects(pack)})
 
     def drop(self, packs: Iterable[str]) -> None:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""

@@ -11,7 +11,7 @@ from lepton_ai.errors import Damaged, NotFound
 from lepton_ai.store.contract import Blobs, PackUse
 from lepton_ai.store.index import Index, Place
 from lepton_ai.store.packs.format import blob_name, headers
-from lepton_ai.store.packs.reader import read_footer
+from lepton_ai.store.packs.reader import read_footer, scan
 from lepton_ai.store.packs.writer import PackWriter
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
@@ -115,6 +115,17 @@ def held_by(blobs: Blobs, pack: str) -> set[bytes] | None:
         return set()
     except Damaged:
         return None
+
+
+def found_in(blobs: Blobs, pack: str) -> set[bytes]:
+    """The same, walking from object to object where the footer is lost."""
+    held = held_by(blobs, pack)
+    if held is not None:
+        return held
+    try:
+        return {header.id for _, header in scan(blobs, pack, blobs.info(blob_name(pack)).size)}
+    except NotFound:
+        return set()
 
 
 def _is_there(blobs: Blobs, pack: str) -> bool:

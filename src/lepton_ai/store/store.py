@@ -175,9 +175,9 @@ class Store:
         return live.independent(self._reader, self._blobs, packs, avoid, trusted)
 
     def indexed(self, pack: str) -> bool:
-        """Whether the index knows exactly what is in a pack; one that is gone counts as known."""
-        held = live.held_by(self._blobs, pack)
-        return held is not None and (not held or held == {place.id for place in self._index.objects(pack)})
+        """Whether the index knows all that can be found in a pack; one that is gone counts as known."""
+        held = live.found_in(self._blobs, pack)
+        return not held or held <= {place.id for place in self._index.objects(pack)}
 
     def drop(self, packs: Iterable[str]) -> None:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""

@@ -99,7 +99,7 @@ class Version:
         self.record: Record = found.record
         self.notes = notes
         self.new_bytes = new_bytes
-        """Bytes that the save which returned this newly stored; None on a version that was looked up."""
+        """By how many bytes the save which returned this let the packs grow; None on a version that was looked up."""
 
     def __repr__(self) -> str:
         return f"<Version {self.record.branch}@{self.name} {self.id[:12]}>"

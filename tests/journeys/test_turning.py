@@ -152,7 +152,7 @@ def test_gc_frees_what_saves_could_not(
     repo: ModelRepository, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(saves, "settled", lambda *_: [])
+        patch.setattr(saves, "settled", lambda *_: (0, []))
         for _ in range(4):
             model.save(repo)
     before = repo.stats().pack_bytes
@@ -229,3 +229,21 @@ def test_garbage_without_its_base_is_no_damage(repo: ModelRepository, model: Mod
         assert repo.verify(fast=fast).damages == ()
     (path,) = repo.checkout("v3", tmp_path / "out")
     assert path.read_bytes() == (both / "notes.bin").read_bytes()
+
+
+def test_what_a_save_says_it_stored_is_what_the_packs_grew(repo: ModelRepository, tmp_path: Path) -> None:
+    """Packs that became needless are taken off."""
+    file, random = tmp_path / "model.safetensors", np.random.default_rng(0)
+    weights = {name: random.normal(0, 0.02, 50_000).astype(np.float32) for name in "abcd"}
+
+    def size() -> int:
+        return sum(pack.stat().st_size for pack in (tmp_path / "repo").rglob("*.pack"))
+
+    for _ in range(4):
+        save_file(weights, file)
+        before = size()
+        assert repo.save_files(file, "main").new_bytes == size() - before
+        assert repo.save_files(file, "main").new_bytes == 0, "the same once more"
+        weights = {
+            name: w + random.normal(0, 1e-5, w.shape).astype(np.float32) for name, w in weights.items()
+        }

@@ -27,7 +27,11 @@ class Made:
             return
         revision = f", revision {version.revision}" if version.revision > 1 else ""
         say(f"{did} {info.branch}@{version.name}{revision}  {version.id[:ID_DIGITS]}")
-        stored = f"{human_size(self.new_bytes)} newly stored" if self.new_bytes else "nothing new to store"
+        stored = "nothing new to store"
+        if self.new_bytes:
+            stored = f"{human_size(abs(self.new_bytes))} " + (
+                "newly stored" if self.new_bytes > 0 else "less stored"
+            )
         say(f"  {plural(len(version.files), 'file')}, {human_size(info.raw_bytes)}; {stored}")
         for text in version.notes:
             note(text)

@@ -55,7 +55,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Saved:
-    """The version that was made, and what people should know about it. ``new_bytes``: the packs written for it."""
+    """The version that was made, and what people should know about it. ``new_bytes``: what the packs grew."""
 
     row: VersionRow
     notes: tuple[str, ...] = ()
@@ -292,5 +292,5 @@ def _save(
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
         row = attempt(home.history, built)
-    notes = settled(home.history, home.store, saving.superseded, saving.packs)
-    return Saved(row, (*saving.notes, *notes), saving.new_bytes)
+    freed, notes = settled(home.history, home.store, saving.superseded, saving.packs)
+    return Saved(row, (*saving.notes, *notes), saving.new_bytes - freed)

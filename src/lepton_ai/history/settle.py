@@ -25,19 +25,21 @@ PATIENCE = 5.0
 
 def settled(
     history: History, store: Store, superseded: Collection[bytes], written: Collection[str]
-) -> list[str]:
-    """Settle after a save, and tell when it could not be done: that is no reason to call the save a failure."""
+) -> tuple[int, list[str]]:
+    """Settle after a save: the bytes freed, and a note when it could not be done.
+
+    That is no reason to call the save a failure.
+    """
     try:
-        settle(history, store, Act(leases.user_name(), now()), superseded, written)
+        return settle(history, store, Act(leases.user_name(), now()), superseded, written), []
     except LeptonError as problem:
-        return [f"what is stored twice now could not be freed ({problem.message}): lepton gc does it"]
-    return []
+        return 0, [f"what is stored twice now could not be freed ({problem.message}): lepton gc does it"]
 
 
 def settle(
     history: History, store: Store, act: Act, superseded: Collection[bytes], written: Collection[str] = ()
-) -> None:
-    """Free what ``superseded`` objects take twice, unless somebody collects garbage just now.
+) -> int:
+    """Free what ``superseded`` objects take twice, unless somebody collects garbage just now; the bytes freed.
 
     ``written``: the packs of this save, which decoded what it put into them.
 
@@ -45,19 +47,22 @@ def settle(
         StorageFailed, NoSpace, Damaged: what stays is whole in any case.
     """
     if not superseded:
-        return
+        return 0
     turn = Turn(history, act, SETTLE)
     try:
         sentence = patiently(PATIENCE, lambda: _begin(turn, store, superseded))
     except Busy:  # then gc does it, this one or the next
-        return
+        return 0
     if not sentence.packs:
-        return
+        return 0
     done: list[Move] = []
     try:
-        done, _ = _drop(turn, history, store, sentence, {*written, *sentence.copies})
+        before = store.size_of(sentence.packs)
+        done, gone = _drop(turn, history, store, sentence, {*written, *sentence.copies})
+        left = store.size_of(set(sentence.packs) - set(gone))
     finally:
         turn.end(done)
+    return before - left - store.size_of(sentence.copies)
 
 
 class _Sentence(NamedTuple):

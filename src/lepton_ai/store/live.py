@@ -198,6 +198,13 @@ def drop(index: Index, blobs: Blobs, packs: Iterable[str]) -> None:
     index.undrop(names)
 
 
+def size_of(index: Index, packs: Iterable[str]) -> int:
+    """Bytes of those of the packs that the index knows."""
+    return sum(
+        size for name in packs for (size,) in index.rows("SELECT size FROM packs WHERE name = ?", (name,))
+    )
+
+
 def compact(
     reader: Reader,
     blobs: Blobs,

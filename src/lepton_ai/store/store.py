@@ -183,6 +183,10 @@ class Store:
         """Delete packs for good. May be repeated after a crash; packs that are gone already are no error."""
         live.drop(self._index, self._blobs, packs)
 
+    def size_of(self, packs: Iterable[str]) -> int:
+        """Bytes of some packs."""
+        return live.size_of(self._index, packs)
+
     def compact(
         self, packs: Iterable[str], roots: Iterable[bytes], *, avoid: Collection[str] = ()
     ) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lepton_ai.store.codecs import native
 from tests.store.house import House
 
 
@@ -22,3 +23,13 @@ def sealed(tmp_path: Path) -> Iterator[House]:
     """A store with small blocks, encrypted."""
     with House.build(tmp_path / "house") as house:
         yield house
+
+
+@pytest.fixture(params=["kernel", "fallback"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """With the compiled kernel, and as if there were none."""
+    if request.param == "fallback":
+        monkeypatch.setenv(native.SWITCH, "1")
+    native.kernel.cache_clear()
+    yield request.param
+    native.kernel.cache_clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +67,6 @@ class TestTilesReadSlowly(CodecSuite):
 
 class TestTilesDifferenceReadSlowly(CodecSuite):
     codec = Slowly("tiles-difference", 5, needs_base=True)
-
-
-@pytest.fixture(params=["kernel", "fallback"])
-def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """With the compiled kernel, and as if there were none."""
-    if request.param == "fallback":
-        monkeypatch.setenv(native.SWITCH, "1")
-    native.kernel.cache_clear()
-    yield request.param
-    native.kernel.cache_clear()
 
 
 def test_the_kernel_is_there() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,16 +23,6 @@ from tests.store.stranger import Stranger
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture(params=["kernel", "fallback"])
-def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """With the compiled kernel, and as if there were none."""
-    if request.param == "fallback":
-        monkeypatch.setenv(native.SWITCH, "1")
-    native.kernel.cache_clear()
-    yield request.param
-    native.kernel.cache_clear()
 
 
 def _files(house: House) -> tuple[list[tuple[Content, bytes]], bytes]:

@@ -11,7 +11,7 @@ from lepton_ai.errors import Damaged, NotFound
 from lepton_ai.store.contract import Blobs, PackUse
 from lepton_ai.store.index import Index, Place
 from lepton_ai.store.packs.format import blob_name, headers
-from lepton_ai.store.packs.reader import read_footer, scan
+from lepton_ai.store.packs.reader import is_there, read_footer, scan
 from lepton_ai.store.packs.writer import PackWriter
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
@@ -77,15 +77,23 @@ def independent(
     relied on instead must be there, and it is read, unless it lies in the packs ``trusted``, which were just written.
     """
     found = _ways_round(reader, blobs, packs, avoid)
-    if not all(_is_there(blobs, place.pack) for ways in found.values() for way in ways for place in way):
+    gone = _gone(blobs, found)
+    if gone:
         reader.index.refresh()
         found = _ways_round(reader, blobs, packs, avoid)
-    return [
-        pack
-        for pack, ways in found.items()
-        if all(_is_there(blobs, name) for name in {place.pack for way in ways for place in way})
-        and all(all(place.pack in trusted for place in way) or reader.proves(way) for way in ways)
-    ]
+        gone = _gone(blobs, found)
+
+    def holds(way: list[Place]) -> bool:
+        on_the_way = {place.pack for place in way}
+        return not gone & on_the_way and (on_the_way <= set(trusted) or reader.proves(way))
+
+    return [pack for pack, ways in found.items() if all(holds(way) for way in ways)]
+
+
+def _gone(blobs: Blobs, found: dict[str, list[list[Place]]]) -> set[str]:
+    """The packs on the ways that are not there any more."""
+    relied = {place.pack for ways in found.values() for way in ways for place in way}
+    return {pack for pack in relied if not is_there(blobs, pack)}
 
 
 def _ways_round(
@@ -126,14 +134,6 @@ def found_in(blobs: Blobs, pack: str) -> set[bytes]:
         return {header.id for _, header in scan(blobs, pack, blobs.info(blob_name(pack)).size)}
     except NotFound:
         return set()
-
-
-def _is_there(blobs: Blobs, pack: str) -> bool:
-    try:
-        blobs.info(blob_name(pack))
-    except NotFound:
-        return False
-    return True
 
 
 def strangers(index: Index, roots: Iterable[bytes]) -> set[str]:

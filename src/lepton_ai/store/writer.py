@@ -7,12 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.errors import UsageError
 from lepton_ai.progress import Progress
 from lepton_ai.store.blocks.cut import Group, Plan, cut
 from lepton_ai.store.coder import Coded, Coder, Sealed
 from lepton_ai.store.contract import Added, Blobs, Content, PackGone, Run, Written
-from lepton_ai.store.packs.format import LARGEST, SMALL, blob_name
+from lepton_ai.store.packs.format import LARGEST, SMALL
+from lepton_ai.store.packs.reader import is_there
 from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE, PackWriter
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.pipeline import Digest, Pool
@@ -170,11 +171,4 @@ class Writer:
         packs: set[str] = set()
         for id_ in ids:
             packs.update([place.pack for place in routes.route(id_) or ()] or [""])
-        return {pack for pack in packs if not pack or not self._is_there(pack)}
-
-    def _is_there(self, pack: str) -> bool:
-        try:
-            self._blobs.info(blob_name(pack))
-        except NotFound:
-            return False
-        return True
+        return {pack for pack in packs if not pack or not is_there(self._blobs, pack)}

@@ -76,11 +76,10 @@ def full(plain: Bytes, element: Element) -> Coded:
 
 def _difference(plain: Bytes, element: Element, base: Bytes) -> Coded:
     """An edge, whatever its size; bases of equal length always have one."""
-    coders: tuple[Codec, ...] = (tiles.EDGE,) if kernel() else (SPARSE,)
-    for codec in coders:
-        data = codec.encode(plain, element, base)
-        if data is not None:
-            return Coded(codec, data, edge=True)
+    codec: Codec = tiles.EDGE if kernel() else SPARSE
+    data = codec.encode(plain, element, base)
+    if data is not None:
+        return Coded(codec, data, edge=True)
     return Coded(DIFFERENCE, DIFFERENCE.encode(plain, element, base) or b"", edge=True)
 
 

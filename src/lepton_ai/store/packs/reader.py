@@ -28,6 +28,15 @@ _TAIL_READ = 1 << 16
 _STEP = 4 << 20
 
 
+def is_there(blobs: Blobs, pack: str) -> bool:
+    """Whether a pack has not been dropped, or lost."""
+    try:
+        blobs.info(blob_name(pack))
+    except NotFound:
+        return False
+    return True
+
+
 def read_footer(blobs: Blobs, pack: str, size: int) -> bytes:
     """The footer of ``pack``, checked: it is whole and describes exactly ``size`` bytes.
 

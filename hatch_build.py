@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NATIVE = "lepton_ai/store/codecs/native"
 LIBRARY = "tiles.so"  # on macOS too: ctypes does not mind
-FLAGS = ("-O3", "-fwrapv", "-fPIC", "-shared", "-fvisibility=default")
+FLAGS = ("-O3", "-fwrapv", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=default")
 
 
 class KernelHook(BuildHookInterface[Any]):

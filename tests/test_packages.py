@@ -115,7 +115,12 @@ def test_without_any_compiler_a_wheel_is_built_from_the_sources(tmp_path: Path) 
         archive.extractall(tmp_path / "unpacked", filter="data")
     (checkout,) = (tmp_path / "unpacked").iterdir()
     native = checkout / "src" / "lepton_ai" / NATIVE
-    assert {file.name for file in native.iterdir()} == {"__init__.py", "tiles.c", "tiles_body.h"}
+    assert {file.name for file in native.iterdir()} == {
+        "__init__.py",
+        "tiles.c",
+        "tiles_body.h",
+        "tiles_wide.h",
+    }
     assert (checkout / "hatch_build.py").is_file()
     plain, said = _build("wheel", tmp_path / "plain", checkout, PATH="")
     assert said == "Lepton AI is built without its compiled codec: there is no C compiler"

@@ -1,8 +1,8 @@
 """Give the compiled kernel payloads that nobody wrote: `python tools/fuzz_kernel.py --mutations 10000 [--seed N]`.
 
 Where gcc has its sanitizers at hand, the kernel is compiled with them for this: then any read or write beside its room
-ends the process, and so does arithmetic that C does not define. Every tenth case is also read by tiles_slowly, which
-must say the same. `--only N` runs one case again.
+ends the process, and so does arithmetic that C does not define. Every case is read with its wide and its narrow
+loops, every tenth by tiles_slowly too, and all must say the same. `--only N` runs one case again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SANITIZERS = (
     "-O1",
     "-g",
     "-fwrapv",
+    "-ffp-contract=off",
     "-fPIC",
     "-shared",
     "-fsanitize=address,undefined",
@@ -77,10 +78,13 @@ def sanitized(out: Path) -> tuple[Path, dict[str, str]]:
 
 def work(options: argparse.Namespace) -> int:
     """Run the cases in this process."""
-    kernel = native.Kernel(ctypes.CDLL(str(options.library)))
-    payloads = samples(kernel)
+    library = ctypes.CDLL(str(options.library))
+    kernels = [native.Kernel(library), native.Kernel(library, narrow=True)]
+    if not kernels[0].wide:
+        say("    (this processor has no AVX-512: the wide loops are not tried)")
+    payloads = samples(kernels)
     for payload in payloads:
-        if not examine(kernel, payload, slowly=True):
+        if not examine(kernels, payload, slowly=True):
             raise AssertionError("the kernel does not read what it wrote")
     cases = range(options.mutations) if options.only is None else [options.only]
     taken = broken = 0
@@ -89,7 +93,7 @@ def work(options: argparse.Namespace) -> int:
         os.pwrite(note, f"{number:<12}".encode(), 0)
         try:
             slowly = number % COMPARED == 0 or options.only is not None
-            taken += examine(kernel, lie(payloads, options.seed, number), slowly=slowly)
+            taken += examine(kernels, lie(payloads, options.seed, number), slowly=slowly)
         except AssertionError as error:
             broken += 1
             say(f"    {number}: {error}")

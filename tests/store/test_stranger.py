@@ -86,7 +86,7 @@ def test_a_stranger_decodes_tiles_of_every_sort() -> None:
     """Every shape of numbers, all kinds of tiles, 4 and 32 states: what is too long for the files above."""
     kernel = native.kernel()
     assert kernel is not None
-    for data, base, numbers, width in samples(kernel):
+    for data, base, numbers, width in samples([kernel]):
         plain = bytearray(numbers * width)
         assert kernel.decode(data, base, numbers, width, plain)
         codec, rest = 4 if base is None else 5, b"the end"[: width - 1]

@@ -1,7 +1,8 @@
 """Give the decoders of tiles payloads that nobody wrote, and hold the compiled one against the other.
 
 A case is a payload with lies in it, made from a seed and a number: the same two give the same bytes again. The
-kernel must refuse it or fill its bytes, and nothing beside them; and tiles_slowly must do exactly the same.
+kernel must refuse it or fill its bytes, and nothing beside them; its narrow loops and tiles_slowly must do exactly the
+same.
 """
 
 from __future__ import annotations
@@ -39,14 +40,20 @@ class Payload(NamedTuple):
     width: int
 
 
-def samples(kernel: Kernel) -> list[Payload]:
-    """Payloads for every shape of numbers, with and without a base, of several sizes and contents."""
+def samples(kernels: Sequence[Kernel]) -> list[Payload]:
+    """Payloads for every shape of numbers, with and without a base, of several sizes and contents.
+
+    Raises:
+        AssertionError: the kernels do not write the same.
+    """
     found = []
     for width, mantissa, exponent in sorted({shape(element) for element in ELEMENTS.values()}):
         for size in SIZES:
             for content, (plain, base) in enumerate(_contents(width, mantissa, exponent, size)):
                 for given in (base, None) if exponent and not content else (base,):
-                    data = kernel.encode(plain, given, size, width, mantissa, exponent)
+                    data, *others = [k.encode(plain, given, size, width, mantissa, exponent) for k in kernels]
+                    if any(other != data for other in others):
+                        raise AssertionError(f"the kernels write {size} numbers of {width} bytes differently")
                     if data is not None:
                         found.append(Payload(data, given, size, width))
     return found
@@ -133,25 +140,31 @@ def _put(data: bytearray, at: int, code: str, value: int) -> None:
     data[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
 
 
-def examine(kernel: Kernel, case: Payload, *, slowly: bool) -> bool:
-    """Whether the kernel took the case for a payload; ``slowly``: and tiles_slowly did the same.
+def examine(kernels: Sequence[Kernel], case: Payload, *, slowly: bool) -> bool:
+    """Whether the first kernel took the case for a payload, and the others alike; ``slowly``: tiles_slowly as well.
 
     Raises:
-        AssertionError: the kernel wrote where it must not, or the two differ.
+        AssertionError: a kernel wrote where it must not, or two of them differ.
     """
     length = case.numbers * case.width
-    room = bytearray(length) + bytearray(b"\xa5" * GUARD)
-    taken = kernel.decode(case.data, case.base, case.numbers, case.width, room)
-    if room[length:] != b"\xa5" * GUARD:
-        raise AssertionError("the kernel wrote beyond its room")
+    said = [_said(kernel, case, length) for kernel in kernels]
     if slowly:
         again = bytearray(length)
         try:
             tiles_slowly.decode(case.data, case.base, case.numbers, case.width, again)
         except Damaged:
-            again_taken = False
+            said.append(None)
         else:
-            again_taken = True
-        if (taken, taken and room[:length]) != (again_taken, again_taken and again):
-            raise AssertionError(f"the kernel says {taken}, tiles_slowly {again_taken}, or other bytes")
-    return taken
+            said.append(again)
+    if any(other != said[0] for other in said):
+        taken = [other is not None for other in said]
+        raise AssertionError(f"the kernels say {taken} (the last: tiles_slowly), or other bytes")
+    return said[0] is not None
+
+
+def _said(kernel: Kernel, case: Payload, length: int) -> bytearray | None:
+    room = bytearray(length) + bytearray(b"\xa5" * GUARD)
+    taken = kernel.decode(case.data, case.base, case.numbers, case.width, room)
+    if room[length:] != b"\xa5" * GUARD:
+        raise AssertionError("the kernel wrote beyond its room")
+    return room[:length] if taken else None

@@ -21,17 +21,22 @@ MOST = 1 << 20
 
 
 class Kernel:
-    """The functions of ``tiles.c``. Thread-safe; the GIL is free while they run."""
+    """The functions of ``tiles.c``. Thread-safe; the GIL is free while they run.
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    ``narrow``: with the loops that every processor can, for tests; both write and read the same.
+    """
+
+    def __init__(self, library: ctypes.CDLL, *, narrow: bool = False) -> None:
+        self._narrow = int(narrow)
         number, place = ctypes.c_int, ctypes.c_void_p
         size = ctypes.c_uint64
         self._encode, self._decode = library.tiles_encode, library.tiles_decode
-        self._encode.argtypes = [place, place, size, number, number, number, place, size, place]
+        self._encode.argtypes = [place, place, size, number, number, number, place, size, place, number]
         self._encode.restype = ctypes.c_int64
-        self._decode.argtypes = [place, size, place, size, number, place, place]
+        self._decode.argtypes = [place, size, place, size, number, place, place, number]
         self._decode.restype = number
         library.tiles_work.restype = ctypes.c_size_t
+        self.wide = bool(library.tiles_wide()) and not narrow
         self._work_size = int(library.tiles_work())
         self._local = threading.local()
 
@@ -42,14 +47,30 @@ class Kernel:
         room = numbers * width
         out = self._buffer("out", room)
         done: int = self._encode(
-            _address(plain), _address(base), numbers, width, mantissa, exponent, out, room, self._work()
+            _address(plain),
+            _address(base),
+            numbers,
+            width,
+            mantissa,
+            exponent,
+            out,
+            room,
+            self._work(),
+            self._narrow,
         )
         return ctypes.string_at(out, done) if done > 0 else None
 
     def decode(self, payload: Bytes, base: Bytes | None, numbers: int, width: int, plain: bytearray) -> bool:
         """Fill the beginning of ``plain``; False when the payload is damaged."""
         done: int = self._decode(
-            _address(payload), len(payload), _address(base), numbers, width, _address(plain), self._work()
+            _address(payload),
+            len(payload),
+            _address(base),
+            numbers,
+            width,
+            _address(plain),
+            self._work(),
+            self._narrow,
         )
         return done == 0
 

@@ -6,7 +6,8 @@
  *
  * No allocation, no globals, no Python: entry points for ctypes, which lets go of the GIL around them. Little-endian
  * machines only. Every read of the payload is bounded; a payload that was not made by tiles_encode gives -1, or bytes
- * that fail their check above. Compile with -fwrapv: differences wrap.
+ * that fail their check above. tiles_body.h has the loops, tiles_wide.h what takes their place on processors with
+ * AVX-512. Compile with -fwrapv: differences wrap; and -ffp-contract=off: scales round alike everywhere.
  */
 
 #include <stddef.h>
@@ -295,6 +296,7 @@ typedef struct {
     uint32_t merged[CONTEXTS][256];
     uint16_t freq[TABLES][256];
     Encoded encoded[TABLES][256];
+    uint32_t packed[TABLES][256];
     uint32_t slots[TABLES][TOTAL];
     uint16_t logs[1024];
     uint8_t table[CONTEXTS];
@@ -371,7 +373,11 @@ static int cluster(Work *w) {
         normalise(w->merged[t], w->freq[t]);
         uint32_t start = 0;
         for (int s = 0; s < 256; s++)
-            if (w->freq[t][s]) { prepare(&w->encoded[t][s], start, w->freq[t][s]); start += w->freq[t][s]; }
+            if (w->freq[t][s]) {
+                prepare(&w->encoded[t][s], start, w->freq[t][s]);
+                w->packed[t][s] = start | (uint32_t)w->freq[t][s] << PROBABILITY;
+                start += w->freq[t][s];
+            }
     }
     return count;
 }
@@ -381,6 +387,10 @@ static inline uint32_t float_bits(float f) { uint32_t bits; memcpy(&bits, &f, 4)
 
 static inline uint32_t clamp_exponent(int32_t e) { return (uint32_t)(e < 1 ? 1 : e > 150 ? 150 : e); }
 
+#include "tiles_wide.h"
+
+#define FUNCTION ALWAYS_INLINE
+#define IS_WIDE 0
 #define WORD uint32_t
 #define SIGNED int32_t
 #define NAME(x) x##_32
@@ -392,6 +402,19 @@ static inline uint32_t clamp_exponent(int32_t e) { return (uint32_t)(e < 1 ? 1 :
 #define SIGNED int64_t
 #define NAME(x) x##_64
 #include "tiles_body.h"
+#ifdef HAS_WIDE
+#undef FUNCTION
+#undef IS_WIDE
+#undef WORD
+#undef SIGNED
+#undef NAME
+#define FUNCTION WIDE
+#define IS_WIDE 1
+#define WORD uint32_t
+#define SIGNED int32_t
+#define NAME(x) x##_32_wide
+#include "tiles_body.h"
+#endif
 
 /* ---- entry points --------------------------------------------------------------------------------------------------- */
 
@@ -407,13 +430,36 @@ static int type_of(int width, int mantissa, int exponent, Type *t) {
     return 0;
 }
 
+#ifdef HAS_WIDE
+static int can_wide(Type t) { return t.width < 8 && t.mantissa <= 23 && tiles_wide(); }
+
+static WITH_WIDE int64_t encode_wide(
+    const uint8_t *plain, const uint8_t *base, uint32_t n, Type t, uint8_t *out, uint64_t room, Work *w) {
+    if (t.mantissa == 7) return encode_32_wide(plain, base, n, (Type){2, 7, 8, 0}, out, room, w);
+    if (t.mantissa == 23) return encode_32_wide(plain, base, n, (Type){4, 23, 8, 0}, out, room, w);
+    return encode_32_wide(plain, base, n, t, out, room, w);
+}
+
+static WITH_WIDE int decode_wide(
+    const uint8_t *payload, uint64_t size, const uint8_t *base, uint32_t n, Type t, uint8_t *plain, Work *w) {
+    if (t.mantissa == 7) return decode_32_wide(payload, size, base, n, (Type){2, 7, 8, 0}, plain, w);
+    if (t.mantissa == 23) return decode_32_wide(payload, size, base, n, (Type){4, 23, 8, 0}, plain, w);
+    return decode_32_wide(payload, size, base, n, t, plain, w);
+}
+#endif
+
 /* bytes of the payload; 0 when it would not be shorter than `room`, which is what `out` holds; -1 for arguments that
-   cannot be. `base` may be NULL for floats. `work` is tiles_work() bytes, zero at first, for one thread. */
+   cannot be. `base` may be NULL for floats. `work` is tiles_work() bytes, zero at first, for one thread. `narrow`: with
+   the loops that every processor can, even if this one could do better. */
 int64_t tiles_encode(const uint8_t *plain, const uint8_t *base, uint64_t numbers, int width, int mantissa, int exponent,
-                     uint8_t *out, uint64_t room, void *work) {
+                     uint8_t *out, uint64_t room, void *work, int narrow) {
     Type t;
     if (type_of(width, mantissa, exponent, &t) || numbers < 1 || numbers > MOST || (!base && !exponent)) return -1;
     uint32_t n = (uint32_t)numbers;
+#ifdef HAS_WIDE
+    if (!narrow && can_wide(t)) return encode_wide(plain, base, n, t, out, room, work);
+#endif
+    (void)narrow;
     if (mantissa == 7) return encode_32(plain, base, n, (Type){2, 7, 8, 0}, out, room, work);
     if (mantissa == 23) return encode_32(plain, base, n, (Type){4, 23, 8, 0}, out, room, work);
     if (width == 8) return encode_64(plain, base, n, t, out, room, work);
@@ -422,11 +468,15 @@ int64_t tiles_encode(const uint8_t *plain, const uint8_t *base, uint64_t numbers
 
 /* 0, or -1 when the payload is damaged or its base is (not) given */
 int tiles_decode(const uint8_t *payload, uint64_t size, const uint8_t *base, uint64_t numbers, int width, uint8_t *plain,
-                 void *work) {
+                 void *work, int narrow) {
     Type t;
     if (size < HEAD || type_of(width, payload[2], payload[3], &t) || numbers < 1 || numbers > MOST) return -1;
     if (!base && !t.exponent) return -1;
     uint32_t n = (uint32_t)numbers;
+#ifdef HAS_WIDE
+    if (!narrow && can_wide(t)) return decode_wide(payload, size, base, n, t, plain, work);
+#endif
+    (void)narrow;
     if (t.mantissa == 7) return decode_32(payload, size, base, n, (Type){2, 7, 8, 0}, plain, work);
     if (t.mantissa == 23) return decode_32(payload, size, base, n, (Type){4, 23, 8, 0}, plain, work);
     if (width == 8) return decode_64(payload, size, base, n, t, plain, work);

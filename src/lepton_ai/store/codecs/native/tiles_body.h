@@ -1,6 +1,6 @@
 /* The codec for numbers of up to four bytes (WORD is uint32_t) and of eight (uint64_t). */
 
-static ALWAYS_INLINE void NAME(load_tile)(WORD *values, const uint8_t *from, int count, int width) {
+static FUNCTION void NAME(load_tile)(WORD *values, const uint8_t *from, int count, int width) {
     switch (width) {
     case 1: for (int i = 0; i < count; i++) values[i] = from[i]; break;
     case 2: for (int i = 0; i < count; i++) { uint16_t v; memcpy(&v, from + 2 * i, 2); values[i] = v; } break;
@@ -9,7 +9,7 @@ static ALWAYS_INLINE void NAME(load_tile)(WORD *values, const uint8_t *from, int
     }
 }
 
-static ALWAYS_INLINE void NAME(store_tile)(uint8_t *to, const WORD *values, int count, int width) {
+static FUNCTION void NAME(store_tile)(uint8_t *to, const WORD *values, int count, int width) {
     switch (width) {
     case 1: for (int i = 0; i < count; i++) to[i] = (uint8_t)values[i]; break;
     case 2: for (int i = 0; i < count; i++) { uint16_t v = (uint16_t)values[i]; memcpy(to + 2 * i, &v, 2); } break;
@@ -57,7 +57,7 @@ static inline float NAME(unit)(WORD y, Type t) {
 }
 
 /* what kind of tile it is; its scale in half octaves, its trailing zeros */
-static ALWAYS_INLINE int NAME(judge)(const WORD *x, const WORD *y, int count, Type t, int based, int *scale, int *shift) {
+static FUNCTION int NAME(judge)(const WORD *x, const WORD *y, int count, Type t, int based, int *scale, int *shift) {
     WORD any = 0;
     float sum = 0;
     *scale = *shift = 0;
@@ -117,7 +117,7 @@ static void NAME(fit)(const NAME(Sums) *s, Proportion *p) {
     for (int b = 0; b < BINS; b++) p->center[b] -= p->slope / 2;  /* the slope begins at the bin's lower end */
 }
 
-static ALWAYS_INLINE int64_t NAME(encode)(const uint8_t *plain, const uint8_t *base, uint32_t n, Type t, uint8_t *out, uint64_t room, Work *w) {
+static FUNCTION int64_t NAME(encode)(const uint8_t *plain, const uint8_t *base, uint32_t n, Type t, uint8_t *out, uint64_t room, Work *w) {
     uint32_t tiles = (n + TILE - 1) / TILE, side = 0, symbols = 0;
     int based = base != NULL, lanes = n >= 8192 ? LANES : 4, highest = 0, proportional = 0;
     WORD x[TILE], y[TILE];
@@ -127,19 +127,27 @@ static ALWAYS_INLINE int64_t NAME(encode)(const uint8_t *plain, const uint8_t *b
     memset(&p, 0, sizeof p);
     memset(y, 0, sizeof y);
     memset(w->counts, 0, sizeof w->counts);
+    memset(w->merged, 0, sizeof w->merged);
     make_logs(w->logs);
     uint16_t *scales = w->words;  /* not needed yet for words */
     for (uint32_t k = 0; k < tiles; k++) {
         int count = n - k * TILE < TILE ? (int)(n - k * TILE) : TILE, scale, shift;
         NAME(load_tile)(x, plain + (uint64_t)k * TILE * (uint32_t)t.width, count, t.width);
         if (based) NAME(load_tile)(y, base + (uint64_t)k * TILE * (uint32_t)t.width, count, t.width);
+#if IS_WIDE
+        int kind = count == TILE ? wide_judge(x, y, t, based, &scale, &shift) : NAME(judge)(x, y, count, t, based, &scale, &shift);
+#else
         int kind = NAME(judge)(x, y, count, t, based, &scale, &shift);
+#endif
         w->kind[k] = (uint8_t)kind;
         w->shift[k] = (uint8_t)shift;
         scales[k] = (uint16_t)scale;
         if (kind == SCALED && scale > highest) highest = scale;
         if (kind == PROPORTIONAL) {
             proportional = 1;
+#if IS_WIDE
+            if (count == TILE) { wide_sums(x, y, t, sums.sum[0], sums.count[0]); continue; }
+#endif
             for (int i = 0; i < count; i++) {
                 int b = NAME(bin)(y[i], t), upper = (int)(y[i] >> (t.mantissa - 5)) & 1;
                 sums.sum[b][upper] += NAME(difference)(x[i], y[i], t.width);
@@ -182,8 +190,21 @@ static ALWAYS_INLINE int64_t NAME(encode)(const uint8_t *plain, const uint8_t *b
         uint8_t *token = w->token + symbols, *context = w->context + symbols;
         NAME(load_tile)(x, plain + (uint64_t)k * TILE * (uint32_t)t.width, count, t.width);
         if (based) NAME(load_tile)(y, base + (uint64_t)k * TILE * (uint32_t)t.width, count, t.width);
-        int scale = origin + w->class_[k];
-        if (!based) {
+        int scale = origin + w->class_[k], done = 0;
+#if IS_WIDE
+        if (count == TILE && raw.end - raw.out >= WIDE_ROOM) {
+            if (!based) {
+                memset(context, w->class_[k], TILE);
+                done = wide_tokens(x, t, scale, shift, token, &raw);
+            } else if (w->kind[k] == SCALED) {
+                done = wide_changes(x, y, t, scale, shift, token, context, &raw);
+            } else {
+                done = wide_proportional(x, y, t, &p, token, context, &raw);
+            }
+        }
+#endif
+        if (done) {
+        } else if (!based) {
             int low = t.mantissa - 2, c = w->class_[k];
             for (int i = 0; i < count; i++) {
                 WORD magnitude = x[i] & (((WORD)1 << (8 * t.width - 1)) - 1);
@@ -212,12 +233,19 @@ static ALWAYS_INLINE int64_t NAME(encode)(const uint8_t *plain, const uint8_t *b
                 if (bits) put_long(&raw, z & (((WORD)1 << bits) - 1), bits);
             }
         }
-        for (int i = 0; i < count; i++) w->counts[context[i]][token[i]]++;
+        int i = 0;
+        for (; i + 1 < count; i += 2) {  /* two counts, because equal ones would wait for each other */
+            w->counts[context[i]][token[i]]++;
+            w->merged[context[i + 1]][token[i + 1]]++;
+        }
+        if (i < count) w->counts[context[i]][token[i]]++;
         symbols += (uint32_t)count;
         if (raw.full) return 0;
     }
     flush_bits(&raw);
     uint32_t raw_bytes = (uint32_t)(raw.out - (out + raw_at));
+    for (int c = 0; c < CONTEXTS; c++)
+        for (int s = 0; s < 256; s++) w->counts[c][s] += w->merged[c][s];
     int tables = cluster(w);
     BitsOut bits = {raw.out, out + room, 0, 0, raw.full};
     int previous = 0;
@@ -230,9 +258,20 @@ static ALWAYS_INLINE int64_t NAME(encode)(const uint8_t *plain, const uint8_t *b
     uint16_t *end = w->words + MOST + 3 * MOST_TILES + 64, *at = end;
     for (int i = 0; i < lanes; i++) state[i] = LOWEST;
     uint32_t mask = (uint32_t)lanes - 1;
-    for (uint32_t k = symbols; k-- > 0;)
+    uint32_t k = symbols;
+#if IS_WIDE
+    if (lanes == LANES) {
+        while (k % LANES) {
+            k--;
+            state[k & mask] = push(state[k & mask], &w->encoded[w->table[w->context[k]]][w->token[k]], &at);
+        }
+        at = wide_push(state, w->packed[0], w->table, w->context, w->token, k, at);
+        k = 0;
+    }
+#endif
+    while (k-- > 0)
         state[k & mask] = push(state[k & mask], &w->encoded[w->table[w->context[k]]][w->token[k]], &at);
-    for (uint32_t k = side; k-- > 0;) {
+    for (k = side; k-- > 0;) {
         int c = k >= shift_at ? SHIFTS : k >= class_at ? CLASSES : KINDS;
         state[k & mask] = push(state[k & mask], &w->encoded[w->table[c]][w->side[k]], &at);
     }
@@ -256,10 +295,20 @@ static ALWAYS_INLINE int64_t NAME(encode)(const uint8_t *plain, const uint8_t *b
     return (int64_t)total;
 }
 
+#if IS_WIDE
+typedef WideTables NAME(Tables);
+#else
+typedef int NAME(Tables);
+#endif
+
 /* tokens of a tile, one from each state in turn */
-static ALWAYS_INLINE void NAME(pull_tile)(
-    Decoder *d, const uint32_t *const *slots, const uint8_t *context, uint8_t *token, int count, uint32_t *turn, int lanes) {
+static FUNCTION void NAME(pull_tile)(
+    Decoder *d, const NAME(Tables) *tables, const uint32_t *const *slots, const uint8_t *context, uint8_t *token, int count, uint32_t *turn, int lanes) {
+    (void)tables;
     if (lanes == LANES && count == TILE && d->end - d->words >= 2 * TILE) {
+#if IS_WIDE
+        wide_pull(d, tables, context, token);
+#else
         const uint8_t *words = d->words;
         for (int i = 0; i < TILE; i += LANES)
             for (int lane = 0; lane < LANES; lane++) {
@@ -274,12 +323,13 @@ static ALWAYS_INLINE void NAME(pull_tile)(
                 token[i + lane] = (uint8_t)entry;
             }
         d->words = words;
+#endif
         return;
     }
     for (int i = 0; i < count; i++) token[i] = (uint8_t)pull(d, (int)((*turn)++ & (uint32_t)(lanes - 1)), slots[context[i]]);
 }
 
-static ALWAYS_INLINE int NAME(tiles_of)(
+static FUNCTION int NAME(tiles_of)(
     const uint8_t *base, uint32_t n, Type t, uint8_t *plain, Work *w, Decoder *d, BitsIn *raw, const Proportion *p,
     int origin, int lanes) {
     uint64_t scaled_base[256], proportional_base[256];
@@ -291,6 +341,11 @@ static ALWAYS_INLINE int NAME(tiles_of)(
     uint32_t tiles = (n + TILE - 1) / TILE, turn = 0;
     WORD x[TILE], y[TILE];
     uint8_t context[TILE], token[TILE];
+#if IS_WIDE
+    WideTables which = wide_tables(w->table);
+#else
+    int which = 0;
+#endif
     memset(y, 0, sizeof y);
     for (uint32_t k = 0; k < tiles; k++) {
         int count = n - k * TILE < TILE ? (int)(n - k * TILE) : TILE, shift = w->shift[k], kind = w->kind[k];
@@ -305,8 +360,11 @@ static ALWAYS_INLINE int NAME(tiles_of)(
         if (!base) {
             int low = t.mantissa - 2, sign = 8 * t.width - 1, rest_bits = 1 + low - shift;
             memset(context, w->class_[k], sizeof context);
-            NAME(pull_tile)(d, slots, context, token, count, &turn, lanes);
+            NAME(pull_tile)(d, &which, slots, context, token, count, &turn, lanes);
             int first = 2 * scale - 4 * t.bias - ANCHOR;
+#if IS_WIDE
+            if (lanes != LANES || count != TILE || !wide_numbers(x, token, t, scale, shift, raw))
+#endif
             for (int i = 0; i < count; i++) {
                 if (token[i] >= ZERO) {
                     if (token[i] == ZERO) { x[i] = 0; continue; }
@@ -318,11 +376,22 @@ static ALWAYS_INLINE int NAME(tiles_of)(
                 x[i] = (WORD)(token[i] + first) << low | rest >> 1 << shift | (rest & 1) << sign;
             }
         } else if (kind == SCALED) {
+#if IS_WIDE
+            if (count == TILE) wide_contexts(context, y, t, scale);
+            else
+#endif
             for (int i = 0; i < count; i++) {
                 int c = scale - NAME(high)(y[i], t) + OFFSET;
                 context[i] = (uint8_t)(c < 0 ? 0 : c >= SCALES ? SCALES - 1 : c);
             }
-            NAME(pull_tile)(d, slots, context, token, count, &turn, lanes);
+            NAME(pull_tile)(d, &which, slots, context, token, count, &turn, lanes);
+#if IS_WIDE
+            if (lanes == LANES && count == TILE && wide_changed(x, y, token, shift, raw)) {
+                NAME(store_tile)(plain + place, x, count, t.width);
+                if (d->damaged) return -1;
+                continue;
+            }
+#endif
             uint8_t large = 0;
             for (int i = 0; i < count; i++) large |= (uint8_t)(token[i] >= 1 << SCALED_SPLIT);
             if (!large)
@@ -333,8 +402,15 @@ static ALWAYS_INLINE int NAME(tiles_of)(
                     x[i] = y[i] + ((WORD)NAME(unzigzag)(z) << shift);
                 }
         } else {
+#if IS_WIDE
+            if (count == TILE) wide_bins(y, t, context);
+            else
+#endif
             for (int i = 0; i < count; i++) context[i] = (uint8_t)(SCALES + NAME(bin)(y[i], t));
-            NAME(pull_tile)(d, slots, context, token, count, &turn, lanes);
+            NAME(pull_tile)(d, &which, slots, context, token, count, &turn, lanes);
+#if IS_WIDE
+            if (lanes != LANES || count != TILE || !wide_moved(x, y, token, t, p, raw))
+#endif
             for (int i = 0; i < count; i++) {
                 WORD z = (WORD)(proportional_base[token[i]] + get_long(raw, proportional_bits[token[i]]));
                 x[i] = y[i] + (WORD)NAME(unzigzag)(z) + (WORD)NAME(expected)(y[i], t, p);
@@ -346,7 +422,7 @@ static ALWAYS_INLINE int NAME(tiles_of)(
     return 0;
 }
 
-static ALWAYS_INLINE int NAME(decode)(const uint8_t *payload, uint64_t size, const uint8_t *base, uint32_t n, Type t, uint8_t *plain, Work *w) {
+static FUNCTION int NAME(decode)(const uint8_t *payload, uint64_t size, const uint8_t *base, uint32_t n, Type t, uint8_t *plain, Work *w) {
     uint32_t raw_bytes, table_bytes, words, tiles = (n + TILE - 1) / TILE;
     int16_t origin;
     Proportion p;

@@ -158,7 +158,8 @@ def test_an_index_that_is_wrong_is_said_and_corrected(house: House) -> None:
     statements = [
         "DELETE FROM objects WHERE place < 100",
         "UPDATE objects SET length = 7",
-        "INSERT INTO objects SELECT zeroblob(32), pack, place, length, plain, base, 0, kind, 0 FROM objects LIMIT 1",
+        """INSERT INTO objects
+            SELECT pack, place + 1, zeroblob(32), length, plain, base, 0, kind, codec, 0 FROM objects LIMIT 1""",
     ]
     for statement in statements:
         house.store.close()

@@ -17,24 +17,21 @@ from typing import Any, NamedTuple, TypeVar
 from lepton_ai.errors import Busy, Damaged, NoSpace, NotFound, StorageFailed
 from lepton_ai.store.contract import Blobs, PackInfo
 from lepton_ai.store.durable import storage_errors
-from lepton_ai.store.indexfile import BROKEN, TIMEOUT, open_index, replace_index, within
+from lepton_ai.store.indexfile import BROKEN, TIMEOUT, open_index, pack_file, replace_index, within
 from lepton_ai.store.packs.format import Header, headers, pack_name
 from lepton_ai.store.packs.reader import read_footer, scan
 
 T = TypeVar("T")
-_AT_ONCE, _PACKS_AT_ONCE = 500, 64
-"""Ids in one query, packs that are entered in one transaction."""
+_AT_ONCE, _PACKS_AT_ONCE, SHORT = 500, 64, 8
+"""Ids in one query, packs that are entered in one transaction, bytes of an id by which it is looked up."""
 
-_FIND = """
-    SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged
-    FROM objects o JOIN packs p ON p.number = o.pack WHERE o.id IN ({})
-    ORDER BY o.damaged, o.depth, o.length, p.written_at DESC, p.name, o.place
-"""
-
-_OBJECTS = """
-    SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged
-    FROM objects o JOIN packs p ON p.number = o.pack WHERE p.name = ? ORDER BY o.place
-"""
+_PLACES = "SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged, o.codec FROM "
+_FIND = (
+    _PLACES
+    + """objects o JOIN packs p ON p.number = o.pack WHERE substr(o.id, 1, 8) IN ({})
+    ORDER BY o.damaged, o.depth, o.length, p.written_at DESC, p.name, o.place"""
+)
+_OBJECTS = _PLACES + "packs p JOIN objects o ON o.pack = p.number WHERE p.name = ? ORDER BY o.place"
 
 
 class Place(NamedTuple):
@@ -51,6 +48,7 @@ class Place(NamedTuple):
     base: bytes | None
     depth: int
     damaged: int = 0
+    codec: int = 0
 
 
 Mark = tuple[bytes, int]
@@ -81,10 +79,12 @@ class Index:
         wanted = list(dict.fromkeys(ids))
         found: dict[bytes, list[Place]] = {}
         for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
-            for row in self.rows(_FIND.format(",".join("?" * len(part))), part):
+            part = set(wanted[start : start + _AT_ONCE])
+            short = list({id_[:SHORT] for id_ in part})
+            for row in self.rows(_FIND.format(",".join("?" * len(short))), short):
                 place = Place._make(row)
-                found.setdefault(place.id, []).append(place)
+                if place.id in part:
+                    found.setdefault(place.id, []).append(place)
         return found
 
     def add(self, packs: Iterable[tuple[PackInfo, bytes]]) -> None:
@@ -181,10 +181,10 @@ class Index:
                     continue
                 number, counted = cursor.lastrowid, [0, 0]
                 connection.executemany(
-                    "INSERT OR IGNORE INTO objects(id, pack, place, length, plain, base, depth, kind)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO objects(pack, place, id, length, plain, base, depth, kind, codec)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        (h.id, number, place, h.size, h.plain_length, h.base, h.depth, h.kind)
+                        (number, place, h.id, h.size, h.plain_length, h.base, h.depth, h.kind, h.codec)
                         for place, h in _counting(contents, counted)
                     ),
                 )
@@ -213,6 +213,7 @@ class Index:
 
         if names:
             self.write(work)
+            self._run(pack_file)
 
     def dropped(self) -> set[str]:
         """Packs whose deletion was begun."""

@@ -16,25 +16,34 @@ TIMEOUT = 30.0
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """SQLite's primary codes that say: this file is not the index that it should be."""
 
-SCHEMA = 3
+SCHEMA = 4
+
+PAGE = 1024
+"""Bytes of a page: a save changes few rows in many places, and small repositories have many small tables."""
+
 _TABLES = (
     "CREATE TABLE state(owner TEXT NOT NULL, complete INTEGER NOT NULL, boot TEXT NOT NULL)",
     """CREATE TABLE packs(
-        number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
         objects INTEGER NOT NULL, stored INTEGER NOT NULL, written_at REAL NOT NULL,
         damaged INTEGER NOT NULL DEFAULT 0)""",
     """CREATE TABLE objects(
-        id BLOB NOT NULL, pack INTEGER NOT NULL, place INTEGER NOT NULL, length INTEGER NOT NULL,
+        pack INTEGER NOT NULL, place INTEGER NOT NULL, id BLOB NOT NULL, length INTEGER NOT NULL,
         plain INTEGER NOT NULL, base BLOB, depth INTEGER NOT NULL, kind INTEGER NOT NULL,
-        damaged INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (id, pack, place)) WITHOUT ROWID""",
+        codec INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (pack, place)) WITHOUT ROWID""",
     "CREATE TABLE dropped(name TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
-    "CREATE INDEX bases ON objects(base, depth) WHERE base IS NOT NULL",
+    # The beginning of an id is enough to find it by; what is found is compared as a whole.
+    "CREATE INDEX ids ON objects(substr(id, 1, 8))",
+    "CREATE INDEX bases ON objects(substr(base, 1, 8), depth) WHERE base IS NOT NULL",
     """CREATE TABLE sketches(
         number INTEGER PRIMARY KEY, kind BLOB NOT NULL, place BLOB NOT NULL, seal INTEGER NOT NULL,
         key_id BLOB NOT NULL, body BLOB NOT NULL, sketch BLOB NOT NULL)""",
     "CREATE INDEX alike ON sketches(kind, place)",
 )
+
+MANY_FREE = 1024
+"""Free pages from which on a file that consists mostly of them is made smaller."""
 
 
 def open_index(path: Path, owner: str) -> sqlite3.Connection:
@@ -58,7 +67,7 @@ def open_index(path: Path, owner: str) -> sqlite3.Connection:
 
 
 def _fits(connection: sqlite3.Connection, owner: str) -> bool:
-    if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
+    if _pragma(connection, "user_version") != SCHEMA:
         return False
     names = "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
     if connection.execute(names).fetchone()[0] != len(_TABLES):
@@ -104,6 +113,8 @@ def _boot() -> str:
 
 
 def _create(connection: sqlite3.Connection, owner: str, *, anew: bool = False) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE}")  # of an empty file, or when it is packed
+
     def work() -> None:
         if not anew and _fits(connection, owner):  # somebody else did it while we waited
             return
@@ -116,6 +127,31 @@ def _create(connection: sqlite3.Connection, owner: str, *, anew: bool = False) -
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     within(connection, work)
+    if _pragma(connection, "freelist_count") or _pragma(connection, "page_size") != PAGE:
+        connection.execute("VACUUM")
+
+
+def pack_file(connection: sqlite3.Connection) -> None:
+    """Make the file smaller when most of it is free; when others use it just now, leave that to the next time."""
+    free = _pragma(connection, "freelist_count")
+    if free < MANY_FREE or 2 * free < _pragma(connection, "page_count"):
+        return
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+            sqlite3.SQLITE_FULL,
+        ):
+            raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(TIMEOUT * 1000)}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _quoted(name: str) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Iterator
 
 from lepton_ai.errors import Damaged
-from lepton_ai.store.index import Index, Place
+from lepton_ai.store.index import SHORT, Index, Place
 
 _AT_ONCE = 500
+_HEIGHTS = """
+    SELECT substr(base, 1, 8), max(depth) FROM objects
+    WHERE base IS NOT NULL AND substr(base, 1, 8) IN ({}) GROUP BY 1
+"""
 
 
 class Routes:
@@ -86,12 +90,12 @@ class Routes:
 
 def heights(index: Index, ids: Collection[bytes]) -> dict[bytes, int]:
     """For each object how many differences stand on it one on another, as they said when they were written."""
-    wanted, found = list(ids), dict[bytes, int]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        part = wanted[start : start + _AT_ONCE]
-        marks = ",".join("?" * len(part))
-        query = f"SELECT base, max(depth) FROM objects WHERE base IN ({marks}) GROUP BY base"  # noqa: S608  (marks)
-        found.update(index.rows(query, part))
+    wanted, found = {id_[:SHORT]: id_ for id_ in ids}, dict[bytes, int]()
+    short = list(wanted)
+    for start in range(0, len(short), _AT_ONCE):
+        part = short[start : start + _AT_ONCE]
+        query = _HEIGHTS.format(",".join("?" * len(part)))
+        found.update((wanted[base], height) for base, height in index.rows(query, part))
     return found
 
 

@@ -1,7 +1,7 @@
 """Finding a base for a tensor of unknown lineage: by a small sketch, compared with those of equal type and length.
 
 A sketch is made of 64 samples of four neighbouring numbers, one kilobyte of a tensor of float32. Of each sample only
-signs and exponents count, which training hardly changes, as a keyed hash of two bytes: sketches lie in the index in the
+signs and exponents count, which training hardly changes, as a keyed hash of one byte: sketches lie in the index in the
 clear and must tell nothing of the weights but which tensors resemble each other. Of a fine-tune most samples agree with
 the parent's, of unrelated weights hardly one. They are lost with the index; then tensors of unknown lineage are stored
 in full.
@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from io import BytesIO
+from operator import eq
 from typing import BinaryIO, NamedTuple
 
 from blake3 import blake3
@@ -27,6 +28,9 @@ from lepton_ai.store.seal.keyring import Keyring
 
 SAMPLES = 64
 NUMBERS = 4
+NAME = 8
+"""Bytes of the keyed hashes that stand for a type and length, and for a tensor's blocks."""
+
 SMALLEST = 4096
 """Bytes below which a tensor is not worth a search."""
 
@@ -153,7 +157,7 @@ class Search:
             self._rows[kind] = self._find(kind)
         best, most = None, ALIKE * SAMPLES
         for row in self._rows[kind]:
-            same = sum(mine[i : i + 2] == row.sketch[i : i + 2] for i in range(0, len(mine), 2))
+            same = sum(map(eq, mine, row.sketch))
             if same > most:
                 best, most = row, same
         try:
@@ -165,10 +169,10 @@ class Search:
         return [Known._make(row) for row in self._index.rows(_FIND, (kind,))]
 
     def _kind(self, dtype: str, length: int) -> bytes:
-        return blake3(f"{dtype} {length}".encode(), key=self._key).digest(length=16)
+        return blake3(f"{dtype} {length}".encode(), key=self._key).digest(length=NAME)
 
     def _place(self, blocks: bytes) -> bytes:
-        return blake3(blocks, key=self._key).digest(length=16)
+        return blake3(blocks, key=self._key).digest(length=NAME)
 
     def _sealed(self, stream: Stream, block_size: int) -> tuple[bytes, int, bytes, bytes]:
         place, seal = self._place(stream.blocks), self._keyring.current
@@ -181,7 +185,7 @@ class Search:
 
 
 def sketch(read: Read, start: int, length: int, dtype: str, key: bytes) -> bytes:
-    """The sketch of the tensor whose ``length`` bytes begin at ``start``: two bytes a sample."""
+    """The sketch of the tensor whose ``length`` bytes begin at ``start``: one byte a sample."""
     width, mask = _KEPT[element_of(dtype).number]
     size = NUMBERS * width
     step = (length - size) // (SAMPLES - 1) // width * width
@@ -189,7 +193,7 @@ def sketch(read: Read, start: int, length: int, dtype: str, key: bytes) -> bytes
     result = bytearray()
     for i in range(SAMPLES):
         number = int.from_bytes(read(start + i * step, size), "little") & full
-        result += blake3(number.to_bytes(size, "little"), key=key).digest(length=2)
+        result += blake3(number.to_bytes(size, "little"), key=key).digest(length=1)
     return bytes(result)
 
 

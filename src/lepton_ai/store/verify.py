@@ -232,7 +232,8 @@ class Verifier:
 
 
 def _place(pack: str, offset: int, header: Header) -> Place:
-    return Place(header.id, pack, offset, header.size, header.plain_length, header.base, header.depth)
+    shape = (header.size, header.plain_length, header.base, header.depth)
+    return Place(header.id, pack, offset, *shape, codec=header.codec)
 
 
 def _stretches(places: list[Place]) -> Iterator[list[Place]]:

@@ -15,11 +15,12 @@ from lepton_ai.history.refs import failures, schema
 from lepton_ai.history.refs.holder import Note
 
 _PRAGMAS = (
+    "PRAGMA page_size = 1024",  # of a new file: a young history has a dozen tables of a few rows each
     # A zeroed journal header, synced, ends a transaction: durable when COMMIT returns. Removing the journal
     # (mode DELETE) would need one more sync of the folder, which synchronous = FULL leaves out.
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",  # macOS: through the drive's cache
-    "PRAGMA journal_size_limit = 1048576",
+    "PRAGMA journal_size_limit = 8192",  # what a small commit needs; cut after that sync, so nothing depends on it
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -4096",
     "PRAGMA mmap_size = 0",  # a mapped file that is cut under us would kill the process

@@ -14,6 +14,7 @@ import typer
 from lepton_ai._version import __version__
 from lepton_ai.cli import exits
 from lepton_ai.cli.group import Group, Json, Repo, examples
+from lepton_ai.cli.heap import keep_freed_memory
 from lepton_ai.cli.output import printable
 from lepton_ai.cli.table import COMMANDS
 from lepton_ai.errors import LeptonError, StorageFailed
@@ -29,6 +30,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter shows its code instead
             stream.reconfigure(errors="backslashreplace")
+    keep_freed_memory()
     return run(sys.argv[1:])
 
 

@@ -86,12 +86,42 @@ class Kernel:
         return held
 
 
+class _Exported(ctypes.Structure):
+    """Py_buffer of Python's C API."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+_export, _release = ctypes.pythonapi.PyObject_GetBuffer, ctypes.pythonapi.PyBuffer_Release
+_export.argtypes = [ctypes.py_object, ctypes.POINTER(_Exported), ctypes.c_int]
+_release.argtypes = [ctypes.POINTER(_Exported)]
+_release.restype = None
+
+
 def _address(data: Bytes | None) -> object:
-    """Something that ctypes passes as a pointer to the bytes."""
+    """Something that ctypes passes as a pointer to the bytes, while the caller holds them."""
     if data is None or isinstance(data, bytes):
         return data
-    if isinstance(data, memoryview) and data.readonly:
+    if isinstance(data, memoryview) and not data.contiguous:
         return bytes(data)
+    if isinstance(data, memoryview) and data.readonly:
+        view = _Exported()
+        _export(data, view, 0)  # ctypes itself refuses what must not be written to
+        address: int | None = view.buf
+        _release(view)
+        return address
     return (ctypes.c_char * len(data)).from_buffer(data)
 
 

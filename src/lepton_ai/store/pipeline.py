@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -18,7 +19,7 @@ WORKERS = max(1, min(4, os.cpu_count() or 1))
 _AHEAD = 2
 """Items that wait for each worker, besides the one that it works on."""
 
-_DIGESTS_AHEAD = 6
+_BEHIND = 6
 
 
 class Pool:
@@ -62,27 +63,46 @@ class Pool:
                         future.result()
 
 
+class Background:
+    """A thread that works beside the others, in order; at most six pieces of work wait for it."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Do this next; waits when the thread is behind, and raises what an earlier piece of work raised."""
+        self._waiting.append(self._thread.submit(work))
+        if len(self._waiting) > _BEHIND:
+            self._waiting.popleft().result()
+
+    def finish(self) -> None:
+        """Wait until everything is done; raises what it raised."""
+        while self._waiting:
+            self._waiting.popleft().result()
+        self.close()
+
+    def close(self) -> None:
+        """Drop what waits, and let the thread go."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+
 class Digest:
     """SHA-256 in a thread of its own, alongside."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lepton-ai-sha256")
-        self._waiting: deque[Future[None]] = deque()
+        self._thread = Background("lepton-ai-sha256")
 
     def update(self, data: bytes) -> None:
         """Take the next bytes; waits when the thread is behind."""
-        self._waiting.append(self._thread.submit(self._hash.update, data))
-        if len(self._waiting) > _DIGESTS_AHEAD:
-            self._waiting.popleft().result()
+        self._thread.add(partial(self._hash.update, data))
 
     def finish(self) -> bytes:
         """The digest of everything."""
-        while self._waiting:
-            self._waiting.popleft().result()
-        self.close()
+        self._thread.finish()
         return self._hash.digest()
 
     def close(self) -> None:
         """Let the thread go."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._thread.close()

@@ -29,6 +29,7 @@ def publish(
     if not packs and not then:
         return []
     with Pool(AT_ONCE) as pool:  # most of the time is spent waiting for the disk
+        list(pool.map(PackWriter.flush, (*packs, *then)))
         infos = list(pool.map(partial(_publish, blobs), packs))
     infos += [_publish(blobs, pack) for pack in then]
     index.add(zip(infos, (bytes(pack.footer) for pack in (*packs, *then)), strict=True))
@@ -36,6 +37,5 @@ def publish(
 
 
 def _publish(blobs: Blobs, pack: PackWriter) -> PackInfo:
-    pack.close()
     pack.publish(blobs)
     return PackInfo(pack.name, pack.size, pack.objects, blobs.info(blob_name(pack.name)).written_at)

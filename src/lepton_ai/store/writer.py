@@ -16,7 +16,7 @@ from lepton_ai.store.packs.format import LARGEST, SMALL
 from lepton_ai.store.packs.reader import is_there
 from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE, PackWriter
 from lepton_ai.store.pairing import Pairing
-from lepton_ai.store.pipeline import Digest, Pool
+from lepton_ai.store.pipeline import Background, Digest, Pool
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
@@ -52,6 +52,7 @@ class Writer:
         self._avoid = avoid
         self._search = Search(reader.index, keyring)
         self._pool = Pool()
+        self._flushing = Background("lepton-ai-flush")
         self._packs: dict[bool, list[PackWriter]] = {True: [], False: []}
         self._done = False
 
@@ -63,6 +64,7 @@ class Writer:
     ) -> None:
         self._done = True
         self._pool.close()
+        self._flushing.close()
         for pack in (*self._packs[True], *self._packs[False]):
             pack.discard()
 
@@ -132,6 +134,7 @@ class Writer:
         self._done = True
         self._pool.close()
         self._check_relied()
+        self._flushing.finish()
         infos = publish(self._packs[True], self._blobs, self._reader.index, then=self._packs[False])
         self._search.store()
         return Written(
@@ -142,11 +145,14 @@ class Writer:
         )
 
     def _append(self, sealed: Sealed) -> None:
-        """What a later save may make needless lies apart from what stays, and in smaller packs: they go as a whole."""
+        """What a later save may make needless lies apart from what stays, and in smaller packs: they go as a whole.
+
+        A full pack goes to the disk while the next one is filled.
+        """
         packs = self._packs[sealed.head]
         if not packs or packs[-1].full:
             if packs:
-                packs[-1].close()
+                self._flushing.add(packs[-1].flush)
             packs.append(PackWriter(self._temporary, HEAD_PACK_SIZE if sealed.head else PACK_SIZE))
         packs[-1].append(sealed.header, *sealed.body)
 

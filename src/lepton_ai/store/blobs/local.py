@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from lepton_ai.errors import Damaged, NotFound, StorageFailed
 from lepton_ai.store.contract import BlobInfo
 from lepton_ai.store.durable import flush, flush_folder, make_folder, storage_errors
+from lepton_ai.store.pipeline import Pool
 
 
 class LocalBlobs:
@@ -101,16 +102,18 @@ class LocalBlobs:
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove blobs, durably."""
-        folders = set()
-        for name in names:
-            path = self._path(name)
-            with storage_errors(path):
-                path.unlink(missing_ok=True)
-            folders.add(path.parent)
-        for folder in folders:
+        paths = [self._path(name) for name in names]
+        with Pool() as pool:  # the system takes its time for large files
+            list(pool.map(_unlink, paths))
+        for folder in {path.parent for path in paths}:
             with storage_errors(folder):
                 if folder.is_dir():
                     flush_folder(folder)
+
+
+def _unlink(path: Path) -> None:
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from lepton_ai.store.contract import Blobs
-from lepton_ai.store.durable import storage_errors
+from lepton_ai.store.durable import flush, storage_errors
 from lepton_ai.store.packs.format import HEAD, HEAD_SIZE, TABLE, blob_name, pack_trailer
 
 PACK_SIZE = 512 << 20
@@ -72,6 +72,12 @@ class PackWriter:
         with storage_errors(self.path.parent):
             self._file.flush()
         self.name = self._hash.hexdigest()
+
+    def flush(self) -> None:
+        """Close it, and force its bytes to the medium; its name there is for :meth:`publish`."""
+        self.close()
+        with storage_errors(self.path.parent):
+            flush(self._file.fileno())
 
     def publish(self, blobs: Blobs) -> None:
         """Hand the closed pack over to ``blobs``; it is durable when this returns."""

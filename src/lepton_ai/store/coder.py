@@ -89,23 +89,16 @@ class Coder:
     def code(self, parts: list[Part], streams: list[tuple[str, str, int]], pairing: Pairing) -> Coded:
         """Ids and new objects of a group of blocks."""
         ids = [self._reader.object_id(part.data) for part in parts]
+        bases = [_base(part, streams, pairing) for part in parts]
         routes = Routes(self._reader.index, self._avoid, sound=True)
-        routes.prepare(ids)
+        routes.prepare([*ids, *(base for base in bases if base is not None)])
         fresh = [i for i, id_ in enumerate(ids) if self._is_new(id_, routes)]
-        bases = {}
-        for i in fresh:
-            key, dtype, _ = streams[parts[i].stream]
-            if key == OPAQUE and len(parts[i].data) < BARE:
-                continue
-            base = pairing.block(key, dtype, parts[i].number, len(parts[i].data))
-            if base is not None:
-                bases[i] = base
-        found = self._bases(set(bases.values()), routes)
+        found = self._bases({base for i in fresh if (base := bases[i]) is not None}, routes)
         new = []
         for i in fresh:
             key, dtype, _ = streams[parts[i].stream]
             block = _Block(ids[i], parts[i].data, element_of(dtype), BLOCK, head=key != OPAQUE)
-            older = found.get(bases[i]) if i in bases else None
+            older = found.get(bases[i] or b"")
             new += self._block(block, older, own=pairing.is_own(key, dtype))
         return Coded(ids, new)
 
@@ -139,23 +132,19 @@ class Coder:
 
     def _bases(self, ids: set[bytes], routes: Routes) -> dict[bytes, _Base]:
         """Those of the older blocks that can be read. A damaged one must not keep anybody from saving."""
-        routes.prepare(ids)
         ways = {id_: way for id_ in ids if (way := routes.route(id_)) is not None}
         tall = heights(self._reader.index, ways) if self._turn else {}
-        plain = self._plain(set(ways))
+        plain = self._plain(ways)
         return {
             id_: _Base(id_, plain[id_], way, tall.get(id_, 0)) for id_, way in ways.items() if id_ in plain
         }
 
-    def _plain(self, ids: set[bytes]) -> dict[bytes, Bytes]:
-        try:
-            return self._reader.fetch(ids)
-        except Damaged:
-            plain: dict[bytes, Bytes] = {}
-            for id_ in ids:
-                with suppress(Damaged):
-                    plain.update(self._reader.fetch([id_]))
-            return plain
+    def _plain(self, ways: dict[bytes, list[Place]]) -> dict[bytes, Bytes]:
+        plain = self._reader.fetch_on(ways.values())
+        for id_ in ways.keys() - plain.keys():  # not on this way: perhaps on another one
+            with suppress(Damaged):
+                plain.update(self._reader.fetch([id_]))
+        return plain
 
     def _block(self, block: _Block, base: _Base | None, *, own: bool) -> list[Sealed]:
         """The objects that store a new block, and perhaps an older one of its ``own`` line in another way."""
@@ -207,3 +196,11 @@ class Coder:
             self._seal.key_id, len(block.data), len(coded.data) + self._seal.overhead, block.id, base,
         ).pack()  # fmt: skip
         return Sealed(header, self._seal.seal(coded.data, header), block.head)
+
+
+def _base(part: Part, streams: list[tuple[str, str, int]], pairing: Pairing) -> bytes | None:
+    """The older block that a part is compared with."""
+    key, dtype, _ = streams[part.stream]
+    if key == OPAQUE and len(part.data) < BARE:
+        return None
+    return pairing.block(key, dtype, part.number, len(part.data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from blake3 import blake3
 
@@ -53,6 +53,13 @@ class Reader:
         for id_ in wanted:
             self._resolve(id_, routes, raw, plain)
         return {id_: plain[id_] for id_ in wanted}
+
+    def fetch_on(self, ways: Collection[list[Place]]) -> dict[bytes, Bytes]:
+        """The plain bytes of the objects at the beginnings of ``ways``, checked; without those that cannot be read."""
+        raw, plain = self._load(place for way in ways for place in way), dict[bytes, Bytes]()
+        for way in ways:
+            self._hurry(way, raw, plain)
+        return {way[0].id: plain[way[0].id] for way in ways if way[0].id in plain}
 
     def _resolve(
         self, id_: bytes, routes: Routes, raw: dict[Place, memoryview], plain: dict[bytes, Bytes]

@@ -119,30 +119,41 @@ static WIDE int wide_judge(const uint32_t *x, const uint32_t *y, Type t, int bas
     return SCALED;
 }
 
-/* put 16 values of `bits` bits each, at most 28; there is room */
-static WIDE void wide_put(BitsOut *b, __m512i values, __m512i bits) {
-    const __m512i low = _mm512_set1_epi64(0xffffffff), zero = _mm512_setzero_si512();
-    __m512i first = _mm512_and_si512(values, low), count = _mm512_and_si512(bits, low);
-    __m512i second = _mm512_srli_epi64(values, 32), both = _mm512_add_epi64(count, _mm512_srli_epi64(bits, 32));
-    __m512i pairs = _mm512_or_si512(first, _mm512_sllv_epi64(second, count));
-    __m512i ends = _mm512_add_epi64(both, _mm512_alignr_epi64(both, zero, 7));
+/* put `number` (up to eight) values of at most 57 bits each; there is room */
+static WIDE void wide_store(BitsOut *b, __m512i values, __m512i bits, int number) {
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i ends = _mm512_add_epi64(bits, _mm512_alignr_epi64(bits, zero, 7));
     ends = _mm512_add_epi64(ends, _mm512_alignr_epi64(ends, zero, 6));
-    ends = _mm512_add_epi64(ends, _mm512_alignr_epi64(ends, zero, 4));
+    if (number > 4) ends = _mm512_add_epi64(ends, _mm512_alignr_epi64(ends, zero, 4));
     ends = _mm512_add_epi64(ends, _mm512_set1_epi64(b->count));
-    __m512i from = _mm512_sub_epi64(ends, both);
-    uint64_t pair[8], start[9];
-    _mm512_storeu_si512(pair, _mm512_sllv_epi64(pairs, _mm512_and_si512(from, _mm512_set1_epi64(7))));
-    _mm512_storeu_si512(start + 1, _mm512_srli_epi64(ends, 3));
-    start[0] = 0;
+    __m512i from = _mm512_and_si512(_mm512_sub_epi64(ends, bits), _mm512_set1_epi64(7));
+    uint64_t value[8], end[9];
+    _mm512_storeu_si512(value, _mm512_sllv_epi64(values, from));
+    _mm512_storeu_si512(end + 1, ends);
+    end[0] = 0;
     uint64_t held = b->held;
-    for (int i = 0; i < 8; i++) {
-        held |= pair[i];
-        memcpy(b->out + start[i], &held, 8);
-        held >>= 8 * (start[i + 1] - start[i]);  /* fewer than eight bytes */
+    for (int i = 0; i < number; i++) {
+        held |= value[i];
+        memcpy(b->out + (end[i] >> 3), &held, 8);
+        held >>= 8 * ((end[i + 1] >> 3) - (end[i] >> 3));  /* fewer than eight bytes */
     }
-    b->out += start[8];
+    b->out += end[number] >> 3;
     b->held = held;
-    b->count = (int)((uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(_mm512_alignr_epi64(ends, ends, 7))) & 7);
+    b->count = (int)(end[number] & 7);
+}
+
+/* put 16 values of `bits` bits each, at most `most`, which is at most 28 */
+static WIDE void wide_put(BitsOut *b, __m512i values, __m512i bits, int most) {
+    const __m512i low = _mm512_set1_epi64(0xffffffff);
+    __m512i count = _mm512_and_si512(bits, low), counts = _mm512_add_epi64(count, _mm512_srli_epi64(bits, 32));
+    __m512i pairs = _mm512_or_si512(_mm512_and_si512(values, low), _mm512_sllv_epi64(_mm512_srli_epi64(values, 32), count));
+    if (most > 14) {
+        wide_store(b, pairs, counts, 8);
+        return;
+    }
+    __m512i second = _mm512_sllv_epi64(_mm512_unpackhi_epi64(pairs, pairs), _mm512_unpacklo_epi64(counts, counts));
+    __m512i fours = _mm512_or_si512(pairs, second), sums = _mm512_add_epi64(counts, _mm512_unpackhi_epi64(counts, counts));
+    wide_store(b, _mm512_maskz_compress_epi64(0x55, fours), _mm512_maskz_compress_epi64(0x55, sums), 4);
 }
 
 #define WIDE_ROOM (TILE * 4 + 8)
@@ -167,7 +178,7 @@ static WIDE int wide_tokens(const uint32_t *x, Type t, int scale, int shift, uin
         __mmask16 there = _mm512_test_epi32_mask(v, v);
         __m512i rest = _mm512_slli_epi32(_mm512_srli_epi32(_mm512_and_si512(magnitude, low_bits), (unsigned)shift), 1);
         rest = _mm512_or_si512(rest, _mm512_srli_epi32(v, 8 * (unsigned)t.width - 1));
-        wide_put(raw, _mm512_maskz_mov_epi32(there, rest), _mm512_maskz_set1_epi32(there, size));
+        wide_put(raw, _mm512_maskz_mov_epi32(there, rest), _mm512_maskz_set1_epi32(there, size), size);
     }
     return 1;
 }
@@ -180,6 +191,7 @@ static WIDE int wide_split(const __m512i *values, uint32_t all, int split, int k
         return 1;
     }
     if (all >> 28) return 0;
+    int most = top_bit(all) - kept;
     for (int i = 0; i < TILE / GROUP; i++) {
         __m512i z = values[i], bits = _mm512_sub_epi32(_mm512_set1_epi32(31 - kept), _mm512_lzcnt_epi32(z));
         __mmask16 big = _mm512_cmp_epu32_mask(z, _mm512_set1_epi32(1 << split), _MM_CMPINT_NLT);
@@ -189,7 +201,7 @@ static WIDE int wide_split(const __m512i *values, uint32_t all, int split, int k
             _mm512_slli_epi32(bits, (unsigned)kept), _mm512_set1_epi32((1 << split) - ((split - kept + 1) << kept)));
         __m512i found = _mm512_mask_add_epi32(z, big, base, _mm512_srlv_epi32(z, bits));
         _mm_storeu_si128((__m128i *)(token + i * GROUP), _mm512_cvtepi32_epi8(found));
-        wide_put(raw, _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), bits), z), bits);
+        wide_put(raw, _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), bits), z), bits, most);
     }
     return 1;
 }
@@ -272,21 +284,19 @@ static WIDE uint16_t *wide_push(
             __m512i i = _mm512_cvtepu16_epi32(half ? _mm512_extracti64x4_epi64(which, 1) : _mm512_castsi512_si256(which));
             __m512i entry = _mm512_i32gather_epi32(i, packed, 4);
             __m512i freq = _mm512_srli_epi32(entry, PROBABILITY), start = _mm512_and_si512(entry, _mm512_set1_epi32(TOTAL - 1));
+            __m512 reciprocal = _mm512_div_ps(_mm512_set1_ps(1.0f - 0x1p-22f), _mm512_cvtepi32_ps(freq));
             __mmask16 full = _mm512_cmp_epu32_mask(x, _mm512_slli_epi32(freq, 19), _MM_CMPINT_NLT);
             unsigned words = (unsigned)__builtin_popcount(full);
             __m256i out = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, x));
             at -= words;
             _mm256_mask_storeu_epi16(at, (__mmask16)((1u << words) - 1), out);
+            /* A quotient that is at most one too small: below 2^19, by a reciprocal that is too small by 2^-22. */
             x = _mm512_mask_srli_epi32(x, full, x, 16);
-            __m512i q = _mm512_cvttps_epu32(_mm512_div_ps(_mm512_cvtepu32_ps(x), _mm512_cvtepu32_ps(freq)));
+            __m512i q = _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(x), reciprocal));
             __m512i r = _mm512_sub_epi32(x, _mm512_mullo_epi32(q, freq));
-            __mmask16 under = _mm512_movepi32_mask(r);  /* the quotient is off by one at most: 2^19 of 24 bits */
-            q = _mm512_mask_sub_epi32(q, under, q, _mm512_set1_epi32(1));
-            r = _mm512_mask_add_epi32(r, under, r, freq);
-            __mmask16 over = _mm512_cmp_epu32_mask(r, freq, _MM_CMPINT_NLT);
-            q = _mm512_mask_add_epi32(q, over, q, _mm512_set1_epi32(1));
-            r = _mm512_mask_sub_epi32(r, over, r, freq);
+            __mmask16 over = _mm512_cmp_epi32_mask(r, freq, _MM_CMPINT_NLT);
             x = _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(q, PROBABILITY), r), start);
+            x = _mm512_mask_add_epi32(x, over, x, _mm512_sub_epi32(_mm512_set1_epi32(TOTAL), freq));
             if (half) high = x; else low = x;
         }
     }

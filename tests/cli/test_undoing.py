@@ -1,4 +1,4 @@
-"""rollback, delete, restore, gc, verify and stats."""
+"""rollback, delete, restore, gc and verify."""
 
 from __future__ import annotations
 
@@ -148,15 +148,3 @@ def test_verify_names_what_a_damage_touches(three: Lepton, here: Path) -> None:
     assert said.splitlines()[-1].startswith("no version is touched; lepton gc")
     three("gc", "--grace", "0")
     assert three("verify", "--json").json["clean"] is True
-
-
-def test_stats(three: Lepton) -> None:
-    told = three("stats", "--json").json
-    assert list(told)[:4] == ["raw_bytes", "stored_bytes", "ratio", "versions"]
-    assert told["raw_bytes"] == sum(version["raw_bytes"] for version in told["versions"])
-    assert told["ratio"] == pytest.approx(told["raw_bytes"] / told["stored_bytes"])
-    assert list(told["versions"][0])[:3] == ["name", "id", "branch"]
-    said = three("stats").out
-    assert said.startswith("As saved:   ")
-    assert " in 3 versions\n" in said
-    assert said.splitlines()[4].split() == ["Version", "Branch", "Size", "Stored"]

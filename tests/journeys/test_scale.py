@@ -88,6 +88,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Cost]
                 lambda number=number: repo.checkout(f"v{number}", folder / f"out{number}")
             ),
             "tensor": counted.cost(lambda number=number: repo.version(f"v{number}").tensor("layer.bias")),
+            "stats": counted.cost(repo.stats),
         }
     repo.close()
     return result
@@ -108,3 +109,12 @@ def test_the_fiftieth_save_reads_what_the_fifth_did(costs: dict[int, dict[str, C
     fifth, fiftieth = costs[FIFTH]["save"], costs[SOME]["save"]
     assert (fiftieth.packs, fiftieth.reads) == (fifth.packs, fifth.reads)
     assert fiftieth.bytes <= fifth.bytes * 1.02
+
+
+def test_stats_ask_for_many_versions_at_once(costs: dict[int, dict[str, Cost]]) -> None:
+    """Of a version they read its rows and the description of its file: no block, and nothing twice."""
+    few, many = costs[FEW]["stats"], costs[MANY]["stats"]
+    assert many.calls <= few.calls + MANY / 20
+    assert many.rows <= few.rows / FEW * MANY * 1.02
+    assert many.reads <= MANY
+    assert many.bytes <= few.bytes / FEW * MANY * 1.02

@@ -1,4 +1,4 @@
-"""``lepton gc``, ``lepton verify`` and ``lepton stats``."""
+"""``lepton gc`` and ``lepton verify``."""
 
 from __future__ import annotations
 
@@ -9,27 +9,11 @@ import typer
 
 from lepton_ai.cli import exits, inputs
 from lepton_ai.cli.group import Json, Repo, examples
-from lepton_ai.cli.output import (
-    Column,
-    human_size,
-    plural,
-    print_facts,
-    print_json,
-    print_table,
-    printable,
-    say,
-    version_json,
-)
+from lepton_ai.cli.output import human_size, plural, print_json, printable, say
 from lepton_ai.cli.session import opened
 from lepton_ai.history.collect import Report
 from lepton_ai.history.verify import Damage, Verdict
 
-COLUMNS = (
-    Column("Version", style="bold"),
-    Column("Branch", style="cyan"),
-    Column("Size", right=True),
-    Column("Stored", right=True),
-)
 PACK_DIGITS = 16
 
 
@@ -77,43 +61,6 @@ def verify(
     else:
         _print_verdict(verdict)
     return exits.OK if verdict.clean else exits.INTEGRITY
-
-
-@examples("lepton stats", "lepton stats --json | jq .ratio")
-def stats(repo: Repo = None, as_json: Json = False) -> None:
-    """Show what the repository takes.
-
-    In all, and version by version: as saved, and as stored.
-    """
-    with opened(repo, as_json=as_json) as repository:
-        found = repository.stats()
-    if as_json:
-        print_json(
-            {
-                "raw_bytes": found.raw_bytes,
-                "stored_bytes": found.stored_bytes,
-                "ratio": found.ratio,
-                "versions": [version_json(info) for info in found.versions],
-                "pack_bytes": found.pack_bytes,
-                "packs": found.packs,
-            }
-        )
-        return
-    packs = f"{human_size(found.pack_bytes)} of it in {plural(found.packs, 'pack')}"
-    print_facts(
-        (
-            ("As saved", f"{human_size(found.raw_bytes)} in {plural(len(found.versions), 'version')}"),
-            ("As stored", f"{human_size(found.stored_bytes)} in all, {packs}"),
-            ("Ratio", f"{found.ratio:.2f}"),
-        )
-    )
-    if found.versions:
-        rows = (
-            (info.name, info.branch, human_size(info.raw_bytes), human_size(info.stored_bytes))
-            for info in found.versions
-        )
-        say("")
-        print_table(COLUMNS, rows)
 
 
 def _print_report(report: Report) -> None:

@@ -49,7 +49,7 @@ COMMANDS = (
     Entry("restore", "undo:restore", "Bring a deleted version or branch back.", UNDO),
     Entry("gc", "house:gc", "Free what no living or restorable version needs.", HOUSE),
     Entry("verify", "house:verify", "Check that everything is what was saved.", HOUSE),
-    Entry("stats", "house:stats", "Show what the repository takes.", HOUSE),
+    Entry("stats", "stats:stats", "Show what the repository takes.", HOUSE),
     Entry("backup", "copies:backup", "Copy the whole repository, while others write.", HOUSE),
     Entry("restore-backup", "copies:restore_backup", "Make a repository from a backup.", HOUSE),
     Entry("export", "copies:export", "Write one version into a single file.", HOUSE),

@@ -26,7 +26,7 @@ from lepton_ai.history import given, leases, manifest, states
 from lepton_ai.history.changes import deletion
 from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
-from lepton_ai.history.record import attachments, parse_record
+from lepton_ai.history.record import digests, parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.settle import free
 from lepton_ai.history.turns import Turn, patiently, told
@@ -228,7 +228,4 @@ def _mostly_dead(use: PackUse) -> bool:
 
 
 def _digests(row: VersionRow) -> set[bytes]:
-    """SHA-256 of everything that a revision's record refers to: files and attachments."""
-    parsed = parse_record(row.record, row.id)
-    found = {bytes.fromhex(entry.sha256) for entry in parsed.files if entry.sha256}
-    return found | {bytes.fromhex(attachment.sha256) for _, attachment in attachments(parsed)}
+    return digests(parse_record(row.record, row.id))

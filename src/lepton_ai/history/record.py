@@ -70,6 +70,12 @@ def attachments(record: Record) -> tuple[tuple[str, Attachment], ...]:
     return tuple((label, attachment) for label, attachment in found if attachment is not None)
 
 
+def digests(record: Record) -> set[bytes]:
+    """SHA-256 of everything that a record refers to: files and attachments."""
+    found = {bytes.fromhex(entry.sha256) for entry in record.files if entry.sha256}
+    return found | {bytes.fromhex(attachment.sha256) for _, attachment in attachments(record)}
+
+
 def text(value: object, where: str) -> str:
     """A text that can be kept.
 

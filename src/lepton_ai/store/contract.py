@@ -166,3 +166,32 @@ class Finding(msgspec.Struct, frozen=True):
     objects: tuple[bytes, ...]
     problem: str
     lost: tuple[bytes, ...] = ()
+
+
+class CodecUse(msgspec.Struct, frozen=True):
+    """What a codec made: how many objects, their bytes before (``raw_bytes``) and as they are stored."""
+
+    codec: str
+    objects: int
+    raw_bytes: int
+    stored_bytes: int
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What somebody's objects take, each once: ``stored_bytes``, and how much of it nobody else needs.
+
+    ``blocks`` of them are blocks; of these ``mean_chain`` and ``longest_chain`` differences have to be opened to read
+    one. ``codecs`` adds up to ``stored_bytes``, the greatest first.
+    """
+
+    stored_bytes: int
+    unique_bytes: int
+    blocks: int
+    mean_chain: float
+    longest_chain: int
+    codecs: tuple[CodecUse, ...]
+
+    @property
+    def shared_bytes(self) -> int:
+        """How much of it others need as well."""
+        return self.stored_bytes - self.unique_bytes

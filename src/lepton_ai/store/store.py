@@ -14,6 +14,7 @@ from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store import content as contents_
 from lepton_ai.store import live
 from lepton_ai.store.blocks.span import Span
+from lepton_ai.store.census import Census, census
 from lepton_ai.store.contract import Blobs, Content, Finding, PackInfo, PackUse
 from lepton_ai.store.durable import make_folder, storage_errors
 from lepton_ai.store.index import Index
@@ -111,6 +112,10 @@ class Store:
         """
         return bytes(self._reader.fetch([object_id])[object_id])
 
+    def small(self, object_ids: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Many small objects, as :meth:`get` gives one."""
+        return {id_: bytes(data) for id_, data in self._reader.fetch(object_ids).items()}
+
     def missing(
         self, object_ids: Iterable[bytes], *, sound: bool = False, avoid: Collection[str] = ()
     ) -> set[bytes]:
@@ -144,6 +149,15 @@ class Store:
         """Every pack, oldest first."""
         self._index.refresh()
         return self._index.packs()
+
+    def census(self) -> Census:
+        """Every object that can be read, in columns."""
+        self._index.refresh()
+        return census(self._index)
+
+    def bytes_of_packs(self) -> tuple[int, int]:
+        """Bytes of all packs, and how many of them are not objects."""
+        return sum(info.size for info in self._index.packs()), sum(self._index.frames().values())
 
     def live(self, roots: Iterable[bytes], *, avoid: Collection[str] = ()) -> list[PackUse]:
         """How much of each pack the objects ``roots`` (blocks and small objects) need, bases included.

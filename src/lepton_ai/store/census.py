@@ -1,7 +1,7 @@
 """Count everything that is kept: in which form each object is read, on how many others it stands, and who needs it.
 
-Columns of numbers: counting a million objects takes some 270 MB. Who needs an object is kept as the first and the last of its
-owners, and handed down from it to its base: that tells what exactly one of them needs, whatever their number.
+Columns of numbers: counting a million objects takes some 270 MB. Who needs an object is kept as the first and the last
+of its owners, and handed down from it to its base: that tells what exactly one of them needs, whatever their number.
 """
 
 from __future__ import annotations

@@ -114,7 +114,8 @@ def test_the_help_imports_no_command() -> None:
     ours = {name for name in loaded if name.startswith("lepton_ai.")}
     assert ours == {
         "lepton_ai._version", "lepton_ai.errors", "lepton_ai.types", "lepton_ai.cli", "lepton_ai.cli.app",
-        "lepton_ai.cli.exits", "lepton_ai.cli.group", "lepton_ai.cli.output", "lepton_ai.cli.table",
+        "lepton_ai.cli.exits", "lepton_ai.cli.group", "lepton_ai.cli.heap", "lepton_ai.cli.output",
+        "lepton_ai.cli.table",
     }  # fmt: skip
     assert not loaded & HEAVY
 

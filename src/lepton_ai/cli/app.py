@@ -14,7 +14,7 @@ import typer
 from lepton_ai._version import __version__
 from lepton_ai.cli import exits
 from lepton_ai.cli.group import Group, Json, Repo, examples
-from lepton_ai.cli.heap import keep_freed_memory
+from lepton_ai.cli.heap import collect_seldom, keep_freed_memory
 from lepton_ai.cli.output import printable
 from lepton_ai.cli.table import COMMANDS
 from lepton_ai.errors import LeptonError, StorageFailed
@@ -31,7 +31,11 @@ def main() -> int:
         if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter shows its code instead
             stream.reconfigure(errors="backslashreplace")
     keep_freed_memory()
-    return run(sys.argv[1:])
+    collect_seldom()
+    try:
+        return run(sys.argv[1:])
+    finally:
+        collect_seldom()
 
 
 def run(arguments: Sequence[str]) -> int:

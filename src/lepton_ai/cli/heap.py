@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from contextlib import suppress
 
@@ -22,3 +23,12 @@ def keep_freed_memory() -> None:
             library.mallopt(_MMAP_THRESHOLD, 32 << 20)
             library.mallopt(_TRIM_THRESHOLD, 64 << 20)
             library.mallopt(_ARENAS, 1)
+
+
+def collect_seldom() -> None:
+    """Look for cycles of objects seldom: one command makes few, and importing sets the collector off dozens of times.
+
+    What is there already is never looked at again; called once more at the end, this spares the last look at all.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)

@@ -82,7 +82,7 @@ class ModelRepository:
                 recovery_file=None if recovery_file is None else given.path(recovery_file, "recovery_file"),
                 key_file=self.settings.key_file,
             )
-        self.home = Home(self.path, timeout=self.settings.timeout)
+        self.home = Home(self.path, timeout=self.settings.timeout, read_all=self.settings.read_all)
         self.lines = Lines(self.home.history)
 
     def __repr__(self) -> str:
@@ -339,7 +339,7 @@ class ModelRepository:
         entries = self._found(version).record.files
         target = given.path(folder, "the folder to check out into")
         refuse_inside_home(target)
-        return checkout(self.reader, self.home.history, entries, target, force=force, progress=self.progress)
+        return checkout(self.reader, self.home, entries, target, force=force, progress=self.progress)
 
     # Deleting
 

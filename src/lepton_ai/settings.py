@@ -11,13 +11,15 @@ import msgspec
 from lepton_ai.errors import UsageError
 
 PREFIX = "LEPTON_AI_"
+YES = {"1", "true", "yes"}
 
 
 class Settings(msgspec.Struct, frozen=True):
     """``repo``: the default repository. ``author``: who saves. ``timeout``: seconds to wait for other processes.
 
     ``key_file``: a key file or recovery-key file to use instead of the one in the user's config folder.
-    ``no_provenance``: do not record git checkout and installed packages.
+    ``no_provenance``: do not record git checkout and installed packages. ``read_all``: read files again that have not
+    changed since they were read.
     """
 
     repo: Path | None = None
@@ -25,10 +27,11 @@ class Settings(msgspec.Struct, frozen=True):
     timeout: float = 30.0
     key_file: Path | None = None
     no_provenance: bool = False
+    read_all: bool = False
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings that ``LEPTON_AI_REPO``, ``_AUTHOR``, ``_TIMEOUT``, ``_KEY_FILE`` and ``_NO_PROVENANCE`` give.
+    """The settings that ``LEPTON_AI_REPO`` and the others give.
 
     Raises:
         UsageError: a value cannot be read.
@@ -49,5 +52,6 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         author=get("AUTHOR"),
         timeout=timeout,
         key_file=Path(get("KEY_FILE")).expanduser() if get("KEY_FILE") else None,
-        no_provenance=get("NO_PROVENANCE").lower() in {"1", "true", "yes"},
+        no_provenance=get("NO_PROVENANCE").lower() in YES,
+        read_all=get("READ_ALL").lower() in YES,
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lepton_ai.cli.group import Json, Repo, examples
-from lepton_ai.cli.options import BranchOption, VersionArgument
+from lepton_ai.cli.options import BranchOption, ReadAllOption, VersionArgument
 from lepton_ai.cli.output import plural, print_json, say
 from lepton_ai.cli.session import opened
 
@@ -23,6 +23,7 @@ def checkout(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are not in the repository; a copy is kept.")
     ] = False,
+    read_all: ReadAllOption = False,
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
@@ -33,6 +34,7 @@ def checkout(
     """
     folder = Path(output).expanduser()
     with opened(repo, as_json=as_json) as repository:
+        repository.home.read_all |= read_all
         found = repository.version(version, branch)
         places = repository.checkout(found, folder, force=force)
     if as_json:

@@ -34,6 +34,10 @@ MessageOption = Annotated[
     typer.Option("-m", "--message", metavar="TEXT", help="Why, in your words.", show_default=False),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Go ahead although a file is in the way.")]
+ReadAllOption = Annotated[
+    bool,
+    typer.Option("--read-all", help="Read files again that have not changed since they were read."),
+]
 LimitOption = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", help="Only the newest N (default: all).", show_default=False),

@@ -17,6 +17,7 @@ from lepton_ai.cli.options import (
     MessageOption,
     MetricOption,
     ParamOption,
+    ReadAllOption,
     VersionArgument,
 )
 from lepton_ai.cli.results import made
@@ -59,6 +60,8 @@ def save(
             show_default=False,
         ),
     ] = None,
+    *,
+    read_all: ReadAllOption = False,
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
@@ -71,6 +74,7 @@ def save(
     files = [Path(path) for path in paths]
     collect(files)  # a mistyped path must not leave a new repository behind
     with opened(repo, as_json=as_json, make=True) as repository:
+        repository.home.read_all |= read_all
         into = _branch(repository, branch)
         try:
             version = repository.save_files(list(files), into, name=name, parent=parent, **carried)
@@ -103,6 +107,8 @@ def update(
     dataset: DatasetOption = None,
     history: HistoryOption = None,
     author: AuthorOption = None,
+    *,
+    read_all: ReadAllOption = False,
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
@@ -115,6 +121,7 @@ def update(
     if not paths and not carried:
         raise UsageError("nothing to update", hint="give files, or --metric, --param, --message …")
     with opened(repo, as_json=as_json) as repository:
+        repository.home.read_all |= read_all
         found = repository.living(repository.version(version, branch))
         files = collect([Path(path) for path in paths]) if paths else None
         start = Start(found.record.branch, found.row.name, None, found)

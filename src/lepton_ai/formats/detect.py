@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
 import msgspec
@@ -46,18 +46,26 @@ def formats() -> tuple[Format, ...]:
     return tuple(loaded)
 
 
-def layouts(folder: Mapping[str, Source], readers: Iterable[Format] | None = None) -> dict[str, Layout]:
-    """The layout of every file in ``folder`` (path → bytes). Never fails: what is not understood is opaque."""
+def layouts(
+    folder: Mapping[str, Source],
+    readers: Iterable[Format] | None = None,
+    *,
+    only: Collection[str] | None = None,
+) -> dict[str, Layout]:
+    """The layout of every file in ``folder`` (path → bytes). Never fails: what is not understood is opaque.
+
+    ``only``: of these files; others are read where these need them.
+    """
     known = tuple(formats() if readers is None else readers)
     found: dict[str, Layout] = {}
     described: dict[str, tuple[Segment, ...]] = {}
-    for path in sorted(folder):
+    for path in sorted(folder if only is None else only):
         layout = _layout(path, folder, known)
         found[path] = layout
         for relative, segments in layout.companions.items():
             described.setdefault(_beside(path, relative), segments)
     for path, segments in described.items():
-        if found[path].format == "opaque":
+        if path in found and found[path].format == "opaque":
             found[path] = Layout("tensor data", segments)
     return found
 

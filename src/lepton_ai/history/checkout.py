@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 import shutil
@@ -13,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lepton_ai.errors import Damaged, NoSpace, UsageError, WouldOverwrite
+from lepton_ai.history.home import Home
 from lepton_ai.history.kept import Claim, kept
 from lepton_ai.history.paths import trouble
 from lepton_ai.history.reading import Reader
-from lepton_ai.history.refs.contract import History
+from lepton_ai.history.seen import Seen
 from lepton_ai.history.staging import hold, part_beside, sweep_parts
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.durable import storage_errors
@@ -38,11 +38,12 @@ class _Plan:
     in_the_way: dict[Path, bool]
     damaged: frozenset[Path]
     seen: dict[Path, Stamp]
+    sights: Seen
 
 
 def checkout(
     reader: Reader,
-    history: History,
+    home: Home,
     entries: Iterable[FileEntry],
     folder: Path,
     *,
@@ -66,7 +67,7 @@ def checkout(
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder", hint="name a folder to check out into")
     with storage_errors(folder):
-        plan = _plan(reader, history, files, folder, progress)
+        plan = _plan(reader, home, files, folder, progress)
     unknown = [place for place, is_kept in plan.in_the_way.items() if not is_kept]
     if unknown and not force:
         raise _would_overwrite(unknown, plan.damaged)
@@ -128,9 +129,8 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _plan(
-    reader: Reader, history: History, files: list[FileEntry], folder: Path, progress: Progress
-) -> _Plan:
+def _plan(reader: Reader, home: Home, files: list[FileEntry], folder: Path, progress: Progress) -> _Plan:
+    sights = home.seen()
     todo: list[FileEntry] = []
     obstacles: dict[Path, Claim | None] = {}
     seen: dict[Path, Stamp] = {}
@@ -141,19 +141,21 @@ def _plan(
         stamp = _stamp(blocking)  # before it is read: what is written meanwhile shows
         if stamp is not None:
             seen[blocking] = stamp
-            claim = _claim(blocking, blocking.relative_to(folder).as_posix())
+            claim = _claim(blocking, blocking.relative_to(folder).as_posix(), sights)
             if blocking != place or claim != _wanted(entry):
                 obstacles[blocking] = claim
             elif entry.target is not None or _executable(place) == entry.executable:
                 continue
         todo.append(entry)
+    sights.store()
     claims = {claim for claim in obstacles.values() if claim is not None}
-    known = kept(history, reader, claims, progress) if claims else {}
+    known = kept(home.history, reader, claims, progress) if claims else {}
     return _Plan(
         todo,
         {place: claim is not None and known.get(claim, False) for place, claim in obstacles.items()},
         frozenset(place for place, claim in obstacles.items() if claim in known),
         seen,
+        sights,
     )
 
 
@@ -170,14 +172,13 @@ def _wanted(entry: FileEntry) -> Claim:
     return ("", entry.sha256) if entry.target is None else (entry.path, entry.target)
 
 
-def _claim(place: Path, path: str) -> Claim | None:
+def _claim(place: Path, path: str, sights: Seen) -> Claim | None:
     """What lies there; None for a folder, and for what no version can have."""
     if place.is_symlink():
         return path, place.readlink().as_posix()
     if not place.is_file():
         return None
-    with place.open("rb") as handle:
-        return "", hashlib.file_digest(handle, "sha256").hexdigest()
+    return "", sights.digest(place, place.name).hex()
 
 
 def _executable(place: Path) -> bool:
@@ -226,7 +227,7 @@ def _put(temporary: Path, entry: FileEntry, place: Path, plan: _Plan, force: boo
         elif found == plan.seen.get(place):
             temporary.replace(place)
             return
-        elif _claim(place, entry.path) == _wanted(entry):
+        elif _claim(place, entry.path, plan.sights) == _wanted(entry):
             return  # from another checkout of the same
         elif force:
             _keep_copy(place)

@@ -43,6 +43,11 @@ class Found:
     target: str | None = None
     note: str = ""
 
+    @property
+    def name(self) -> str:
+        """The last part of its path in the version."""
+        return self.path.rpartition("/")[2]
+
 
 class FileSource:
     """A :class:`~lepton_ai.formats.contract.Source` over a file, opened at the first read."""

@@ -7,6 +7,7 @@ keys/           the repository's keys, wrapped
 packs/          sealed blocks
 tmp/            what is being written
 backups/        copies of history.db before migrations
+seen            which files were read, and how they looked then (a cache)
 current         the branch that commands mean when none is named
 """
 
@@ -36,6 +37,7 @@ from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.history.refs.sqlite import SqliteHistory
+from lepton_ai.history.seen import Seen
 from lepton_ai.history.staging import READ_ONLY, Staging, private
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
@@ -51,8 +53,9 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: a Path keeps n
 class Home:
     """An opened ``.lepton/``: its history at once, its store and keys when first needed."""
 
-    def __init__(self, folder: Path, *, timeout: float = 30.0) -> None:
+    def __init__(self, folder: Path, *, timeout: float = 30.0, read_all: bool = False) -> None:
         self.folder = folder
+        self.read_all = read_all
         self.place = folder / FOLDER
         self.config = read_config(self.place)
         self.history = SqliteHistory(self.place / "history.db", timeout=timeout, create=False)
@@ -120,6 +123,10 @@ class Home:
     @current.setter
     def current(self, branch: str) -> None:
         write_file(self.place / "current", (branch + "\n").encode())
+
+    def seen(self) -> Seen:
+        """The files that need not be read again, as of now; none with ``read_all``."""
+        return Seen(self.place / "seen", self.keyring, read_all=self.read_all)
 
     def staging(self) -> Path:
         """A new private folder for files on their way; the caller removes it."""

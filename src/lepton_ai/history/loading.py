@@ -74,5 +74,5 @@ class Loader:
                 sources = {name: Stored(self._home.store, manifests[name], self._progress) for name in wanted}
                 return safetensors_direct.build(sources)
         with self._staged() as folder:
-            checkout(self._reader, self._home.history, entries, folder, progress=self._progress)
+            checkout(self._reader, self._home, entries, folder, progress=self._progress)
             return registry.load(folder, names, trust=trust, path=path)

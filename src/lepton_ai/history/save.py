@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,14 +248,15 @@ def _check_room(home: Home, files: list[Found], progress: Progress) -> None:
         check_space(home.place, sum(sizes))
     except NoSpace:
         progress.start("looking for what is stored already", sum(sizes))
-        reader = Reader(home.history, home.store)
+        reader, seen = Reader(home.history, home.store), home.seen()
         new: dict[bytes, int] = {}
         for file in files:
             if file.target is None:
-                with storage_errors(file.place), file.place.open("rb") as handle:
-                    digest = hashlib.file_digest(handle, "sha256").digest()
+                with storage_errors(file.place):
+                    digest = seen.digest(file.place, file.name)
                 new |= {} if reader.readable(digest) else {digest: file.size}
             progress.advance(file.size)
+        seen.store()
         check_space(home.place, sum(new.values()))
 
 
@@ -276,7 +276,8 @@ def _save(
     build: Callable[[changes.Draft], Result[VersionRow]],
     progress: Progress,
 ) -> Saved:
-    with Saving(home.history, home.store, order.operation.kind, progress, turn=order.turn) as saving:
+    seen, kind = home.seen(), order.operation.kind
+    with Saving(home.history, home.store, kind, progress, seen=seen, turn=order.turn) as saving:
         record = replace(order.start, operation=order.operation, author="", revises=None)
         if order.files is not None:
             record = replace(record, files=saving.add_files(order.files, order.parent))
@@ -292,5 +293,6 @@ def _save(
             return build(changes.Draft(record, contents, saving.checks(), saving.releases()))
 
         row = attempt(home.history, built)
+    seen.store()
     freed, notes = settled(home.history, home.store, saving.superseded, saving.packs)
     return Saved(row, (*saving.notes, *notes), saving.new_bytes - freed)

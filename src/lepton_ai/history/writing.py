@@ -14,15 +14,17 @@ from lepton_ai.errors import Damaged, LostRace, StorageFailed, UsageError
 from lepton_ai.formats.contract import Layout, Segment
 from lepton_ai.formats.detect import layouts
 from lepton_ai.history import manifest as manifests
+from lepton_ai.history.bases import Bases
 from lepton_ai.history.files import FileSource, Found
 from lepton_ai.history.leases import Lease
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
+from lepton_ai.history.seen import Seen
+from lepton_ai.history.unchanged import Stored, unchanged
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import OPAQUE, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
-from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, Record
 
@@ -50,9 +52,10 @@ class Saving:
         what: str,
         progress: Progress = SILENT,
         *,
+        seen: Seen | None = None,
         turn: bool = False,
     ) -> None:
-        self._history, self._store, self._progress = history, store, progress
+        self._history, self._store, self._progress, self._seen = history, store, progress, seen
         self._lease = Lease(history, what)
         try:
             self._epoch = self._read_epoch()
@@ -83,16 +86,25 @@ class Saving:
         """Store files; those of ``parent`` serve as bases for differences. Returns their entries, sorted by path."""
         sources = {file.path: FileSource(file.place, file.size) for file in files if file.target is None}
         self._progress.start("saving", sum(source.size for source in sources.values()))
-        looks = {file.path: _look(file) for file in files if file.target is None}
+        known: dict[str, Stored] = {}
+        if self._seen is not None:
+            known = unchanged(files, self._seen, self._history, self._store, self._avoid)
+        looks = {file.path: _look(file) for file in files if file.path in sources.keys() - known.keys()}
+        needed = {path for path, stored in known.items() if stored.describes}
         try:
-            found = layouts(sources)
+            found = layouts(sources, only=looks.keys() | needed) if looks else {}
         finally:
             for source in sources.values():
                 source.close()
-        bases = Bases(Reader(self._history, self._store), parent)
+        bases = Bases(Reader(self._history, self._store), parent if looks else None)
         if parent is not None:
             self._parents.update(bytes.fromhex(entry.sha256) for entry in parent.files if entry.sha256)
-        return tuple(self._add(file, found, bases, looks.get(file.path)) for file in files)
+        return tuple(
+            self._again(file, known[file.path])
+            if file.path in known
+            else self._add(file, found, bases, looks.get(file.path))
+            for file in files
+        )
 
     def attach(self, data: bytes) -> Attachment:
         """Store a larger thing that belongs to the record; equal ones are stored once."""
@@ -163,18 +175,19 @@ class Saving:
     def _add(
         self, file: Found, found: Mapping[str, Layout], bases: Bases, look: tuple[int, ...] | None
     ) -> FileEntry:
-        if file.note:
-            self.notes.append(file.note)
         if file.target is not None:
+            self._tell(file)
             return FileEntry(file.path, "", 0, target=file.target)
         layout = found[file.path]
-        if layout.note:
-            self.notes.append(f"{file.path} is kept as opaque bytes: {layout.note}")
+        self._tell(file, layout.note)
         plan = plan_of(layout.segments)
         with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
             try:
                 with file.place.open("rb") as handle:
+                    sight = self._seen.look(handle.fileno()) if self._seen else None
                     added = self._writer.add(handle, plan, bases.for_file(file.path))
+                    if self._seen:
+                        self._seen.remember(sight, handle.fileno(), file.name, added.sha256)
             except UsageError as problem:
                 if file.place.stat().st_size == sum(run.length for run in plan):
                     raise
@@ -183,6 +196,22 @@ class Saving:
             raise _changed(file)
         self._keep(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
+
+    def _again(self, file: Found, stored: Stored) -> FileEntry:
+        """Take a file that has not changed by what is stored of it."""
+        self._tell(file, stored.manifest.note)
+        self._writer.rely(stored.ids)
+        self._contents[stored.row.sha256], self._stored[stored.row.sha256] = (
+            stored.row,
+            stored.manifest.content,
+        )
+        self._progress.advance(file.size)
+        return FileEntry(file.path, stored.row.sha256.hex(), file.size, executable=file.executable)
+
+    def _tell(self, file: Found, opaque: str = "") -> None:
+        """Note what is to be said of a file; ``opaque``: why no reader understood it."""
+        notes = [file.note, opaque and f"{file.path} is kept as opaque bytes: {opaque}"]
+        self.notes += [note for note in notes if note]
 
     def _keep(self, digest: bytes, manifest: Manifest) -> None:
         object_id = self._writer.put(manifests.encode(replace(manifest, sha256=digest)))
@@ -219,36 +248,6 @@ def plan_of(segments: Iterable[Segment]) -> list[Run]:
         else:
             plan.append(Run(segment.length))
     return plan
-
-
-class Bases:
-    """The parent version's tensors, as bases for differences: by path first, then by name in any of its files.
-
-    What cannot be read of the parent is no base: damage must not keep anybody from saving.
-    """
-
-    def __init__(self, reader: Reader, parent: Record | None) -> None:
-        entries = [entry for entry in parent.files if entry.target is None] if parent is not None else []
-        self._contents = {path: found.content for path, found in _undamaged(reader, entries).items()}
-        self._any = Pairing(self._contents.values())
-
-    def for_file(self, path: str) -> Pairing | None:
-        """What a file of this path may differ from; None when there is nothing."""
-        if not self._contents:
-            return None
-        own = self._contents.get(path)
-        return Pairing([own] if own is not None else [], self._any)
-
-
-def _undamaged(reader: Reader, entries: list[FileEntry]) -> dict[str, Manifest]:
-    try:
-        return reader.manifests(entries)
-    except Damaged:
-        found: dict[str, Manifest] = {}
-        for entry in entries:
-            with suppress(Damaged):
-                found.update(reader.manifests([entry]))
-        return found
 
 
 class _Beating:

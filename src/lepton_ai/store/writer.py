@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -111,6 +111,11 @@ class Writer:
             raise
         finally:
             digest.close()
+
+    def rely(self, ids: Iterable[bytes]) -> None:
+        """Count on objects that are stored already: :meth:`finish` sees to it that they still are."""
+        self._check_open()
+        self._coder.relied.update(ids)
 
     def put(self, data: bytes) -> bytes:
         """Take a small object and return its id."""

@@ -65,6 +65,21 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    left_alone((tmp_path / "m.bin", b"\0" * SIZE))
+    return tmp_path / "m.bin"
+
+
+@pytest.fixture
+def saved(repo: ModelRepository, file: Path, read: list[str]) -> ModelRepository:
+    """A repository that has the file, and recognises it."""
+    repo.save_files(file)
+    assert repo.home.seen().recall(file, file.name)
+    read.clear()
+    return repo
+
+
 def left_alone(*files: tuple[Path, bytes]) -> None:
     """Write files, and wait until they count as left alone."""
     for file, data in files:

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from lepton_ai.cli.app import run
 from lepton_ai.errors import Ambiguous, Damaged, NotFound
-from lepton_ai.history import manifest, writing
+from lepton_ai.history import bases, manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.verify import Verifier
 from lepton_ai.repository import ModelRepository
@@ -75,7 +75,7 @@ class TestBases:
                 mapped += sum(len(content.streams) for content in listed)
                 super().__init__(listed, rest)
 
-        monkeypatch.setattr(writing, "Pairing", Counted)
+        monkeypatch.setattr(bases, "Pairing", Counted)
         repo.save_files(_shards(tmp_path / "m", files, tensors, add=1e-6))
         streams = files * (tensors + 1)  # a header each
         assert mapped == 2 * streams  # all of them for any file, and each file's own
@@ -128,8 +128,8 @@ class TestDamagedParents:
             return real(object_id)
 
         monkeypatch.setattr(repo.home.store, "get", damaged)
-        bases = writing.Bases(Reader(repo.home.history, repo.home.store), repo.version("v1").record)
-        assert set(bases._contents) == {entry.path for entry in repo.version("v1").files} - {lost.path}
+        found = bases.Bases(Reader(repo.home.history, repo.home.store), repo.version("v1").record)
+        assert set(found._contents) == {entry.path for entry in repo.version("v1").files} - {lost.path}
         changed = _shards(tmp_path / "m", 3, 4, add=1e-6)
         saved = repo.save_files(changed)
         repo.checkout(saved, tmp_path / "out")

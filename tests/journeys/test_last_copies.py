@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -159,8 +160,8 @@ def test_a_file_that_is_replaced_after_its_layout_was_read(
     """By one of equal size: its bytes must not be stored with the other's tensors."""
     real = writing.layouts
 
-    def layouts(sources: dict[str, writing.FileSource]) -> object:
-        found = real(sources)
+    def layouts(sources: dict[str, writing.FileSource], *, only: Collection[str]) -> object:
+        found = real(sources, only=only)
         save_file(_weights("cd"), place.folder / "model.safetensors")
         return found
 

@@ -35,15 +35,8 @@ class Stored:
 
     def fill(self, target: memoryview) -> None:
         """Put the whole file into ``target``, which is as long."""
-        place = 0
-
-        def write(data: bytes | memoryview) -> None:
-            nonlocal place
-            target[place : place + len(data)] = data
-            place += len(data)
-
         self._progress.start("loading", self.size)
-        self._store.copy(self._content, write, self._progress)
+        self._store.fill(self._content, target, self._progress)
 
 
 class Loader:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from lepton_ai.errors import Damaged
+from lepton_ai.progress import Progress
 from lepton_ai.store.blocks.span import Piece, Span
 from lepton_ai.store.codecs.contract import Bytes
 from lepton_ai.store.pipeline import Pool
@@ -14,6 +15,8 @@ from lepton_ai.store.reader import Reader
 
 BATCH = 1 << 20
 BATCH_BLOCKS = 512
+AT_ONCE = 4 << 20
+"""Bytes that a thread decodes at a time into memory that is there already."""
 
 
 class Batch(NamedTuple):
@@ -63,6 +66,57 @@ def read(reader: Reader, span: Span, offset: int, length: int) -> Generator[Byte
         work = partial(_fetch, reader)
         for batch, blocks in pool.map(work, _chain(first, pending)):
             yield _portion(batch.pieces, blocks, held)
+
+
+def fill(reader: Reader, span: Span, target: memoryview, progress: Progress) -> None:
+    """Put a whole file into ``target``, which is as long; blocks are decoded where they belong. Advances ``progress``.
+
+    Raises:
+        Damaged, KeyMissing, TooNew, StorageFailed.
+    """
+    with Pool() as pool:
+        for length in pool.map(partial(_fill, reader), _places(span, target)):
+            progress.advance(length)
+
+
+class _Places(NamedTuple):
+    """Blocks that are to be read together, each with the memory for all of it or, ``parted``, for pieces of it."""
+
+    whole: dict[bytes, list[memoryview]]
+    parted: list[tuple[Piece, memoryview]]
+    length: int
+
+
+def _places(span: Span, target: memoryview) -> Iterator[_Places]:
+    whole: dict[bytes, list[memoryview]] = {}
+    parted: list[tuple[Piece, memoryview]] = []
+    place = total = count = 0
+    for piece in span.pieces(0, len(target)):
+        if count and (total + piece.length > AT_ONCE or count >= BATCH_BLOCKS):
+            yield _Places(whole, parted, total)
+            whole, parted, total, count = {}, [], 0, 0
+        memory = target[place : place + piece.length]
+        if piece.length == piece.size:
+            whole.setdefault(piece.id, []).append(memory)
+        else:
+            parted.append((piece, memory))
+        place, total, count = place + piece.length, total + piece.length, count + 1
+    yield _Places(whole, parted, total)
+
+
+def _fill(reader: Reader, places: _Places) -> int:
+    reader.fill({id_: memories[0] for id_, memories in places.whole.items()})
+    for first, *others in places.whole.values():
+        for other in others:
+            other[:] = first
+    for piece, memory in places.parted:
+        block = reader.fetch([piece.id])[piece.id]
+        if len(block) != piece.size:
+            raise Damaged(
+                f"the content of a file is inconsistent: a block of {len(block)} bytes for {piece.size}"
+            )
+        memory[:] = block[piece.start : piece.start + piece.length]
+    return places.length
 
 
 def _chain(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:

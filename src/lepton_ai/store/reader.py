@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from blake3 import blake3
 
@@ -40,19 +40,43 @@ class Reader:
             KeyMissing, TooNew, StorageFailed.
         """
         wanted = list(dict.fromkeys(ids))
-        routes = Routes(self.index)
-        routes.prepare(wanted)
-        ways = [routes.route(id_) for id_ in wanted]
-        if not all(ways):
-            self.index.refresh()
-            routes.forget()
-            routes.prepare(wanted)
-            ways = [routes.route(id_) for id_ in wanted]
+        routes, ways = self._ways(wanted)
         plain: dict[bytes, Bytes] = {}
         raw = self._load(place for way in ways for place in way or ())
         for id_ in wanted:
             self._resolve(id_, routes, raw, plain)
         return {id_: plain[id_] for id_ in wanted}
+
+    def fill(self, targets: Mapping[bytes, memoryview]) -> None:
+        """Put the plain bytes of objects, checked, into memory of their lengths.
+
+        Raises:
+            Damaged: one of them cannot be read in any way, or has another length.
+            KeyMissing, TooNew, StorageFailed.
+        """
+        _, ways = self._ways(list(targets))
+        raw, plain = self._load(place for way in ways for place in way or ()), dict[bytes, Bytes]()
+        for (id_, target), way in zip(targets.items(), ways, strict=True):
+            if way and way[0].plain_length == len(target) and self._hurry(way, raw, plain, target):
+                continue
+            data = self.fetch([id_])[id_]
+            if len(data) != len(target):
+                raise Damaged(
+                    f"the content of a file is inconsistent: a block of {len(data)} bytes for {len(target)}"
+                )
+            target[:] = data
+
+    def _ways(self, ids: list[bytes]) -> tuple[Routes, list[list[Place] | None]]:
+        """How each object is read, with a look for new packs if one seems to be nowhere."""
+        routes = Routes(self.index)
+        routes.prepare(ids)
+        ways = [routes.route(id_) for id_ in ids]
+        if not all(ways):
+            self.index.refresh()
+            routes.forget()
+            routes.prepare(ids)
+            ways = [routes.route(id_) for id_ in ids]
+        return routes, ways
 
     def fetch_on(self, ways: Collection[list[Place]]) -> dict[bytes, Bytes]:
         """The plain bytes of the objects at the beginnings of ``ways``, checked; without those that cannot be read."""
@@ -85,14 +109,21 @@ class Reader:
             problem = self._walk(route, raw, plain, bad)
             first = first or problem
 
-    def _hurry(self, route: list[Place], raw: dict[Place, memoryview], plain: dict[bytes, Bytes]) -> bool:
+    def _hurry(
+        self,
+        route: list[Place],
+        raw: dict[Place, memoryview],
+        plain: dict[bytes, Bytes],
+        into: memoryview | None = None,
+    ) -> bool:
         """Decode along a route and check only what comes out; False when it is not right, whatever the reason."""
         base: Bytes | None = None
         try:
             for place in reversed(route):
                 known = plain.get(place.id)
                 if known is None:
-                    known = self._decode(place, raw.get(place) or memoryview(self._get(place)), base)
+                    data = raw.get(place) or memoryview(self._get(place))
+                    known = self._decode(place, data, base, into if place is route[0] else None)
                 base = known
         except (Damaged, NotFound):
             return False
@@ -137,10 +168,13 @@ class Reader:
             raise Damaged("the bytes are not those that were saved")
         return plain
 
-    def _decode(self, place: Place, data: memoryview, base: Bytes | None) -> Bytes:
+    def _decode(
+        self, place: Place, data: memoryview, base: Bytes | None, into: memoryview | None = None
+    ) -> Bytes:
         header, payload = self.unseal(place, data)
         element = Element(header.element, header.width)
-        return decode(header.codec, header.codec_version, payload, element, base, header.plain_length)
+        length = header.plain_length
+        return decode(header.codec, header.codec_version, payload, element, base, length, into)
 
     def unseal(self, place: Place, data: memoryview) -> tuple[Header, Bytes]:
         """Header and payload of the object that stands at ``place``.

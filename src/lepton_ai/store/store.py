@@ -103,6 +103,14 @@ class Store:
                 write(portion if isinstance(portion, bytes) else memoryview(portion))
                 progress.advance(len(portion))
 
+    def fill(self, content: Content, target: memoryview, progress: Progress = SILENT) -> None:
+        """Put the whole file into ``target``, which is as long. Advances ``progress``, but starts no task.
+
+        Raises:
+            Damaged, KeyMissing, TooNew, StorageFailed.
+        """
+        contents_.fill(self._reader, self._map(content), target, progress)
+
     def get(self, object_id: bytes) -> bytes:
         """A small object that :meth:`Writer.put` took.
 

@@ -16,9 +16,17 @@ CODECS: dict[int, Codec] = {
 
 
 def decode(
-    number: int, version: int, data: Bytes, element: Element, base: Bytes | None, plain_length: int
+    number: int,
+    version: int,
+    data: Bytes,
+    element: Element,
+    base: Bytes | None,
+    plain_length: int,
+    into: memoryview | None = None,
 ) -> Bytes:
     """Decode with the codec that an object's header names. The caller checks the plain id.
+
+    ``into``: memory of ``plain_length`` bytes that is to be filled; it is what comes back then.
 
     Raises:
         TooNew: the codec or its version is not known here.
@@ -29,7 +37,13 @@ def decode(
         raise TooNew(f"codec {number} version {version} is not known here", hint="upgrade lepton-ai")
     if codec.needs_base and base is None:
         raise Damaged(f"an object coded as {codec.name} names no base")
+    if into is not None and isinstance(codec, tiles.Tiles):
+        codec.fill(data, element, base, into)
+        return into
     result = codec.decode(data, version, element, base, plain_length)
     if len(result) != plain_length:
         raise Damaged(f"{codec.name} gave {len(result)} bytes, {plain_length} are due")
-    return result
+    if into is None:
+        return result
+    into[:] = result
+    return into

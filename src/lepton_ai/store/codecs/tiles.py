@@ -67,6 +67,17 @@ class Tiles:
         self, data: Bytes, _version: int, element: Element, base: Bytes | None, plain_length: int, /
     ) -> bytearray:
         """The weights, or the base plus the difference."""
+        plain = bytearray(plain_length)
+        self.fill(data, element, base, memoryview(plain))
+        return plain
+
+    def fill(self, data: Bytes, element: Element, base: Bytes | None, plain: memoryview) -> None:
+        """Decode into memory of the right length.
+
+        Raises:
+            Damaged: the data was not made by ``encode``.
+        """
+        plain_length = len(plain)
         base = base if self.needs_base else None
         if len(data) < HEAD or (base is not None and len(base) != plain_length):
             raise Damaged("a payload of tiles is cut, or its base is of different length")
@@ -77,7 +88,6 @@ class Tiles:
         if not 0 < numbers <= MOST or len(data) - rest < HEAD:
             raise Damaged("tiles of no numbers, or of too many")
         payload = memoryview(data)[: len(data) - rest] if rest else data
-        plain = bytearray(plain_length)
         compiled = kernel()
         if compiled is None:
             tiles_slowly.decode(payload, base, numbers, width, plain)
@@ -85,7 +95,6 @@ class Tiles:
             raise Damaged("a payload of tiles is damaged")
         if rest:
             plain[-rest:] = data[len(data) - rest :]
-        return plain
 
 
 FULL = Tiles("tiles", 4, needs_base=False)

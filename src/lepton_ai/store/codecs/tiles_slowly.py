@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def decode(data: Bytes, base: Bytes | None, numbers: int, width: int, plain: bytearray) -> None:
+def decode(data: Bytes, base: Bytes | None, numbers: int, width: int, plain: bytearray | memoryview) -> None:
     """Fill ``plain`` with ``numbers`` numbers of ``width`` bytes.
 
     Raises:

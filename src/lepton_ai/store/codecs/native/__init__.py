@@ -60,7 +60,9 @@ class Kernel:
         )
         return ctypes.string_at(out, done) if done > 0 else None
 
-    def decode(self, payload: Bytes, base: Bytes | None, numbers: int, width: int, plain: bytearray) -> bool:
+    def decode(
+        self, payload: Bytes, base: Bytes | None, numbers: int, width: int, plain: bytearray | memoryview
+    ) -> bool:
         """Fill the beginning of ``plain``; False when the payload is damaged."""
         done: int = self._decode(
             _address(payload),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +35,7 @@ from lepton_ai.history.provenance import git_user
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.repack import LONGEST, Repack, Repacked
 from lepton_ai.history.save import Saved, Saver, Start
 from lepton_ai.history.stats import Stats, stats
 from lepton_ai.history.verify import Verdict, Verifier
@@ -127,7 +126,7 @@ class ModelRepository:
                 model, stem, format=format, example_inputs=example_inputs, **carried
             )
         prepared, into, expected = prepare(carried), *self._onto(branch, parent)
-        with self._staged() as folder:
+        with self.home.staged() as folder:
             saved = frameworks.save(model, folder, stem, format, example_inputs=example_inputs)
             notes = (saved.note,) if saved.note else ()
             act = self._act(prepared.message)
@@ -186,7 +185,7 @@ class ModelRepository:
         start = Start(found.record.branch, found.row.name, None, found)
         if model is None or isinstance(model, str | Path):
             return self.fill_draft(start, collect(model) if model is not None else None, prepared)
-        with self._staged() as folder:
+        with self.home.staged() as folder:
             saved = frameworks.save(model, folder, "model" if stem is None else stem)
             return self.fill_draft(
                 start, files_of(saved.paths), prepared, (saved.note,) if saved.note else ()
@@ -329,7 +328,7 @@ class ModelRepository:
         """
         trust = given.switch(trust, "trust")
         entries = self._found(version, self._branch_name(branch)).record.files
-        loader = Loader(self.reader, self.home, self._staged, self.progress)
+        loader = Loader(self.reader, self.home, self.home.staged, self.progress)
         return loader.load(entries, trust=trust, path=path)
 
     def checkout(
@@ -367,6 +366,12 @@ class ModelRepository:
             grace=grace, dry_run=dry_run
         )
 
+    def repack(self, *, max_chain: int = LONGEST, dry_run: bool = False) -> Repacked:
+        """Decide anew how everything is stored: few bytes, and at most ``max_chain`` objects to open for a block."""
+        return Repack(self.home, self.lines, self._act(), self.progress).run(
+            max_chain=max_chain, dry_run=dry_run
+        )
+
     def verify(self, *, fast: bool = False) -> Verdict:
         """Check everything (``fast``: the structure only) and say what is damaged and whom it touches."""
         return Verifier(self.home, self.lines, self.progress).run(fast=fast)
@@ -391,7 +396,7 @@ class ModelRepository:
     def import_version(self, source: str | Path, branch: Where = None, *, name: str | None = None) -> Version:
         """Take an exported version in, as the next one of a branch (``name``: called so)."""
         file = given.path(source, "the file to import")
-        with self._staged() as folder:
+        with self.home.staged() as folder:
             unpacked = unpack(file, folder, progress=self.progress)
             done = self._saver.imported(unpacked, self._branch_name(branch), name, self._act())
         return self._made(done)
@@ -489,11 +494,3 @@ class ModelRepository:
 
     def _act(self, why: str = "") -> Act:
         return Act(text(self.author, "the author"), now(), text(why, "the message"))
-
-    @contextmanager
-    def _staged(self) -> Iterator[Path]:
-        folder = self.home.staging()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)

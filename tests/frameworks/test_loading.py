@@ -40,7 +40,7 @@ def _tensors() -> dict[str, torch.Tensor]:
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelRepository:
     """A repository that must not stage anything."""
     repo = ModelRepository(tmp_path / "repo")
-    monkeypatch.setattr(repo, "_staged", lambda: pytest.fail("it was written to a file"))
+    monkeypatch.setattr(repo.home, "staged", lambda: pytest.fail("it was written to a file"))
     return repo
 
 

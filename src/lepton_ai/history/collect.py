@@ -15,7 +15,6 @@ The order makes it safe at every instruction:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -28,6 +27,7 @@ from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import digests, parse_record
 from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.sentence import carry_out
 from lepton_ai.history.settle import free
 from lepton_ai.history.turns import Turn, patiently, told
 from lepton_ai.progress import SILENT, Progress
@@ -36,7 +36,6 @@ from lepton_ai.store.store import Store
 
 DEFAULT_GRACE = 14 * 86400.0
 """Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
-LEASE_WAIT = 60.0
 TURN_WAIT = 60.0
 """Seconds for which saves that settle are waited for."""
 MOSTLY_DEAD = 0.5
@@ -132,7 +131,7 @@ class Collector:
         Raises:
             Damaged, TooNew: what a version is made of cannot be read; names it.
         """
-        digests = {digest for row in self._kept(without) for digest in _digests(row)}
+        digests = {digest for row in self.kept(without) for digest in digests_of(row)}
         roots: set[bytes] = set()
         for kept_at in self._history.contents(digests).values():
             try:
@@ -149,8 +148,8 @@ class Collector:
     ) -> IntegrityError:
         labels = {
             f"{parse_record(row.record, row.id).branch}@{row.name}": None
-            for row in self._kept(without)
-            if digest in _digests(row)
+            for row in self.kept(without)
+            if digest in digests_of(row)
         }
         return type(problem)(
             f"it cannot be told what {', '.join(labels)} still needs, so nothing may be freed: {problem.message}",
@@ -158,7 +157,7 @@ class Collector:
             "(lepton delete) and repeat with --grace 0",
         )
 
-    def _kept(self, without: Collection[bytes]) -> Iterator[VersionRow]:
+    def kept(self, without: Collection[bytes] = ()) -> Iterator[VersionRow]:
         """Every revision of the versions that are not purged, but for those whose first revision is in ``without``."""
         for firsts in self._versions():
             kept = [
@@ -173,32 +172,13 @@ class Collector:
         """Steps 3 to 5; the packs that have to wait for a later collection."""
         if mixed:
             self._store.compact(mixed, self.roots(), avoid=set(self._turn.condemned()))
-        self._turn.condemn([*dead, *mixed])
-        condemned = self._turn.condemned()
-        if not condemned:
-            return ()
-        waits = {name: set(states.decode(states.Condemned, ref).waits) for name, ref in condemned.items()}
-        running = self._wait_for(set().union(*waits.values()))
-        ready = {name: ref for name, ref in condemned.items() if not waits[name] & running}
-        self._turn.still()
-        roots = self.roots()
-        uses = {use.pack: use for use in self._store.live(roots, avoid=set(ready))}
-        needed = {
-            name for name in ready if (name in uses and uses[name].live) or not self._store.indexed(name)
-        }
-        self._turn.still()
-        self._store.drop([name for name in ready if name not in needed])
-        self._turn.commit([states.clear(ref) for ref in ready.values()])
-        return tuple(sorted(set(condemned) - set(ready)))
+        return carry_out(self._turn, self._history, self._store, [*dead, *mixed], self._unneeded)
 
-    def _wait_for(self, keys: set[str]) -> set[str]:
-        """Wait for these leases to end; those that did not."""
-        deadline = time.monotonic() + LEASE_WAIT
-        while True:
-            left = keys & {ref.key for ref, _ in leases.living(self._history)}
-            if not left or time.monotonic() > deadline:
-                return left
-            time.sleep(0.05)
+    def _unneeded(self, ready: set[str]) -> set[str]:
+        uses = {use.pack: use for use in self._store.live(self.roots(), avoid=ready)}
+        return {
+            name for name in ready if not (name in uses and uses[name].live) and self._store.indexed(name)
+        }
 
     def _due(self, before: int) -> list[bytes]:
         """Deleted versions whose grace is over."""
@@ -227,5 +207,6 @@ def _mostly_dead(use: PackUse) -> bool:
     return use.dead > MOSTLY_DEAD * (use.live + use.dead)
 
 
-def _digests(row: VersionRow) -> set[bytes]:
+def digests_of(row: VersionRow) -> set[bytes]:
+    """SHA-256 of everything that a revision's record refers to: files and attachments."""
     return digests(parse_record(row.record, row.id))

@@ -19,7 +19,8 @@ import secrets
 import shutil
 import tempfile
 import weakref
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -131,6 +132,15 @@ class Home:
     def staging(self) -> Path:
         """A new private folder for files on their way; the caller removes it."""
         return self._staging.new()
+
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """The same for the time of a block."""
+        folder = self.staging()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -17,7 +17,7 @@ from lepton_ai.history.writing import EPOCH
 
 T = TypeVar("T")
 RUNNING = "gc/running"
-COLLECT, SETTLE = "gc", "settle"
+COLLECT, SETTLE, REPACK = "gc", "settle", "repack"
 """What a turn is for. To settle takes a moment only."""
 
 
@@ -59,7 +59,8 @@ class Turn:
             other = states.decode(states.LeaseState, ref)
             if leases.is_alive(other):
                 kind = InAMoment if other.what == SETTLE else Busy
-                raise kind(f"{told(other)} is collecting garbage already", hint="repeat when it is done")
+                work = "repacking" if other.what == REPACK else "collecting garbage"
+                raise kind(f"{told(other)} is {work} already", hint="repeat when it is done")
         return ref
 
     def epoch(self) -> Ref | None:
@@ -141,9 +142,12 @@ class Turn:
         if not moves:
             return
         try:
-            self._history.commit(Commit(self._act.actor, "gc", self._act.why, now(), tuple(moves)))
+            act = REPACK if self._what == REPACK else COLLECT
+            self._history.commit(Commit(self._act.actor, act, self._act.why, now(), tuple(moves)))
         except LostRace as lost:
-            raise Busy("another collection runs at the same time", hint="repeat when it is done") from lost
+            raise Busy(
+                "another collection or repack runs at the same time", hint="repeat when it is done"
+            ) from lost
 
 
 def told(state: states.LeaseState) -> str:

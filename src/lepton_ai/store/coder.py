@@ -20,6 +20,7 @@ from lepton_ai.store.packs.format import BLOCK, Header
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes, heights
+from lepton_ai.store.seal.contract import Seal
 from lepton_ai.store.seal.keyring import Keyring
 
 LONGEST_FORWARD = 3
@@ -47,7 +48,7 @@ class Coded(NamedTuple):
     new: list[Sealed]
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """An object to be stored."""
 
     id: bytes
@@ -97,7 +98,7 @@ class Coder:
         new = []
         for i in fresh:
             key, dtype, _ = streams[parts[i].stream]
-            block = _Block(ids[i], parts[i].data, element_of(dtype), BLOCK, head=key != OPAQUE)
+            block = Block(ids[i], parts[i].data, element_of(dtype), BLOCK, head=key != OPAQUE)
             older = found.get(bases[i] or b"")
             new += self._block(block, older, own=pairing.is_own(key, dtype))
         return Coded(ids, new)
@@ -108,7 +109,7 @@ class Coder:
             if id_ in self._written or self._readable(id_):
                 return None
             self._written.add(id_)
-        block = _Block(id_, data, Element(0, 1), kind, head=False)
+        block = Block(id_, data, Element(0, 1), kind, head=False)
         return self._sealed(block, full(data, block.element))
 
     def _is_new(self, id_: bytes, routes: Routes) -> bool:
@@ -146,7 +147,7 @@ class Coder:
                 plain.update(self._reader.fetch([id_]))
         return plain
 
-    def _block(self, block: _Block, base: _Base | None, *, own: bool) -> list[Sealed]:
+    def _block(self, block: Block, base: _Base | None, *, own: bool) -> list[Sealed]:
         """The objects that store a new block, and perhaps an older one of its ``own`` line in another way."""
         if base is None:
             return [self._sealed(block, full(block.data, block.element))]
@@ -171,31 +172,19 @@ class Coder:
             self.superseded.add(base.id)
             return True
 
-    def _turned(self, block: _Block, base: _Base) -> list[Sealed]:
+    def _turned(self, block: Block, base: _Base) -> list[Sealed]:
         """The new block in full, and the older one as a difference to it where that is clearly smaller."""
         whole = self._sealed(block, full(block.data, block.element))
         coded = edge(base.plain, block.element, block.data, base.way[0].length)
-        if coded is None or not self._gives_back(coded, block, base):
+        older = Block(base.id, base.plain, block.element, BLOCK, head=False)
+        if coded is None or not gives_back(coded, older, block.data):
             with self._lock:
                 self.superseded.discard(base.id)
             return [whole]
-        older = _Block(base.id, base.plain, block.element, BLOCK, head=False)
         return [whole, self._sealed(older, coded, block.id, base.height + 1)]
 
-    @staticmethod
-    def _gives_back(coded: Coded_, block: _Block, base: _Base) -> bool:
-        """Decode it: the other copy of the older block is going to be deleted."""
-        codec = coded.codec
-        plain = decode(codec.number, codec.version, coded.data, block.element, block.data, len(base.plain))
-        return plain == base.plain
-
-    def _sealed(self, block: _Block, coded: Coded_, base: bytes | None = None, depth: int = 0) -> Sealed:
-        codec, element = coded.codec, block.element
-        header = Header(
-            block.kind, self._seal.number, codec.number, codec.version, element.width, element.number, depth,
-            self._seal.key_id, len(block.data), len(coded.data) + self._seal.overhead, block.id, base,
-        ).pack()  # fmt: skip
-        return Sealed(header, self._seal.seal(coded.data, header), block.head)
+    def _sealed(self, block: Block, coded: Coded_, base: bytes | None = None, depth: int = 0) -> Sealed:
+        return sealed(self._seal, block, coded, base, depth)
 
 
 def _base(part: Part, streams: list[tuple[str, str, int]], pairing: Pairing) -> bytes | None:
@@ -204,3 +193,20 @@ def _base(part: Part, streams: list[tuple[str, str, int]], pairing: Pairing) -> 
     if key == OPAQUE and len(part.data) < BARE:
         return None
     return pairing.block(key, dtype, part.number, len(part.data))
+
+
+def gives_back(coded: Coded_, block: Block, base: Bytes | None) -> bool:
+    """Decode it and compare: another copy of the block is going to be deleted."""
+    codec = coded.codec
+    plain = decode(codec.number, codec.version, coded.data, block.element, base, len(block.data))
+    return plain == block.data
+
+
+def sealed(seal: Seal, block: Block, coded: Coded_, base: bytes | None = None, depth: int = 0) -> Sealed:
+    """A coded block as an object; ``base`` is what it is a difference to."""
+    codec, element = coded.codec, block.element
+    header = Header(
+        block.kind, seal.number, codec.number, codec.version, element.width, element.number, depth,
+        seal.key_id, len(block.data), len(coded.data) + seal.overhead, block.id, base,
+    ).pack()  # fmt: skip
+    return Sealed(header, seal.seal(coded.data, header), block.head)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from lepton_ai.errors import Damaged, NotFound
 from lepton_ai.store.contract import Blobs, PackUse
+from lepton_ai.store.copying import Packing
 from lepton_ai.store.index import Index, Place
 from lepton_ai.store.packs.format import blob_name, headers
 from lepton_ai.store.packs.reader import is_there, read_footer, scan
-from lepton_ai.store.packs.writer import PackWriter
-from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 
@@ -77,11 +76,11 @@ def independent(
     relied on instead must be there, and it is read, unless it lies in the packs ``trusted``, which were just written.
     """
     found = _ways_round(reader, blobs, packs, avoid)
-    gone = _gone(blobs, found)
+    gone = vanished(blobs, chain.from_iterable(found.values()))
     if gone:
         reader.index.refresh()
         found = _ways_round(reader, blobs, packs, avoid)
-        gone = _gone(blobs, found)
+        gone = vanished(blobs, chain.from_iterable(found.values()))
 
     def holds(way: list[Place]) -> bool:
         on_the_way = {place.pack for place in way}
@@ -90,9 +89,9 @@ def independent(
     return [pack for pack, ways in found.items() if all(holds(way) for way in ways)]
 
 
-def _gone(blobs: Blobs, found: dict[str, list[list[Place]]]) -> set[str]:
+def vanished(blobs: Blobs, ways: Iterable[list[Place]]) -> set[str]:
     """The packs on the ways that are not there any more."""
-    relied = {place.pack for ways in found.values() for way in ways for place in way}
+    relied = {place.pack for way in ways for place in way}
     return {pack for pack in relied if not is_there(blobs, pack)}
 
 
@@ -222,17 +221,6 @@ def compact(
         (place for place in needed(reader.index, roots, avoid) if place.pack in names),
         key=lambda place: (place.pack, place.offset),
     )
-    written: list[PackWriter] = []
-    try:
-        for place in places:
-            if not written or written[-1].full:
-                if written:
-                    written[-1].close()
-                written.append(PackWriter(temporary))
-            data = blobs.get(blob_name(place.pack), place.offset, place.length)
-            header, _ = reader.unseal(place, memoryview(data))
-            written[-1].append(data[: header.header_size], data[header.header_size :])
-        return tuple(info.name for info in publish(written, blobs, reader.index))
-    finally:
-        for pack in written:
-            pack.discard()
+    with Packing(reader, blobs, temporary) as packing:
+        packing.copy(places, lambda _: False)
+        return tuple(info.name for info in packing.finish())

@@ -21,6 +21,7 @@ from lepton_ai.store.index import Index
 from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
 from lepton_ai.store.reader import Reader
+from lepton_ai.store.repack.repacker import Repacker
 from lepton_ai.store.routes import Routes, doubled
 from lepton_ai.store.seal.keyring import Keyring
 from lepton_ai.store.verify import Verifier
@@ -225,6 +226,19 @@ class Store:
         with storage_errors(self._temporary):
             make_folder(self._temporary)
         return live.compact(self._reader, self._blobs, self._temporary, packs, roots, avoid)
+
+    def repacker(
+        self, roots: Collection[bytes], *, free: Collection[str], heads: frozenset[bytes]
+    ) -> Repacker:
+        """Begin to decide anew how what the objects ``roots`` need is stored, in so far as it lies in ``free`` packs.
+
+        ``heads`` are the blocks that are read most often, and that the next save makes needless.
+        """
+        self._index.refresh()
+        with storage_errors(self._temporary):
+            make_folder(self._temporary)
+            sweep(self._temporary)
+        return Repacker(self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads)
 
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:
         """Check everything that is kept; ``fast``: the structure only. Starts its own task on ``progress``.

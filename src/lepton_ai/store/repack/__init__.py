@@ -1,0 +1,1 @@
+"""Deciding anew how what is stored should be stored: plan, code, pack."""

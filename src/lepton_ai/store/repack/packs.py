@@ -1,0 +1,108 @@
+"""Which packs to write anew: those with much garbage, and small ones together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from lepton_ai.store.index import Place
+from lepton_ai.store.repack.survey import Survey
+
+GARBAGE = 0.2
+"""The part of a pack that may be garbage before it is written anew."""
+
+MIDWAY = 0.5
+"""The same while more is to come: what is copied then may have to be copied again."""
+
+SMALL = 16 << 20
+"""A pack of fewer bytes is put together with others."""
+
+MANY_HEADS = 8
+"""From so many small packs on, those of blocks that the next save makes needless are put together too."""
+
+GROUP = 1 << 30
+"""Bytes that are copied before what they replace is deleted."""
+
+
+class Pack(NamedTuple):
+    """What becomes of a pack: bytes that stay needed, and of those what a later save makes needless."""
+
+    name: str
+    size: int
+    live: int
+    dead: int
+    heads: int
+
+
+class Sorting:
+    """Packs by what a plan leaves of them. ``target`` is the form that stays of every needed object."""
+
+    def __init__(self, survey: Survey, target: Mapping[bytes, Place], heads: frozenset[bytes]) -> None:
+        self._survey, self._target, self._heads = survey, target, heads
+        self._live: dict[str, list[Place]] = {name: [] for name in survey.packs}
+        for place in target.values():
+            if place.pack in self._live:
+                self._live[place.pack].append(place)
+        self._known: set[str] = set()
+        self._misleading: set[str] = set()
+        """Packs with differences that a reader, or gc, would take for better than what was chosen."""
+        for id_, chosen in target.items():
+            for form in survey.forms.get(id_, ()):
+                self._known.add(form.place.pack)
+                tempting = chosen.base is None or survey.now[id_] != chosen
+                if form.base is not None and form.place != chosen and tempting:
+                    self._misleading.add(form.place.pack)
+
+    def is_head(self, place: Place) -> bool:
+        """Whether the next save makes it needless."""
+        return place.base is None and place.id in self._heads
+
+    def packs(self) -> list[Pack]:
+        """All that may be touched, the oldest first."""
+        return [pack for pack in self.every() if pack.name not in self._survey.fixed and self._is_ours(pack)]
+
+    def every(self) -> list[Pack]:
+        """All there are."""
+        return [self._pack(name, info.size) for name, info in self._survey.packs.items()]
+
+    def _pack(self, name: str, size: int) -> Pack:
+        live = sum(place.length for place in self._live[name])
+        heads = sum(place.length for place in self._live[name] if self.is_head(place))
+        live += self._survey.frames.get(name, 0) if live else 0
+        return Pack(name, size, live, size - live, heads)
+
+    def _is_ours(self, pack: Pack) -> bool:
+        """Whether it holds, or held, anything needed; what else there is, gc knows the age of."""
+        return bool(pack.live) or pack.name in self._known
+
+    def untidy(self, *, garbage: float = GARBAGE, merge: bool = True) -> list[Pack]:
+        """The packs to be written anew."""
+        packs = self.packs()
+        chosen = {p for p in packs if p.dead > garbage * p.size or p.name in self._misleading}
+        for heads, least in ((False, 2), (True, MANY_HEADS)) if merge else ():
+            small = [p for p in packs if (p.heads * 2 > p.live) == heads and (p.size < SMALL or p in chosen)]
+            if len(small) >= least:
+                chosen.update(small)
+        return [pack for pack in packs if pack in chosen]
+
+    def planned(self) -> list[Place]:
+        """Forms that are still to be written."""
+        return [place for place in self._target.values() if place.pack not in self._live]
+
+    def contents(self, packs: list[Pack]) -> list[Place]:
+        """What is to be copied of these packs, in their order."""
+        return [place for p in packs for place in sorted(self._live[p.name], key=lambda place: place.offset)]
+
+
+def groups(packs: list[Pack]) -> Iterator[list[Pack]]:
+    """Packs that are written anew together."""
+    group: list[Pack] = []
+    total = 0
+    for pack in packs:
+        if group and total + pack.live > GROUP:
+            yield group
+            group, total = [], 0
+        group.append(pack)
+        total += pack.live
+    if group:
+        yield group

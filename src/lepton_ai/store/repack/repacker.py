@@ -1,0 +1,205 @@
+"""A repack, step by step: look, plan, write new forms, write packs anew. Deleting is decided above.
+
+After every step all that was readable still is: what is new is only added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from lepton_ai.progress import Progress
+from lepton_ai.store.contract import Blobs
+from lepton_ai.store.copying import Packing
+from lepton_ai.store.index import Place
+from lepton_ai.store.packs.format import HEADER_SIZE
+from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE
+from lepton_ai.store.pipeline import Pool
+from lepton_ai.store.reader import Reader
+from lepton_ai.store.repack.families import Change, Decided, Planner
+from lepton_ai.store.repack.packs import MIDWAY, Pack, Sorting, groups
+from lepton_ai.store.repack.recode import Recoder, chunks
+from lepton_ai.store.repack.relief import relieved
+from lepton_ai.store.repack.survey import Survey
+from lepton_ai.store.seal.keyring import Keyring
+
+ROUND = 1 << 30
+"""Bytes of new forms that are written before packs are freed again."""
+
+PLANNED = ""
+"""The pack of a form that is planned only."""
+
+
+class Figures(NamedTuple):
+    """How much there is: bytes and number of packs, objects in them, bytes that nothing needs.
+
+    ``longest``: objects opened for the dearest block, ``mean``: bytes decoded for each byte of all blocks.
+    """
+
+    bytes: int
+    packs: int
+    objects: int
+    dead: int
+    longest: int
+    mean: float
+
+
+class Repacker:
+    """One repack of what ``roots`` need, within ``free`` packs; ``heads`` are the blocks that are read most often."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        blobs: Blobs,
+        keyring: Keyring,
+        temporary: Path,
+        roots: Collection[bytes],
+        free: Collection[str],
+        heads: frozenset[bytes],
+    ) -> None:
+        self._reader, self._blobs, self._temporary = reader, blobs, temporary
+        self.survey = Survey(reader, blobs, roots, free)
+        self._heads = heads
+        self._recoder = Recoder(reader, keyring, self.survey, heads)
+        self.target = dict(self.survey.now)
+        """The form that stays of every needed object."""
+        self.chains = dict(self.survey.chains)
+        """Objects that will be opened for each."""
+        self.changes: list[list[Change]] = []
+        self.written: set[str] = set()
+        """The packs that this repack wrote."""
+
+    @property
+    def unreadable(self) -> set[bytes]:
+        """Objects that cannot be read: whatever holds anything of them stays."""
+        return self.survey.lost | self._recoder.unreadable
+
+    def plan(self, pairs: Iterable[tuple[bytes, bytes]], bound: int, progress: Progress) -> None:
+        """Decide what every block should be, no chain longer than ``bound`` objects."""
+        survey, recoder = self.survey, self._recoder
+        planner = Planner(survey, pairs, self._heads, bound, recoder.measure, recoder.ratios())
+        families = planner.families()
+        progress.start("planning", sum(survey.now[id_].plain_length for ids in families for id_ in ids))
+        with Pool() as pool:
+            for ids, decided in zip(families, pool.map(planner.decide, families), strict=True):
+                if decided is not None:
+                    self._take(ids, decided)
+                progress.advance(sum(survey.now[id_].plain_length for id_ in ids))
+
+    def _take(self, ids: list[bytes], decided: Decided) -> None:
+        for id_ in ids:
+            del self.target[id_], self.chains[id_]
+        self.target |= decided.stays
+        self.chains |= decided.chains
+        for change in decided.changes:
+            self.target[change.id] = Place(
+                change.id, PLANNED, 0, change.bytes, change.length, change.base, change.depth
+            )
+        self.changes += chunks(decided.changes)
+
+    def rounds(self) -> Iterator[list[list[Change]]]:
+        """The changes in portions that take about ``ROUND`` bytes."""
+        part: list[list[Change]] = []
+        total = 0
+        for chunk in self.changes:
+            size = sum(change.bytes for change in chunk)
+            if part and total + size > ROUND:
+                yield part
+                part, total = [], 0
+            part.append(chunk)
+            total += size
+        if part:
+            yield part
+
+    def write(self, part: list[list[Change]], progress: Progress) -> None:
+        """Make new forms, durably; nothing relies on them alone before older ones are deleted."""
+        made: list[bytes] = []
+        with Packing(self._reader, self._blobs, self._temporary) as packing, Pool() as pool:
+            for chunk, done in zip(part, pool.map(self._recoder.code, part), strict=True):
+                for one in done:
+                    if one.new is not None:
+                        packing.append(one.new.header, one.new.body, head=one.new.head)
+                        made.append(one.id)
+                    elif one.stays is not None:
+                        self.target[one.id] = one.stays
+                progress.advance(sum(change.length for change in chunk))
+            self._finish(packing, made)
+
+    def untidy(self, *, more: bool) -> Iterator[list[Pack]]:
+        """The packs to be written anew, in groups; ``more``: new forms will still come."""
+        packs = self._sorting().untidy(garbage=MIDWAY, merge=False) if more else self._sorting().untidy()
+        return groups(packs)
+
+    def copy(self, group: list[Pack], progress: Progress) -> None:
+        """Write what stays of a group of packs into new ones."""
+        sorting = self._sorting()
+        places = sorting.contents(group)
+        with Packing(self._reader, self._blobs, self._temporary) as packing:
+            packing.copy(_told(places, progress), sorting.is_head)
+            self._finish(packing, [place.id for place in places])
+
+    def relieved(self, packs: Collection[str], roots: Collection[bytes], avoid: Collection[str]) -> set[str]:
+        """Those of ``packs`` that can be deleted."""
+        return relieved(self._reader, self._blobs, packs, roots, avoid, self.written)
+
+    def now(self, blocks: Collection[bytes]) -> Figures:
+        """What there is now."""
+        return self._counted(
+            Sorting(self.survey, self.survey.now, self._heads), {}, self.survey.chains, blocks
+        )
+
+    def then(self, blocks: Collection[bytes]) -> Figures:
+        """What there will probably be when the plan is carried out."""
+        sorting = self._sorting()
+        untidy = {pack.name: pack for pack in sorting.untidy()}
+        return self._counted(sorting, untidy, self.chains, blocks)
+
+    def cost(self, ids: Collection[bytes], chains: Mapping[bytes, int]) -> float:
+        """Bytes that are decoded for each byte of these blocks."""
+        known = [id_ for id_ in ids if id_ in chains]
+        return _mean(known, chains, self.survey.now)
+
+    def _counted(
+        self,
+        sorting: Sorting,
+        untidy: Mapping[str, Pack],
+        chains: Mapping[bytes, int],
+        blocks: Collection[bytes],
+    ) -> Figures:
+        stay = [info for name, info in self.survey.packs.items() if name not in untidy]
+        moved = sorting.contents(list(untidy.values())) + sorting.planned()
+        heads = sum(place.length for place in moved if sorting.is_head(place))
+        total = sum(place.length for place in moved)
+        packs = -(-heads // HEAD_PACK_SIZE) - (-(total - heads) // PACK_SIZE)
+        known = [chains[id_] for id_ in blocks if id_ in chains]
+        return Figures(
+            sum(info.size for info in stay) + total + HEADER_SIZE * len(moved),
+            len(stay) + packs,
+            sum(info.objects for info in stay) + len(moved),
+            sum(pack.dead for pack in sorting.every() if pack.name not in untidy),
+            max(known, default=0),
+            self.cost(blocks, chains),
+        )
+
+    def _finish(self, packing: Packing, ids: list[bytes]) -> None:
+        infos = packing.finish()
+        new = {info.name for info in infos}
+        self.written |= new
+        self.survey.enter(infos)
+        for id_ in ids:
+            self.target[id_] = next(f.place for f in self.survey.forms[id_] if f.place.pack in new)
+
+    def _sorting(self) -> Sorting:
+        return Sorting(self.survey, self.target, self._heads)
+
+
+def _told(places: Iterable[Place], progress: Progress) -> Iterator[Place]:
+    for place in places:
+        yield place
+        progress.advance(place.length)
+
+
+def _mean(ids: Collection[bytes], chains: Mapping[bytes, int], places: Mapping[bytes, Place]) -> float:
+    total = sum(places[id_].plain_length for id_ in ids)
+    return sum(chains[id_] * places[id_].plain_length for id_ in ids) / total if total else 0.0

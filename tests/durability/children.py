@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lepton_ai.history.restoring import restore
+from lepton_ai.progress import SILENT
 from lepton_ai.repository import ModelRepository
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -72,6 +73,13 @@ def collect(repo: str, event: int) -> None:
         die_at(event)
     with ModelRepository(repo, create=False, author="child") as repository:
         repository.gc(grace=0)
+
+
+def repack(repo: str, max_chain: int, event: int) -> None:
+    """Repack, and die at an event (0: live)."""
+    progress = die_at(event) if event else SILENT
+    with ModelRepository(repo, create=False, author="child", progress=progress) as repository:
+        repository.repack(max_chain=max_chain)
 
 
 def checkout(repo: str, version: str, folder: str, event: int) -> None:

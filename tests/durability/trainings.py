@@ -7,11 +7,14 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
+from lepton_ai.errors import Busy
 from lepton_ai.history import save as saves
 from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.repository import ModelRepository
@@ -81,6 +84,41 @@ def save_and_settle(repo: str, file: str, event: int) -> None:
     die_settling(event)
     with ModelRepository(repo, create=False, author="child") as repository:
         repository.save_files(file)
+
+
+def repack_and_die(repo: str, max_chain: int, event: int) -> None:
+    """Repack, and die before or after anything that changes the history, the index or a pack (0: live)."""
+    left = [event]
+
+    def step() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _watch(SETTLING, step)
+    with ModelRepository(repo, create=False, author="child") as repository:
+        repository.repack(max_chain=max_chain)
+
+
+def repack_many(repo: str, seconds: float) -> None:
+    """Repack again and again, with one bound and another."""
+    with ModelRepository(repo, create=False, author="packer") as repository:
+        end = time.monotonic() + seconds
+        for max_chain in cycle((11, 2, 4)):
+            if time.monotonic() > end:
+                break
+            with suppress(Busy):  # somebody collects garbage
+                repository.repack(max_chain=max_chain)
+
+
+def collect_now_and_then(repo: str, seconds: float) -> None:
+    """Collect garbage beside repacks, of which there is one at a time."""
+    with ModelRepository(repo, create=False, author="collector") as repository:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(Busy):
+                repository.gc(grace=0)
+            time.sleep(0.1)
 
 
 def train_many(repo: str, folder: str, branch: str, number: int, count: int) -> None:

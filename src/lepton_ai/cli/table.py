@@ -48,6 +48,7 @@ COMMANDS = (
     Entry("delete", "undo:delete", "Delete a version, restorable until gc.", UNDO),
     Entry("restore", "undo:restore", "Bring a deleted version or branch back.", UNDO),
     Entry("gc", "house:gc", "Free what no living or restorable version needs.", HOUSE),
+    Entry("repack", "repack:repack", "Store what there is in fewer bytes and packs.", HOUSE),
     Entry("verify", "house:verify", "Check that everything is what was saved.", HOUSE),
     Entry("stats", "stats:stats", "Show what the repository takes.", HOUSE),
     Entry("backup", "copies:backup", "Copy the whole repository, while others write.", HOUSE),

@@ -43,7 +43,7 @@ class Shape:
 
     ``bytes`` in ``packs``, ``objects`` in these, ``dead_bytes`` that no version needs. ``longest_chain``: objects that
     are opened for the dearest block. Costs are bytes decoded for each byte given back: ``mean_chain`` over all blocks,
-    ``newest_cost`` and ``oldest_cost`` of the newest and the oldest version.
+    ``newest_cost`` and ``oldest_cost`` of the newest and the oldest version that is not deleted.
     """
 
     bytes: int
@@ -127,19 +127,19 @@ class Repack:
         blocks = repacker.survey.roots
         before = self._shape(repacker, rows, repacker.now(blocks), repacker.survey.chains)
         repacker.plan(pairs(self._history, self._reader, rows), max_chain, progress)
-        recoded = sum(len(chunk) for chunk in repacker.changes)
         if dry_run:
+            planned = sum(len(chunk) for chunk in repacker.changes)
             after = self._shape(repacker, rows, repacker.then(blocks), repacker.chains)
             rewritten = sum(len(group) for group in repacker.untidy(more=False))
             lost = len(repacker.unreadable)
-            return Repacked(True, max_chain, before, after, recoded, rewritten, (), running, lost)
+            return Repacked(True, max_chain, before, after, planned, rewritten, (), running, lost)
         rewritten, waiting = self._work(repacker, progress)
-        if recoded or rewritten:
+        if repacker.made or rewritten:
             self._tell_sizes(rows)
         fresh, rows, _ = self._begin()
         after = self._shape(fresh, rows, fresh.now(fresh.survey.roots), fresh.survey.chains)
         lost = len(repacker.unreadable)
-        return Repacked(False, max_chain, before, after, recoded, rewritten, waiting, running, lost)
+        return Repacked(False, max_chain, before, after, repacker.made, rewritten, waiting, running, lost)
 
     def _begin(self) -> tuple[Repacker, list[VersionRow], tuple[str, ...]]:
         """Look at what there is: packs, then leases, then versions, as a collection does and for the same reason."""
@@ -170,32 +170,36 @@ class Repack:
         for number, part in enumerate(parts, start=1):
             self._check_room(sum(change.bytes for chunk in part for change in chunk))
             repacker.write(part, progress)
-            if number < len(parts) and not waiting:
-                for group in repacker.untidy(more=True):
-                    waiting = waiting or self._replace(repacker, group, progress)
-                    rewritten += len(group)
+            for group in repacker.untidy(more=True) if number < len(parts) else ():
+                if not waiting:
+                    waiting = self._replace(repacker, group, progress)
+                    rewritten += _older(group, repacker)
         groups = list(repacker.untidy(more=False))
         progress.start("writing packs", sum(pack.live for group in groups for pack in group))
         for group in groups:
             if waiting:  # nothing is freed by it now: the disk must not fill
                 break
             waiting = self._replace(repacker, group, progress)
-            rewritten += len(group)
+            rewritten += _older(group, repacker)
+        if not groups and self._turn.condemned():  # what an earlier one had to leave
+            waiting = self._delete(repacker, [])
         return rewritten, waiting
 
     def _replace(self, repacker: Repacker, group: list[Pack], progress: Progress) -> tuple[str, ...]:
         """Write what stays of some packs into others and delete them; those that have to wait."""
         self._check_room(sum(pack.live for pack in group))
         repacker.copy(group, progress)
-        names = {pack.name for pack in group}
+        names = [pack.name for pack in group]
+        waiting = self._delete(repacker, names)
+        repacker.survey.leave(names)
+        return waiting
 
+    def _delete(self, repacker: Repacker, names: list[str]) -> tuple[str, ...]:
         def unneeded(ready: set[str]) -> Collection[str]:
             avoid = set(self._turn.condemned()) - ready
             return repacker.relieved(ready, self._collector.roots(), avoid)
 
-        waiting = carry_out(self._turn, self._history, self._store, names, unneeded)
-        repacker.survey.leave(names)
-        return tuple(name for name in waiting if name in names)
+        return carry_out(self._turn, self._history, self._store, names, unneeded)
 
     def _check_room(self, needed: int) -> None:
         check_space(self._home.place, needed)
@@ -203,12 +207,17 @@ class Repack:
     def _shape(
         self, repacker: Repacker, rows: list[VersionRow], found: Figures, chains: Mapping[bytes, int]
     ) -> Shape:
-        ends = sorted(rows, key=lambda row: row.created_at)[:: max(1, len(rows) - 1)]
+        living = self._living(rows)
+        ends = [min(living, key=_born), max(living, key=_born)] if living else []
         costs = [
             repacker.cost(blocks_of(self._reader, parse_record(row.record, row.id)), chains) for row in ends
         ]
         newest, oldest = (costs[-1], costs[0]) if costs else (0.0, 0.0)
         return Shape(*found, newest_cost=newest, oldest_cost=oldest)
+
+    def _living(self, rows: list[VersionRow]) -> list[VersionRow]:
+        states = self._lines.states([row.first for row in rows])
+        return [row for row in rows if states[row.first][1].deleted is None]
 
     def _tell_sizes(self, rows: list[VersionRow]) -> None:
         """Enter into the history what the files of versions take now."""
@@ -222,3 +231,12 @@ class Repack:
         for start in range(0, len(changed), _ROWS):
             part = tuple(changed[start : start + _ROWS])
             self._history.commit(Commit(self._act.actor, REPACK, at=now(), contents=part))
+
+
+def _older(group: list[Pack], repacker: Repacker) -> int:
+    """How many of the packs this repack has not written itself."""
+    return sum(pack.name not in repacker.written for pack in group)
+
+
+def _born(row: VersionRow) -> int:
+    return row.created_at

@@ -9,7 +9,7 @@ off/UID/ID      LineState       a version that its branch stepped back behind (d
 lease/UUID      LeaseState      a save (or backup) that is running
 condemned/PACK  Condemned       a pack that gc is about to delete
 gc/epoch        Epoch           grows whenever packs are condemned
-gc/running      LeaseState      the one collection that is running
+gc/running      LeaseState      the one collection or repack that is running
 gone/NAME/UID   BranchState     a deleted branch whose name another one has taken
 """
 

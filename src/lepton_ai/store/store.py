@@ -235,9 +235,6 @@ class Store:
         ``heads`` are the blocks that are read most often, and that the next save makes needless.
         """
         self._index.refresh()
-        with storage_errors(self._temporary):
-            make_folder(self._temporary)
-            sweep(self._temporary)
         return Repacker(self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads)
 
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:

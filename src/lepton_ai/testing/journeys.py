@@ -71,7 +71,7 @@ class Line:
 
 
 class RepositoryMachine(RuleBasedStateMachine):
-    """Save, update, branch, rename, merge, roll back, delete, restore, label, collect: compared after every step."""
+    """Save, update, branch, rename, merge, roll back, delete, restore, label, collect, repack: always compared."""
 
     versions: Bundle[Expected] = Bundle("versions")
     lines: Bundle[Line] = Bundle("lines")
@@ -313,6 +313,15 @@ class RepositoryMachine(RuleBasedStateMachine):
         for version in self.all:
             if version.deleted is not None:
                 version.deleted, version.purged = None, True
+
+    @precondition(lambda self: self.all)
+    @rule(max_chain=st.sampled_from([1, 2, 11]))
+    def repack(self, max_chain: int) -> None:
+        """Nobody sees any difference."""
+        done = self.repo.repack(max_chain=max_chain)
+        assert done.after.longest_chain <= max_chain
+        assert done.waiting == done.running == ()
+        assert done.unreadable == 0
 
     @precondition(lambda self: len(self.all) > self.opened)
     @rule()

@@ -10,7 +10,7 @@ from lepton_ai.store.index import Place
 from lepton_ai.store.repack.plan import Block, heights, lengths, plan, size
 from lepton_ai.store.repack.survey import BLIND, Form, Survey
 
-CLEARLY = 0.02
+CLEARLY = 0.01
 """The part of a family's bytes that must be gained before anything of it is written anew."""
 
 GUESS = 10
@@ -19,8 +19,8 @@ GUESS = 10
 UNWANTED = 1 << 50
 """Bytes of what is written only if the bound cannot be held otherwise."""
 
-Kind = tuple[int, Element]
-"""A codec's number and the type of the numbers that it was given."""
+Kind = tuple[int, Element, int]
+"""A codec's number, the type of the numbers that it was given, and how long they are: bits of the length in bytes."""
 
 Measure = Callable[[bytes, bytes, Element], int | None]
 """Bytes of a block as a difference to another one; None when that is not clearly less than in full."""
@@ -117,7 +117,7 @@ class Planner:
                 return None
             guessed = [(id_, base) for id_, base in chosen.items() if base and (id_, base) in family.guessed]
             if not guessed:
-                return family.decided(chosen)
+                return family.decided(chosen, self._heads)
             for id_, base in guessed:
                 family.learn(id_, base, self._measure(id_, base, family.element(id_)))
 
@@ -191,16 +191,21 @@ class _Family:
         seen = [form.element for form in self._survey.forms[id_] if form.codec != BLIND]
         return max(seen, key=lambda element: element.number, default=Element(0, 1))
 
-    def decided(self, chosen: Mapping[bytes, bytes | None]) -> Decided:
-        """What is to be written for a choice, and what stays."""
+    def decided(self, chosen: Mapping[bytes, bytes | None], heads: Collection[bytes]) -> Decided:
+        """What is to be written for a choice, and what stays.
+
+        How deep a difference to one of the ``heads`` lies must be true: the next save counts on from there.
+        """
         tall, stays, changes = heights(chosen), dict[bytes, Place](), list[Change]()
         for id_, base in chosen.items():
             form = self._stored.get((id_, base))
-            if form is not None and not self._worn(form):
+            depth = 0 if base is None else min(tall[id_] + 1, 255)
+            if form and base in heads and form.place.depth != depth and self._movable(id_):
+                form = None
+            elif form and not self._worn(form):
                 stays[id_] = form.place
                 continue
             cost = self.whole[id_] if base is None else self.edges[id_, base]
-            depth = 0 if base is None else min(tall[id_] + 1, 255)
             now = self._survey.now[id_]
             kept, steps = form.place if form else None, self._survey.chains[id_]
             whole, element = self.whole[id_], self.element(id_)
@@ -218,7 +223,12 @@ class _Family:
         return int(form.place.length * self._ratio(form)) if form.old else form.place.length
 
     def _ratio(self, form: Form) -> float:
-        return self._ratios.get((form.codec, form.element), 1.0)
+        return self._ratios.get(kind_of(form), 1.0)
+
+
+def kind_of(form: Form) -> Kind:
+    """Forms of a kind gain about as much by a better codec."""
+    return form.codec, form.element, form.place.plain_length.bit_length()
 
 
 def _dearer(cost: int) -> int:

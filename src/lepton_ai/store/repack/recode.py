@@ -12,7 +12,7 @@ from lepton_ai.store.coder import Block, Sealed, gives_back, sealed
 from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import BLOCK, HEADER_SIZE, LARGEST_HEADER
 from lepton_ai.store.reader import Reader
-from lepton_ai.store.repack.families import Change, Kind
+from lepton_ai.store.repack.families import Change, Kind, kind_of
 from lepton_ai.store.repack.survey import Form, Survey
 from lepton_ai.store.seal.keyring import Keyring
 
@@ -58,7 +58,7 @@ class Recoder:
         for id_ in self._survey.now:
             for form in self._survey.usable(id_):
                 if form.old and (form.base is None or form.base in self._survey):
-                    kinds.setdefault((form.codec, form.element), []).append(form)
+                    kinds.setdefault(kind_of(form), []).append(form)
         found = {}
         for kind, forms in kinds.items():
             some = forms[:: max(1, len(forms) // _SAMPLES)][:_SAMPLES]

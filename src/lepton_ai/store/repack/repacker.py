@@ -9,12 +9,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from lepton_ai.errors import Damaged, NotFound
 from lepton_ai.progress import Progress
 from lepton_ai.store.contract import Blobs
 from lepton_ai.store.copying import Packing
+from lepton_ai.store.durable import make_folder, storage_errors
 from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import HEADER_SIZE
-from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE
+from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE, sweep
 from lepton_ai.store.pipeline import Pool
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.repack.families import Change, Decided, Planner
@@ -67,6 +69,8 @@ class Repacker:
         self.chains = dict(self.survey.chains)
         """Objects that will be opened for each."""
         self.changes: list[list[Change]] = []
+        self.made = 0
+        """New forms that were written."""
         self.written: set[str] = set()
         """The packs that this repack wrote."""
 
@@ -115,7 +119,7 @@ class Repacker:
     def write(self, part: list[list[Change]], progress: Progress) -> None:
         """Make new forms, durably; nothing relies on them alone before older ones are deleted."""
         made: list[bytes] = []
-        with Packing(self._reader, self._blobs, self._temporary) as packing, Pool() as pool:
+        with self._packing() as packing, Pool() as pool:
             for chunk, done in zip(part, pool.map(self._recoder.code, part), strict=True):
                 for one in done:
                     if one.new is not None:
@@ -125,6 +129,7 @@ class Repacker:
                         self.target[one.id] = one.stays
                 progress.advance(sum(change.length for change in chunk))
             self._finish(packing, made)
+        self.made += len(made)
 
     def untidy(self, *, more: bool) -> Iterator[list[Pack]]:
         """The packs to be written anew, in groups; ``more``: new forms will still come."""
@@ -135,9 +140,18 @@ class Repacker:
         """Write what stays of a group of packs into new ones."""
         sorting = self._sorting()
         places = sorting.contents(group)
-        with Packing(self._reader, self._blobs, self._temporary) as packing:
-            packing.copy(_told(places, progress), sorting.is_head)
-            self._finish(packing, [place.id for place in places])
+        copied: list[bytes] = []
+        with self._packing() as packing:
+            for place in places:
+                try:
+                    packing.copy([place], sorting.is_head)
+                    copied.append(place.id)
+                except (Damaged, NotFound):  # then all stays that holds anything of it
+                    self._recoder.unreadable.add(place.id)
+                    marks = self._reader.index.marks().get(place.pack, set())
+                    self._reader.index.mark(place.pack, {*marks, (place.id, place.offset)})
+                progress.advance(place.length)
+            self._finish(packing, copied)
 
     def relieved(self, packs: Collection[str], roots: Collection[bytes], avoid: Collection[str]) -> set[str]:
         """Those of ``packs`` that can be deleted."""
@@ -182,6 +196,12 @@ class Repacker:
             self.cost(blocks, chains),
         )
 
+    def _packing(self) -> Packing:
+        with storage_errors(self._temporary):
+            make_folder(self._temporary)
+            sweep(self._temporary)
+        return Packing(self._reader, self._blobs, self._temporary)
+
     def _finish(self, packing: Packing, ids: list[bytes]) -> None:
         infos = packing.finish()
         new = {info.name for info in infos}
@@ -192,12 +212,6 @@ class Repacker:
 
     def _sorting(self) -> Sorting:
         return Sorting(self.survey, self.target, self._heads)
-
-
-def _told(places: Iterable[Place], progress: Progress) -> Iterator[Place]:
-    for place in places:
-        yield place
-        progress.advance(place.length)
 
 
 def _mean(ids: Collection[bytes], chains: Mapping[bytes, int], places: Mapping[bytes, Place]) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from lepton_ai.history.bases import Bases
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import parse_record
 from lepton_ai.history.refs.contract import History, VersionRow
-from lepton_ai.history.writing import Bases
 from lepton_ai.store.blocks.span import block_sizes
 from lepton_ai.store.coder import BARE
 from lepton_ai.store.contract import OPAQUE, Content, Stream

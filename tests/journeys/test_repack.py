@@ -371,11 +371,13 @@ def test_it_works_in_portions(repo: ModelRepository, model: Model, monkeypatch: 
     """What is written is freed before the next is written."""
     for _ in range(6):
         model.save(repo)
-    monkeypatch.setattr("lepton_ai.store.repack.repacker.ROUND", 60_000)
+    monkeypatch.setattr("lepton_ai.store.repack.repacker.ROUND", 150_000)
     monkeypatch.setattr("lepton_ai.store.repack.recode.CHUNK", 30_000)
-    monkeypatch.setattr("lepton_ai.store.repack.packs.GROUP", 100_000)
+    monkeypatch.setattr("lepton_ai.store.repack.packs.GROUP", 250_000)
     done = repo.repack(max_chain=1)
     assert done.after.longest_chain == 1
+    assert done.after.dead_bytes == 0
+    assert done.after.bytes == pytest.approx(6 * done.before.bytes / (1 + 5 * 0.6), rel=0.1)
     model.check(repo)
     monkeypatch.undo()
     _settled(repo, repo.repack())

@@ -128,11 +128,10 @@ class Repack:
         before = self._shape(repacker, rows, repacker.now(blocks), repacker.survey.chains)
         repacker.plan(pairs(self._history, self._reader, rows), max_chain, progress)
         if dry_run:
-            planned = sum(len(chunk) for chunk in repacker.changes)
-            after = self._shape(repacker, rows, repacker.then(blocks), repacker.chains)
-            rewritten = sum(len(group) for group in repacker.untidy(more=False))
+            figures, rewritten = repacker.then(blocks)
+            after = self._shape(repacker, rows, figures, repacker.chains)
             lost = len(repacker.unreadable)
-            return Repacked(True, max_chain, before, after, planned, rewritten, (), running, lost)
+            return Repacked(True, max_chain, before, after, repacker.planned, rewritten, (), running, lost)
         rewritten, waiting = self._work(repacker, progress)
         if repacker.made or rewritten:
             self._tell_sizes(rows)
@@ -165,10 +164,10 @@ class Repack:
         waiting: tuple[str, ...] = ()
         parts = list(repacker.rounds())
         progress.start(
-            "repacking", sum(change.length for part in parts for chunk in part for change in chunk)
+            "repacking", sum(change.length for part in parts for _, chunk in part for change in chunk)
         )
         for number, part in enumerate(parts, start=1):
-            self._check_room(sum(change.bytes for chunk in part for change in chunk))
+            self._check_room(sum(change.bytes for _, chunk in part for change in chunk))
             repacker.write(part, progress)
             for group in repacker.untidy(more=True) if number < len(parts) else ():
                 if not waiting:
@@ -191,7 +190,9 @@ class Repack:
         repacker.copy(group, progress)
         names = [pack.name for pack in group]
         waiting = self._delete(repacker, names)
-        repacker.survey.leave(names)
+        there = {info.name for info in self._store.packs()}
+        repacker.stuck.update(there.intersection(names))
+        repacker.survey.leave(set(names) - there)
         return waiting
 
     def _delete(self, repacker: Repacker, names: list[str]) -> tuple[str, ...]:

@@ -47,6 +47,18 @@ class Figures(NamedTuple):
     mean: float
 
 
+class _Family(NamedTuple):
+    """A family that changes: its blocks, the forms that will stay, and how many chunks of changes are to be written."""
+
+    ids: list[bytes]
+    target: dict[bytes, Place]
+    left: list[list[Change]]
+
+
+Round = list[tuple[_Family, list[Change]]]
+"""Changes that are written together."""
+
+
 class Repacker:
     """One repack of what ``roots`` need, within ``free`` packs; ``heads`` are the blocks that are read most often."""
 
@@ -65,14 +77,16 @@ class Repacker:
         self._heads = heads
         self._recoder = Recoder(reader, keyring, self.survey, heads)
         self.target = dict(self.survey.now)
-        """The form that stays of every needed object."""
+        """The form that is needed of every object; in a family that changes the old one, until all new ones are there."""
         self.chains = dict(self.survey.chains)
         """Objects that will be opened for each."""
-        self.changes: list[list[Change]] = []
+        self._changing: list[_Family] = []
         self.made = 0
         """New forms that were written."""
         self.written: set[str] = set()
         """The packs that this repack wrote."""
+        self.stuck: set[str] = set()
+        """Packs that were written anew and could not be deleted all the same."""
 
     @property
     def unreadable(self) -> set[bytes]:
@@ -92,49 +106,69 @@ class Repacker:
                 progress.advance(sum(survey.now[id_].plain_length for id_ in ids))
 
     def _take(self, ids: list[bytes], decided: Decided) -> None:
+        target = dict(decided.stays)
+        for one in decided.changes:
+            target[one.id] = Place(one.id, PLANNED, 0, one.bytes, one.length, one.base, one.depth)
         for id_ in ids:
-            del self.target[id_], self.chains[id_]
-        self.target |= decided.stays
-        self.chains |= decided.chains
-        for change in decided.changes:
-            self.target[change.id] = Place(
-                change.id, PLANNED, 0, change.bytes, change.length, change.base, change.depth
-            )
-        self.changes += chunks(decided.changes)
+            del self.chains[id_]
+        self.chains.update(decided.chains)
+        self._changing.append(_Family(ids, target, list(chunks(decided.changes))))
+        if not decided.changes:
+            self._settle(self._changing.pop())
 
-    def rounds(self) -> Iterator[list[list[Change]]]:
+    @property
+    def planned(self) -> int:
+        """Changes that are to be written."""
+        return sum(len(chunk) for family in self._changing for chunk in family.left)
+
+    def rounds(self) -> Iterator[Round]:
         """The changes in portions that take about ``ROUND`` bytes."""
-        part: list[list[Change]] = []
+        part: Round = []
         total = 0
-        for chunk in self.changes:
-            size = sum(change.bytes for change in chunk)
-            if part and total + size > ROUND:
-                yield part
-                part, total = [], 0
-            part.append(chunk)
-            total += size
+        for family in self._changing:
+            for chunk in list(family.left):
+                size = sum(change.bytes for change in chunk)
+                if part and total + size > ROUND:
+                    yield part
+                    part, total = [], 0
+                part.append((family, chunk))
+                total += size
         if part:
             yield part
 
-    def write(self, part: list[list[Change]], progress: Progress) -> None:
+    def write(self, part: Round, progress: Progress) -> None:
         """Make new forms, durably; nothing relies on them alone before older ones are deleted."""
-        made: list[bytes] = []
+        made: list[tuple[_Family, bytes]] = []
         with self._packing() as packing, Pool() as pool:
-            for chunk, done in zip(part, pool.map(self._recoder.code, part), strict=True):
+            coded = pool.map(self._recoder.code, (chunk for _, chunk in part))
+            for (family, chunk), done in zip(part, coded, strict=True):
                 for one in done:
                     if one.new is not None:
                         packing.append(one.new.header, one.new.body, head=one.new.head)
-                        made.append(one.id)
+                        made.append((family, one.id))
                     elif one.stays is not None:
-                        self.target[one.id] = one.stays
+                        family.target[one.id] = one.stays
                 progress.advance(sum(change.length for change in chunk))
-            self._finish(packing, made)
+            places = self._finish(packing, [id_ for _, id_ in made])
+        for family, id_ in made:
+            family.target[id_] = places[id_]
+        for family, chunk in part:
+            family.left.remove(chunk)
+            if not family.left:
+                self._settle(family)
         self.made += len(made)
+
+    def _settle(self, family: _Family) -> None:
+        """From now on the new forms are those that are needed."""
+        for id_ in family.ids:
+            del self.target[id_]
+        self.target.update(family.target)
 
     def untidy(self, *, more: bool) -> Iterator[list[Pack]]:
         """The packs to be written anew, in groups; ``more``: new forms will still come."""
         packs = self._sorting().untidy(garbage=MIDWAY, merge=False) if more else self._sorting().untidy()
-        return groups(packs)
+        kept = self.stuck | self.written if more else self.stuck
+        return groups([pack for pack in packs if pack.name not in kept])
 
     def copy(self, group: list[Pack], progress: Progress) -> None:
         """Write what stays of a group of packs into new ones."""
@@ -151,7 +185,7 @@ class Repacker:
                     marks = self._reader.index.marks().get(place.pack, set())
                     self._reader.index.mark(place.pack, {*marks, (place.id, place.offset)})
                 progress.advance(place.length)
-            self._finish(packing, copied)
+            self.target.update(self._finish(packing, copied))
 
     def relieved(self, packs: Collection[str], roots: Collection[bytes], avoid: Collection[str]) -> set[str]:
         """Those of ``packs`` that can be deleted."""
@@ -163,11 +197,16 @@ class Repacker:
             Sorting(self.survey, self.survey.now, self._heads), {}, self.survey.chains, blocks
         )
 
-    def then(self, blocks: Collection[bytes]) -> Figures:
-        """What there will probably be when the plan is carried out."""
-        sorting = self._sorting()
+    def then(self, blocks: Collection[bytes]) -> tuple[Figures, int]:
+        """What there will probably be when the plan is carried out, and how many packs are written anew for it."""
+        target = dict(self.target)
+        for family in self._changing:
+            for id_ in family.ids:
+                del target[id_]
+            target |= family.target
+        sorting = Sorting(self.survey, target, self._heads)
         untidy = {pack.name: pack for pack in sorting.untidy()}
-        return self._counted(sorting, untidy, self.chains, blocks)
+        return self._counted(sorting, untidy, self.chains, blocks), len(untidy)
 
     def cost(self, ids: Collection[bytes], chains: Mapping[bytes, int]) -> float:
         """Bytes that are decoded for each byte of these blocks."""
@@ -202,13 +241,14 @@ class Repacker:
             sweep(self._temporary)
         return Packing(self._reader, self._blobs, self._temporary)
 
-    def _finish(self, packing: Packing, ids: list[bytes]) -> None:
+    def _finish(self, packing: Packing, ids: list[bytes]) -> dict[bytes, Place]:
+        """Where these objects are now."""
         infos = packing.finish()
         new = {info.name for info in infos}
         self.written |= new
         self.survey.enter(infos)
-        for id_ in ids:
-            self.target[id_] = next(f.place for f in self.survey.forms[id_] if f.place.pack in new)
+        forms = self.survey.forms
+        return {id_: next(form.place for form in forms[id_] if form.place.pack in new) for id_ in ids}
 
     def _sorting(self) -> Sorting:
         return Sorting(self.survey, self.target, self._heads)

@@ -19,6 +19,9 @@ from lepton_ai.store.seal.keyring import Keyring
 CHUNK = 8 << 20
 """Plain bytes that are coded together, their bases not counted."""
 
+PART = 128 << 10
+"""Bytes of a block by which a difference is judged that nobody has made yet."""
+
 _SAMPLES = 6
 """Objects of a kind that are coded anew to see what that gains."""
 
@@ -49,8 +52,11 @@ class Recoder:
         except Damaged:
             self.unreadable.update((id_, base))
             return None
-        coded = choose(plain[id_], element, plain[base])
-        return len(coded.data) + LARGEST_HEADER + self._seal.overhead if coded.edge else None
+        length = len(plain[id_])
+        part = _part(plain[id_])
+        coded = choose(part, element, _part(plain[base]))
+        size = len(coded.data) * length // len(part)
+        return size + LARGEST_HEADER + self._seal.overhead if coded.edge else None
 
     def ratios(self) -> dict[Kind, float]:
         """What is left of the bytes of forms in an old codec, where that is worth the work."""
@@ -121,6 +127,12 @@ class Recoder:
             return len(coded.data) + HEADER_SIZE + self._seal.overhead
         found = edge(plain[place.id], form.element, plain[place.base], 2 * place.plain_length)
         return len(found.data) + LARGEST_HEADER + self._seal.overhead if found else place.length
+
+
+def _part(plain: Bytes) -> Bytes:
+    """A piece from the middle of a block, enough to tell what the whole will be; short ones are that themselves."""
+    start = (len(plain) - PART) // 2 & ~63
+    return memoryview(plain)[start : start + PART] if len(plain) > 2 * PART else plain
 
 
 def chunks(changes: Iterable[Change]) -> Iterator[list[Change]]:

@@ -77,7 +77,7 @@ class Repacker:
         self._heads = heads
         self._recoder = Recoder(reader, keyring, self.survey, heads)
         self.target = dict(self.survey.now)
-        """The form that is needed of every object; in a family that changes the old one, until all new ones are there."""
+        """The form that is needed of every object; in a family that changes the old one till all new ones are there."""
         self.chains = dict(self.survey.chains)
         """Objects that will be opened for each."""
         self._changing: list[_Family] = []

@@ -172,6 +172,30 @@ def test_the_newest_of_every_branch_stays_as_cheap_as_it_was(repo: ModelReposito
     model.check(repo)
 
 
+def test_tensors_of_unknown_lineage_find_their_like(repo: ModelRepository, model: Model) -> None:
+    """The sketches were lost, so that a fine-tune from elsewhere was stored in full, under other names."""
+    model.save(repo)
+    model.save(repo)
+    repo.create_branch("side", "main")
+    weights = {f"other.{name}": value for name, value in model.weights.items()}
+    tuned = {name: value * np.float32(1.0001) for name, value in weights.items()}
+    repo.close()
+    (repo.home.place / "index.db").unlink()
+    with ModelRepository(repo.path, author="anna") as repo:
+        save_file(tuned, model.file)
+        model.known["side@v3"] = model.file.read_bytes()
+        repo.save_files(model.file, "side")
+        assert _steps(repo, "side@v3") == 1
+        assert repo.repack().recoded == 0, "it is the newest of its branch"
+        repo.delete_branch("side")
+        done = repo.repack()
+        assert done.recoded >= len(model.weights)
+        assert done.after.bytes < done.before.bytes * 0.88
+        _settled(repo, done)
+        repo.restore_branch("side")
+        model.check(repo)
+
+
 def test_bases_that_no_version_needs_are_left_out(repo: ModelRepository, model: Model) -> None:
     for _ in range(8):
         model.save(repo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from lepton_ai.history.alike import Alone
 from lepton_ai.history.bases import Bases
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import parse_record
@@ -17,14 +18,21 @@ from lepton_ai.types import Record
 Pair = tuple[bytes, bytes]
 
 
-def pairs(history: History, reader: Reader, rows: Iterable[VersionRow]) -> Iterator[Pair]:
-    """Blocks of the versions ``rows``, each with the one in its place in the nearest of them that it came from."""
+def pairs(history: History, reader: Reader, rows: Iterable[VersionRow], alone: list[Alone]) -> Iterator[Pair]:
+    """Blocks of the versions ``rows``, each with the one in its place in the nearest of them that it came from.
+
+    ``alone`` gets the tensors that have no counterpart there.
+    """
     kept = {row.id: row for row in rows}
     for row in kept.values():
         record = parse_record(row.record, row.id)
         above = [*row.parents, *([bytes.fromhex(record.revises)] if record.revises else [])]
-        for parent in {id_ for start in above if (id_ := _nearest(history, start, kept)) is not None}:
-            yield from _between(reader, record, parse_record(kept[parent].record, parent))
+        parents = {id_ for start in above if (id_ := _nearest(history, start, kept)) is not None}
+        for parent in parents:
+            yield from _between(reader, row.id, record, parse_record(kept[parent].record, parent), alone)
+        if not parents:
+            for found in reader.manifests(record.files).values():
+                alone += [Alone(row.id, stream, found.content.block_size) for stream in found.content.streams]
 
 
 def blocks_of(reader: Reader, record: Record, *, tensors: bool = False) -> set[bytes]:
@@ -47,15 +55,19 @@ def _nearest(history: History, start: bytes, kept: dict[bytes, VersionRow]) -> b
     return at
 
 
-def _between(reader: Reader, child: Record, parent: Record) -> Iterator[Pair]:
+def _between(
+    reader: Reader, version: bytes, child: Record, parent: Record, alone: list[Alone]
+) -> Iterator[Pair]:
     bases = Bases(reader, parent)
     known = {entry.path: entry.sha256 for entry in parent.files}
     changed = [entry for entry in child.files if known.get(entry.path) != entry.sha256]
     for path, found in reader.manifests(changed).items():
         pairing = bases.for_file(path)
-        if pairing is not None:
-            for stream in found.content.streams:
+        for stream in found.content.streams:
+            if pairing is not None and pairing.partner(stream.key, stream.dtype) is not None:
                 yield from _of_stream(found.content, stream, pairing)
+            else:
+                alone.append(Alone(version, stream, found.content.block_size))
 
 
 def _of_stream(content: Content, stream: Stream, pairing: Pairing) -> Iterator[Pair]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lepton_ai.errors import UsageError
 from lepton_ai.history import leases, manifest
+from lepton_ai.history.alike import Alone, alike
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.collect import TURN_WAIT, Collector, digests_of
@@ -126,7 +127,10 @@ class Repack:
         repacker, rows, running = self._begin()
         blocks = repacker.survey.roots
         before = self._shape(repacker, rows, repacker.now(blocks), repacker.survey.chains)
-        repacker.plan(pairs(self._history, self._reader, rows), max_chain, progress)
+        alone: list[Alone] = []
+        near = set(pairs(self._history, self._reader, rows, alone))
+        near.update(alike(self._store, alone, progress))
+        repacker.plan(near, max_chain, progress)
         if dry_run:
             figures, rewritten = repacker.then(blocks)
             after = self._shape(repacker, rows, figures, repacker.chains)

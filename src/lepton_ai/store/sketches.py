@@ -107,9 +107,7 @@ class Search:
         alone = [
             (length, key, dtype, start)
             for key, dtype, length, start in plan.tensors()
-            if length >= SMALLEST
-            and element_of(dtype).number in _KEPT
-            and not pairing.has(key, dtype, length)
+            if length >= SMALLEST and can_sketch(dtype) and not pairing.has(key, dtype, length)
         ]
         found = []
         for length, key, dtype, start in sorted(alone, reverse=True)[:MOST_TENSORS]:
@@ -182,6 +180,17 @@ class Search:
     def _opened(self, row: Known) -> tuple[int, bytes]:
         data = bytes(self._keyring.opener(row.seal, row.key_id).open(row.body, _PURPOSE + row.place))
         return int.from_bytes(data[:8], "little"), data[8:]
+
+
+def can_sketch(dtype: str) -> bool:
+    """Whether tensors of this type are looked for."""
+    return element_of(dtype).number in _KEPT
+
+
+def likeness(one: bytes, other: bytes) -> float:
+    """The part of the samples in which two sketches agree."""
+    same: int = sum(map(eq, one, other))
+    return same / SAMPLES
 
 
 def sketch(read: Read, start: int, length: int, dtype: str, key: bytes) -> bytes:

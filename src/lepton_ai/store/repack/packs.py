@@ -25,13 +25,17 @@ GROUP = 1 << 30
 
 
 class Pack(NamedTuple):
-    """What becomes of a pack: bytes that stay needed, and of those what a later save makes needless."""
+    """What becomes of a pack: bytes that stay needed (``live``, with the frame) and that do not (``dead``).
+
+    ``heads`` of the needed objects' bytes are made needless by a later save, ``rest`` are the others.
+    """
 
     name: str
     size: int
     live: int
     dead: int
     heads: int
+    rest: int
 
 
 class Sorting:
@@ -44,14 +48,15 @@ class Sorting:
             if place.pack in self._live:
                 self._live[place.pack].append(place)
         self._known: set[str] = set()
-        self._misleading: set[str] = set()
-        """Packs with differences that a reader, or gc, would take for better than what was chosen."""
-        for id_, chosen in target.items():
+        self._stale: set[str] = set()
+        """Packs with forms that were just replaced, or that a reader, or gc, would take for better than a key frame."""
+        for id_, now in survey.now.items():
+            chosen = target.get(id_)  # None: others stood on it, and do so no more
             for form in survey.forms.get(id_, ()):
                 self._known.add(form.place.pack)
-                tempting = chosen.base is None or survey.now[id_] != chosen
-                if form.base is not None and form.place != chosen and tempting:
-                    self._misleading.add(form.place.pack)
+                better = chosen is not None and chosen.base is None and form.base is not None
+                if form.place != chosen and (now != chosen or better):
+                    self._stale.add(form.place.pack)
 
     def is_head(self, place: Place) -> bool:
         """Whether the next save makes it needless."""
@@ -66,10 +71,10 @@ class Sorting:
         return [self._pack(name, info.size) for name, info in self._survey.packs.items()]
 
     def _pack(self, name: str, size: int) -> Pack:
-        live = sum(place.length for place in self._live[name])
+        total = sum(place.length for place in self._live[name])
         heads = sum(place.length for place in self._live[name] if self.is_head(place))
-        live += self._survey.frames.get(name, 0) if live else 0
-        return Pack(name, size, live, size - live, heads)
+        live = total + self._survey.frames.get(name, 0) if total else 0
+        return Pack(name, size, live, size - live, heads, total - heads)
 
     def _is_ours(self, pack: Pack) -> bool:
         """Whether it holds, or held, anything needed; what else there is, gc knows the age of."""
@@ -78,11 +83,12 @@ class Sorting:
     def untidy(self, *, garbage: float = GARBAGE, merge: bool = True) -> list[Pack]:
         """The packs to be written anew."""
         packs = self.packs()
-        chosen = {p for p in packs if p.dead > garbage * p.size or p.name in self._misleading}
-        for heads, least in ((False, 2), (True, MANY_HEADS)) if merge else ():
-            small = [p for p in packs if (p.heads * 2 > p.live) == heads and (p.size < SMALL or p in chosen)]
-            if len(small) >= least:
-                chosen.update(small)
+        chosen = {p for p in packs if p.dead > garbage * p.size or p.name in self._stale}
+        for heads, least in ((False, 2), (True, MANY_HEADS), (False, 2)) if merge else ():
+            small = {p for p in packs if p.size < SMALL and (p.heads > p.rest) == heads}
+            parts = small | {p for p in chosen if (p.heads if heads else p.rest)}
+            if len(parts) >= least:
+                chosen |= small
         return [pack for pack in packs if pack in chosen]
 
     def planned(self) -> list[Place]:

@@ -1,7 +1,8 @@
 """The compiled half of the tiles codec, when this installation has it.
 
 `tiles.c` is compiled when the package is built or installed (hatch_build.py). Without it everything works, slower and
-with other, larger differences. ``LEPTON_AI_NO_KERNEL=1`` does as if it were not there.
+with other, larger differences. ``LEPTON_AI_NO_KERNEL=1`` does as if it were not there, ``LEPTON_AI_NO_KERNEL=wide`` as
+if the processor had no AVX-512.
 """
 
 from __future__ import annotations
@@ -130,9 +131,10 @@ def _address(data: Bytes | None) -> object:
 @cache
 def kernel() -> Kernel | None:
     """The kernel; None when there is none, or it is switched off."""
-    if os.environ.get(SWITCH, "").lower() in {"1", "true", "yes"}:
+    switch = os.environ.get(SWITCH, "").lower()
+    if switch in {"1", "true", "yes"}:
         return None
     try:
-        return Kernel(ctypes.CDLL(str(LIBRARY)))
+        return Kernel(ctypes.CDLL(str(LIBRARY)), narrow=switch == "wide")
     except (OSError, AttributeError):  # not compiled, or for another machine: the fallback reads everything
         return None

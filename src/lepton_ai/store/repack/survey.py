@@ -136,8 +136,3 @@ def is_old(codec: int, element: Element) -> bool:
     if codec == planes.CODEC.number:
         return element.number in tiles.FLOATS
     return codec in (difference.CODEC.number, sparse.CODEC.number)
-
-
-def held(forms: Iterable[Form]) -> int:
-    """Bytes of the smallest of the forms."""
-    return min(form.place.length for form in forms)

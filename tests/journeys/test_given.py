@@ -59,6 +59,7 @@ USUAL: dict[str, dict[str, object]] = {
     "fill_draft": {},
     "remove_alias": {"name": "nope"},
     "remove_tag": {"name": "nope"},
+    "repack": {"dry_run": True},
     "rename_branch": {"old": "nope", "new": "other"},
     "restore_branch": {"name": "nope"},
     "restore_version": {"address": "v9"},

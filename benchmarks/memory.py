@@ -1,9 +1,9 @@
-"""Resident memory of saving, checking out and verifying a large safetensors file: it must not grow with the model.
+"""Resident memory of what is done with a large safetensors file: it must not grow with the model.
 
     python benchmarks/memory.py [--gib 2] [--json FILE]
 
 Each operation runs as a process of its own; its largest resident set is what the operating system counted. The
-target is under 600 MB for 2 GB.
+target is under 600 MB for 2 GB; loading the model may take its size and 400 MB, which PyTorch itself nearly needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ STEPS = {
     "checkout": "repo.checkout('v2', {out!r})",
     "one tensor": "repo.version('v2').tensor('layer.3.weight')",
     "verify": "assert repo.verify().clean",
+    "stats": "repo.stats()",
+    "repack, a plan": "repo.repack(max_chain=1, dry_run=True)",
+    "repack": "repo.repack(max_chain=1)",
+    "repack back": "repo.repack()",
+    "gc": "repo.gc(grace=0)",
+    "load_model": "repo.load_model('v2')",
 }
+LOADING_MB = 400
 
 PEAK = """
 import resource, sys
@@ -96,9 +103,11 @@ def main() -> None:
         for name, step in STEPS.items():
             seconds, peak = run(opening + step.format(**names))
             rows.append({"operation": name, "seconds": round(seconds, 2), "peak_mb": round(peak, 1)})
+            most = TARGET_MB
+            if name == "load_model":
+                most = LOADING_MB + Path(names["tuned"]).stat().st_size / (1 << 20)
             print(
-                f"{name:20} {seconds:8.2f} s {peak:8.1f} MB   {'ok' if peak < TARGET_MB else 'OVER'}",
-                flush=True,
+                f"{name:20} {seconds:8.2f} s {peak:8.1f} MB   {'ok' if peak < most else 'OVER'}", flush=True
             )
         stored = sum(file.stat().st_size for file in (root / "repo" / ".lepton").rglob("*") if file.is_file())
         raw = 2 * Path(names["file"]).stat().st_size

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from msgspec.structs import replace
 
 from lepton_ai.errors import UsageError
 from lepton_ai.formats.frameworks import registry as frameworks

@@ -8,7 +8,8 @@ comes out right.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 SIGNS = {
@@ -21,8 +22,7 @@ PLAIN = str.maketrans("│─╯╰╮╭┤├┴┬┼●◆↺○", "|-/\\\\/
 """For terminals that know ASCII only."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """A version: its id, its parents' ids (the first parent first), and the sign that stands for it."""
 
     id: bytes
@@ -30,8 +30,7 @@ class Node:
     sign: str = "●"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line: its lanes as text, and the node that it shows; None for a row of connectors."""
 
     lanes: str

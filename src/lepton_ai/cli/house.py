@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import asdict
 
 from lepton_ai.cli import exits, inputs
 from lepton_ai.cli.group import Json, Repo, examples

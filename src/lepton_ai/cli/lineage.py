@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from lepton_ai.cli.graph import Node
 from lepton_ai.history import graph, listing, states
@@ -17,8 +18,7 @@ from lepton_ai.types import Record, Status
 CHUNK = 500
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(msgspec.Struct, frozen=True):
     """A version in the drawing, as its newest revision.
 
     ``labels`` are the branches that stand on it, and tags and aliases as "tag/NAME", "alias/NAME"; ``source`` is the

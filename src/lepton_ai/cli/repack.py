@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
+import msgspec
 import typer
 
 from lepton_ai.cli.group import Json, Repo, examples
@@ -39,7 +39,7 @@ def repack(
     with opened(repo, as_json=as_json) as repository:
         done = repository.repack(max_chain=max_chain, dry_run=dry_run)
     if as_json:
-        print_json(asdict(done))
+        print_json(msgspec.to_builtins(done))
     else:
         _print(done)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from lepton_ai.cli.output import ID_DIGITS, human_size, note, plural, print_json, say, version_json
 from lepton_ai.handles import Version
@@ -10,8 +10,7 @@ from lepton_ai.repository import ModelRepository
 from lepton_ai.types import VersionInfo
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """A version that was made, with everything that is said of it; told when the progress bar is gone."""
 
     version: Version

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from lepton_ai.formats.contract import Malformed
 
@@ -38,8 +39,7 @@ class Array(NamedTuple):
     whole: bool
 
 
-@dataclass
-class _Level:
+class _Level(msgspec.Struct):
     is_object: bool
     key: str = ""
     seen: int = 0

@@ -10,8 +10,9 @@ Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, …/docs/Externa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from lepton_ai.formats import onnx_tensors
 from lepton_ai.formats.contract import Extent, Layout, Malformed, Tensor
@@ -36,21 +37,19 @@ MOST_PARTS = 10_000
 ML = "ai.onnx.ml"
 
 
-@dataclass
-class _Node:
+class _Node(msgspec.Struct):
     name: str = ""
     output: str = ""
     kind: str = ""
     domain: str = ""
-    attributes: list[Field] = field(default_factory=list)
+    attributes: list[Field] = msgspec.field(default_factory=list)
 
 
-@dataclass
-class _Attribute:
+class _Attribute(msgspec.Struct):
     name: str = ""
-    tensors: list[Field] = field(default_factory=list)
-    graphs: list[Field] = field(default_factory=list)
-    lists: list[Field] = field(default_factory=list)
+    tensors: list[Field] = msgspec.field(default_factory=list)
+    graphs: list[Field] = msgspec.field(default_factory=list)
+    lists: list[Field] = msgspec.field(default_factory=list)
 
 
 class Onnx:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from lepton_ai.formats.contract import MAX_DIMENSIONS, Extent, Malformed, Tensor, check_range
 from lepton_ai.formats.encodings.dtypes import BITS
@@ -65,15 +66,14 @@ HOLDS = {
 """The element types that each of the typed fields may hold."""
 
 
-@dataclass
-class TensorProto:
+class TensorProto(msgspec.Struct):
     """What the message says; ``content`` are the fields that hold elements."""
 
     name: str = ""
     kind: int = 0
-    shape: list[int] = field(default_factory=list)
-    content: list[Field] = field(default_factory=list)
-    external: dict[str, str] = field(default_factory=dict)
+    shape: list[int] = msgspec.field(default_factory=list)
+    content: list[Field] = msgspec.field(default_factory=list)
+    external: dict[str, str] = msgspec.field(default_factory=dict)
     outside: bool = False
     partial: bool = False
 

@@ -10,8 +10,9 @@ Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/pro
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from lepton_ai.formats.contract import (
     MAX_DIMENSIONS,
@@ -52,12 +53,11 @@ Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/fra
 MOST_SHARDS = 100_000
 
 
-@dataclass
-class _Entry:
+class _Entry(msgspec.Struct):
     """A BundleEntryProto; what is zero is not written."""
 
     kind: int = 0
-    shape: list[int] = field(default_factory=list)
+    shape: list[int] = msgspec.field(default_factory=list)
     shard: int = 0
     offset: int = 0
     size: int = 0

@@ -8,8 +8,9 @@ Source: https://ubjson.org/type-reference/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from lepton_ai.formats.contract import Malformed
 from lepton_ai.formats.window import Window
@@ -46,8 +47,7 @@ class Array(NamedTuple):
     elements: int
 
 
-@dataclass
-class _Level:
+class _Level(msgspec.Struct):
     """A container that is being read: an object when it has a ``key``; ``left`` is None when it has no count."""
 
     is_object: bool

@@ -8,8 +8,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from lepton_ai.errors import AlreadyExists, Busy, Damaged
 from lepton_ai.history import copying
@@ -34,8 +35,7 @@ TRIES = 5
 """How often a backup without a lease is begun."""
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """What a backup or a restore copied: ``bytes`` and ``packs`` anew, ``versions`` verified."""
 
     folder: Path
@@ -44,8 +44,7 @@ class Copied:
     versions: int
 
 
-@dataclass(frozen=True)
-class _Round:
+class _Round(msgspec.Struct, frozen=True):
     """A history, copied aside; the packs that there were, and those of which the copy has the better one."""
 
     fresh: Path

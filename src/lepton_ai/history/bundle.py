@@ -17,7 +17,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -50,8 +49,7 @@ class Header(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
 
 
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(msgspec.Struct, frozen=True):
     """A bundle's content: its header, files that lie in a private folder, attachments by SHA-256."""
 
     header: Header

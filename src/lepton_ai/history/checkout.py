@@ -8,8 +8,9 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from lepton_ai.errors import Damaged, NoSpace, UsageError, WouldOverwrite
 from lepton_ai.history.home import Home
@@ -30,8 +31,7 @@ Stamp = tuple[int, ...]
 """What changes whenever a file does: device, number, size and times of writing."""
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(msgspec.Struct, frozen=True):
     """What is to be written; what is in the way, and whether the repository can give it back; what lay there."""
 
     todo: list[FileEntry]

@@ -16,8 +16,8 @@ The order makes it safe at every instruction:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import IntegrityError
@@ -42,8 +42,7 @@ MOSTLY_DEAD = 0.5
 CHUNK = 1000
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a collection did, or with ``dry_run`` would do.
 
     ``versions``: names of the deleted versions whose bytes are freed. ``packs`` and ``bytes``: what is deleted.

@@ -6,8 +6,10 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+
+import msgspec
+from msgspec.structs import replace
 
 from lepton_ai.errors import NotFound, StorageFailed, UsageError
 from lepton_ai.formats.contract import check_range
@@ -29,8 +31,7 @@ ALWAYS_IGNORED = (
 )
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """One file to save: where it goes in the version, where it is now; ``target`` makes it a link inside.
 
     ``note`` is what whoever saves it should be told.

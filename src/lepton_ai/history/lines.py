@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from lepton_ai.errors import AlreadyExists, Ambiguous, Damaged, NotFound
 from lepton_ai.history import graph, names, states
@@ -15,8 +16,7 @@ MAIN = "main"
 _WITH_ARTICLE = {"branch": "a branch", "tag": "a tag", "alias": "an alias"}
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """A branch as read: its ref (for compare-and-set) and state."""
 
     name: str
@@ -29,8 +29,7 @@ class Branch:
         return bytes.fromhex(self.state.head) if self.state.head else None
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A version as read: the revision that was meant, and the state of the version in all its revisions."""
 
     row: VersionRow

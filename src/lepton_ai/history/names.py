@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from lepton_ai.errors import InvalidName
 
@@ -16,8 +17,7 @@ _ENDLESS = re.compile(r"v[1-9][0-9]{15,}")
 """Numbers that nobody counts to; below them, counting on never leaves what an automatic name can be."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """What a person wrote to mean a version: ``[branch@]name[~revision]``."""
 
     name: str

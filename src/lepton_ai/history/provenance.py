@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,8 +16,7 @@ MAX_PATCH = 64 << 20
 """Bytes; a larger difference is told (dirty) but not kept."""
 
 
-@dataclass(frozen=True)
-class Checkout:
+class Checkout(msgspec.Struct, frozen=True):
     """The state of a git checkout; ``patch`` holds uncommitted changes of tracked files, as ``git apply`` takes it."""
 
     commit: str

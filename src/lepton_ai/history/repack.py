@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from lepton_ai.errors import UsageError
 from lepton_ai.history import leases, manifest
@@ -38,8 +39,7 @@ _ROWS = 500
 _BEAT = 60.0
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """How a repository is stored, at one moment.
 
     ``bytes`` in ``packs``, ``objects`` in these, ``dead_bytes`` that no version needs. ``longest_chain``: objects that
@@ -57,8 +57,7 @@ class Shape:
     oldest_cost: float
 
 
-@dataclass(frozen=True)
-class Repacked:
+class Repacked(msgspec.Struct, frozen=True):
     """What a repack did, or with ``dry_run`` would do: then ``after`` is estimated.
 
     ``recoded``: blocks written in another form, ``rewritten``: packs written anew. ``waiting``: packs that are not

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, NoSpace, UsageError
@@ -33,8 +32,7 @@ TRIES = 5
 EMPTY = Record(name="", branch="", author="", created_at="", operation=Operation("save"), files=())
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """What to save. ``files`` None keeps the files of ``start``; ``parent`` gives bases for differences.
 
     ``start`` is the record to begin from: empty for a new version, the old one for an update.
@@ -46,14 +44,13 @@ class Order:
     files: list[Found] | None = None
     start: Record = EMPTY
     parent: Record | None = None
-    prepared: Prepared = field(default_factory=Prepared)
+    prepared: Prepared = msgspec.field(default_factory=Prepared)
     working: Path | None = None
     attachments: tuple[bytes, ...] = ()
     turn: bool = False
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(msgspec.Struct, frozen=True):
     """The version that was made, and what people should know about it. ``new_bytes``: what the packs grew."""
 
     row: VersionRow
@@ -61,8 +58,7 @@ class Saved:
     new_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """What a draft was opened upon: the branch and its head, or the version that it revises."""
 
     branch: str
@@ -224,7 +220,7 @@ def save(
         NoSpace, StorageFailed, Busy, KeyMissing, UsageError.
     """
     files = None if order.files is None else check_and_sort(order.files)
-    order = dataclasses.replace(order, files=files)
+    order = replace(order, files=files)
     _rehearse(replace(order.start, operation=order.operation, **order.prepared.changes), build)
     if files is not None:
         _check_room(home, files, progress)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from lepton_ai.errors import IntegrityError
 from lepton_ai.history import listing, manifest
@@ -34,8 +35,7 @@ _BEGINNINGS = {
 }
 
 
-@dataclass(frozen=True)
-class VersionStats:
+class VersionStats(msgspec.Struct, frozen=True):
     """A version and what its objects take: the blocks and descriptions of its files and attachments, of all revisions.
 
     ``taken.stored_bytes`` has each of them once, as it is read, without the bases that it stands on; a base that
@@ -52,8 +52,7 @@ class VersionStats:
         return _ratio(self.info.raw_bytes, self.taken.stored_bytes)
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """Where all bytes of ``.lepton/`` are.
 
     Of the objects in packs: needed by one version (``unique``), by several (``shared``), by deleted versions only,
@@ -72,8 +71,7 @@ class Parts:
     other: int
 
 
-@dataclass(frozen=True)
-class Stats:
+class Stats(msgspec.Struct, frozen=True):
     """``raw_bytes``: the files of all living versions, in their newest revisions. ``stored_bytes``: everything below
     ``.lepton/``, which ``parts`` adds up to. ``ratio``: raw / stored. ``whole``: all objects that any version needs,
     each once. ``unreadable``: files and attachments whose description cannot be read: their blocks count as dead.

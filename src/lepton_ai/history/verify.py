@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.history import graph, manifest, states
@@ -20,8 +21,7 @@ CHUNK = 500
 Touch = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Damage:
+class Damage(msgspec.Struct, frozen=True):
     """One thing that is wrong. ``where`` is a pack, the history, or a version; ``touches`` are (version, file, tensor).
 
     A tensor of "" means the file as a whole.
@@ -32,8 +32,7 @@ class Damage:
     touches: tuple[Touch, ...] = ()
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a verification found. ``versions`` and ``packs`` count what was looked at."""
 
     fast: bool

@@ -7,8 +7,9 @@ of its owners, and handed down from it to its base: that tells what exactly one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from lepton_ai.store.codecs import CODECS
 from lepton_ai.store.contract import ID_SIZE, CodecUse, Taken
@@ -29,8 +30,7 @@ NONE = -1
 """The base of what has none."""
 
 
-@dataclass(frozen=True)
-class Census:
+class Census(msgspec.Struct, frozen=True):
     """Every object that can be read, by number, in the form in which it is: columns of equal length.
 
     ``base`` is the number of the object's base, ``steps`` how many differences have to be opened to read it.
@@ -53,8 +53,7 @@ class Census:
         return there
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """Who needs what: ``first`` and ``last`` are the owners of each object, ``own`` whether it is one's own.
 
     An object is an owner's own when it was named; bases that nobody named are needed by those that stand on them.
@@ -65,8 +64,7 @@ class Needs:
     own: Column
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """What owners take; ``whole`` is everything that anybody needs, each object once.
 
     ``taken`` has the first owners, those that count; ``left_bytes`` is what only the others need.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from lepton_ai.errors import Busy, LostRace
 from lepton_ai.history.refs.contract import Commit, History
@@ -16,8 +17,7 @@ PATIENCE = 60.0
 """Seconds after which a commit that loses every race gives up."""
 
 
-@dataclass(frozen=True)
-class Act:
+class Act(msgspec.Struct, frozen=True):
     """Who acts, why, and when (microseconds since 1970)."""
 
     actor: str
@@ -25,8 +25,7 @@ class Act:
     why: str = ""
 
 
-@dataclass(frozen=True)
-class Result(Generic[T]):
+class Result(msgspec.Struct, Generic[T], frozen=True):
     """A commit to make (None: nothing to do) and what the caller gets once it is made."""
 
     commit: Commit | None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import AlreadyExists, Diverged, InUse, LostRace
@@ -18,8 +18,7 @@ from lepton_ai.types import Operation, Record
 ANY = object()
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """What a version will carry. ``record`` lacks name, branch, time and parents: they depend on where it lands.
 
     ``checks`` and ``releases`` come from the save that stored the bytes: the gc epoch it relied on, and its lease.
@@ -27,7 +26,7 @@ class Draft:
 
     record: Record
     contents: tuple[ContentRow, ...] = ()
-    checks: Mapping[str, int] = field(default_factory=dict)
+    checks: Mapping[str, int] = msgspec.field(default_factory=dict)
     releases: tuple[Move, ...] = ()
 
 

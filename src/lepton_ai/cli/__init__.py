@@ -1,5 +1,14 @@
 """The command line: ``lepton``. A file a command group; nothing of it is imported before its command runs."""
 
-from lepton_ai.cli.app import main
+from importlib import import_module
+
+from lepton_ai.cli.heap import collect_seldom
 
 __all__ = ["main"]
+
+
+def main() -> int:
+    """Run the program with its command line; the exit code."""
+    collect_seldom()  # before the imports: they make more objects than most commands
+    code: int = import_module("lepton_ai.cli.app").main()
+    return code

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 from safetensors.numpy import save_file
 
 from lepton_ai.history.stats import Stats, VersionStats
@@ -61,7 +62,7 @@ def _du(repo: ModelRepository) -> int:
 def _check(repo: ModelRepository) -> Stats:
     """The laws; gives the stats."""
     found = repo.stats()
-    parts = vars(found.parts)
+    parts = asdict(found.parts)
     assert all(size >= 0 for size in parts.values())
     assert sum(parts.values()) == found.stored_bytes == _du(repo)
     assert found.pack_bytes == sum(parts[name] for name in ("unique", "shared", "deleted", "dead", "frames"))

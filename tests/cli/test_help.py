@@ -15,7 +15,7 @@ from lepton_ai.cli.app import PROGRAM, _program
 from lepton_ai.cli.group import Group, load
 from lepton_ai.cli.keys import ENTRIES
 from lepton_ai.cli.table import COMMANDS, Entry
-from tests.cli.conftest import Lepton
+from tests.cli.conftest import Lepton, model
 
 ROOT = Path(__file__).parent.parent.parent
 ALL = [(entry, [entry.name]) for entry in COMMANDS] + [(entry, ["keys", entry.name]) for entry in ENTRIES]
@@ -126,6 +126,12 @@ def test_the_help_imports_no_command() -> None:
 )  # fmt: skip
 def test_everyday_commands_start_quickly(three: Lepton, arguments: list[str]) -> None:
     assert not loaded_by(*arguments) & HEAVY
+
+
+def test_a_save_finds_the_readers_without_the_standard_librarys_slow_way(three: Lepton) -> None:
+    loaded = loaded_by("save", str(model(step=9)))
+    assert "lepton_ai.formats.safetensors" in loaded
+    assert "importlib.metadata" not in loaded
 
 
 def completed(line: str) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
 from lepton_ai.formats import detect
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed, Segment, Source
+from lepton_ai.formats.plugins import Plugin
 
 
 class Reader:
@@ -65,8 +65,8 @@ def test_an_empty_file_has_no_segments() -> None:
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    entries = EntryPoints([EntryPoint("broken", "no_such_module_at_all:FORMAT", detect.GROUP)])
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
+    broken = [Plugin("broken", "no_such_module_at_all:FORMAT")]
+    monkeypatch.setattr(detect, "plugins", lambda group: broken)
     detect.formats.cache_clear()
     yield
     detect.formats.cache_clear()

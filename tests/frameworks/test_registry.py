@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from lepton_ai.errors import Unsupported
 from lepton_ai.formats.frameworks import Found, Saved, framework_of, frameworks, load, loader_for, registry
+from lepton_ai.formats.plugins import Plugin, plugins
 
 HEAVY = ("numpy", "torch", "tensorflow", "keras", "sklearn", "skops", "onnx", "xgboost", "lightgbm", "h5py")
 
@@ -39,9 +39,9 @@ STRANGER = Stranger()
 
 @pytest.fixture
 def stranger(monkeypatch: pytest.MonkeyPatch):
-    ours = metadata.entry_points(group=registry.GROUP)
-    theirs = metadata.EntryPoint("zzz", f"{__name__}:STRANGER", registry.GROUP)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [*ours, theirs])
+    ours = plugins(registry.GROUP)
+    theirs = Plugin("zzz", f"{__name__}:STRANGER")
+    monkeypatch.setattr(registry, "plugins", lambda group: [*ours, theirs])
     frameworks.cache_clear()
     yield STRANGER
     frameworks.cache_clear()

@@ -10,6 +10,7 @@ import posixpath
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
+from typing import cast
 
 import msgspec
 
@@ -24,6 +25,7 @@ from lepton_ai.formats.contract import (
     check_partition,
 )
 from lepton_ai.formats.plain_text import LFS_POINTER
+from lepton_ai.formats.plugins import plugins
 
 HEAD = 4096
 LONGEST_NOTE = 600
@@ -33,15 +35,12 @@ GROUP = "lepton_ai.formats"
 @cache
 def formats() -> tuple[Format, ...]:
     """Every reader that is installed, ours and strangers', by name."""
-    from importlib.metadata import entry_points  # costs 60 ms: only when files are looked at
-
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
     loaded = []
-    for name in sorted(found):
+    for plugin in plugins(GROUP):
         try:
-            loaded.append(found[name].load())
+            loaded.append(cast("Format", plugin.load()))
         except Exception as problem:  # noqa: BLE001  (a broken plugin must not forbid every save; it is told)
-            text = f"the reader {name!r} ({found[name].value}) cannot be used: {type(problem).__name__}: {problem}"
+            text = f"the reader {plugin.name!r} ({plugin.value}) cannot be used: {type(problem).__name__}: {problem}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
     return tuple(loaded)
 

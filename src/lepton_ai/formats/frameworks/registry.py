@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lepton_ai.errors import Ambiguous, InvalidName, LeptonError, NotFound, Unsupported
 from lepton_ai.formats.frameworks.contract import Found, Framework, Saved, first_line
+from lepton_ai.formats.plugins import Plugin, plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from importlib.metadata import EntryPoint
     from pathlib import Path
 
 GROUP = "lepton_ai.frameworks"
@@ -22,14 +22,12 @@ MAX_STEM = 200
 @cache
 def frameworks() -> tuple[Framework, ...]:
     """Every adapter that is installed; strangers' come first, since theirs know their objects better."""
-    from importlib.metadata import entry_points  # 60 ms, which commands that touch no live model need not pay
-
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    return tuple(entry.load() for entry in sorted(found.values(), key=_strangers_first))
+    found = sorted(plugins(GROUP), key=_strangers_first)
+    return tuple(cast("Framework", plugin.load()) for plugin in found)
 
 
-def _strangers_first(entry: EntryPoint) -> tuple[bool, str]:
-    return entry.value.startswith("lepton_ai."), entry.name
+def _strangers_first(plugin: Plugin) -> tuple[bool, str]:
+    return plugin.value.startswith("lepton_ai."), plugin.name
 
 
 def framework_of(model: object) -> Framework:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import msgspec
@@ -119,12 +118,13 @@ def dataset_of(given: object) -> Dataset:
         ) from problem
 
 
-def code_and_environment(folder: Path, saving: Saving) -> tuple[Code | None, Environment]:
-    """The git checkout around ``folder`` and the Python environment, recorded without being asked."""
+def code_and_environment(
+    found: provenance.Checkout | None, saving: Saving
+) -> tuple[Code | None, Environment]:
+    """The git checkout that was found and the Python environment, recorded without being asked."""
     environment = Environment(
         provenance.python_version(), provenance.platform_name(), saving.attach(provenance.packages())
     )
-    found = provenance.checkout(folder)
     if found is None:
         return None, environment
     patch = saving.attach(found.patch) if found.patch else None

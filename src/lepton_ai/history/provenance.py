@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def checkout(folder: Path) -> Checkout | None:
         dirty=dirty,
         patch=patch if len(patch) <= MAX_PATCH else b"",
     )
+
+
+def looking(folder: Path) -> Future[Checkout | None]:
+    """:func:`checkout` in a thread of its own: while git looks, files can be read."""
+    thread = ThreadPoolExecutor(1, "lepton-ai-git")
+    try:
+        return thread.submit(checkout, folder)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def packages() -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, NoSpace, UsageError
+from lepton_ai.history import provenance
 from lepton_ai.history.bundle import Unpacked
 from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
@@ -272,6 +273,7 @@ def _save(
     build: Callable[[changes.Draft], Result[VersionRow]],
     progress: Progress,
 ) -> Saved:
+    looking = None if order.working is None else provenance.looking(order.working)
     seen, kind = home.seen(), order.operation.kind
     with Saving(home.history, home.store, kind, progress, seen=seen, turn=order.turn) as saving:
         record = replace(order.start, operation=order.operation, author="", revises=None)
@@ -280,8 +282,8 @@ def _save(
         for attachment in order.attachments:
             saving.attach(attachment)
         record = fill(record, order.prepared, saving)
-        if order.working is not None:
-            code, environment = code_and_environment(order.working, saving)
+        if looking is not None:
+            code, environment = code_and_environment(looking.result(), saving)
             record = replace(record, code=code, environment=environment)
         contents = saving.finish()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -190,7 +190,7 @@ def recover(
         else:
             with asking.recovery_file(recovery_file or "-", _id(repository)) as place, asking.key_file(place):
                 ring = open_keys(_folder(repository), _id(repository))
-        made = _free(ring, f"{BY_KEY_FILE}-{socket.gethostname()}")
+        made = _free(ring, f"{BY_KEY_FILE}-{os.uname().nodename}")
         written = ring.wrap_with_key_file(Path(key_file).expanduser() if key_file else None, name=made)
     told = {"name": made, "kind": BY_KEY_FILE, "file": str(written)}
     _tell(told, f"made key file {written}", as_json=as_json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import secrets
-import socket
 import time
 from pathlib import Path
 
@@ -84,7 +83,7 @@ def living(history: History) -> list[tuple[Ref, states.LeaseState]]:
 
 def is_alive(state: states.LeaseState) -> bool:
     """Where process numbers mean the same as here: whether that process lives. Elsewhere: whether it spoke lately."""
-    if state.host == socket.gethostname() and state.place == _place():
+    if state.host == os.uname().nodename and state.place == _place():
         return _process_lives(state.pid) and state.born in ("", _born(state.pid))
     return time.time_ns() // 1000 - state.beat_at < PATIENCE * 1e6
 
@@ -92,7 +91,7 @@ def is_alive(state: states.LeaseState) -> bool:
 def present(what: str) -> states.LeaseState:
     """This process, doing ``what``, now."""
     at, pid = time.time_ns() // 1000, os.getpid()
-    return states.LeaseState(what, socket.gethostname(), pid, user_name(), at, at, _place(), _born(pid))
+    return states.LeaseState(what, os.uname().nodename, pid, user_name(), at, at, _place(), _born(pid))
 
 
 def _place() -> str:

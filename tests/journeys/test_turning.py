@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from safetensors.numpy import save_file
 from lepton_ai.history import save as saves
 from lepton_ai.history.files import collect
 from lepton_ai.history.leases import Lease
+from lepton_ai.history.turns import Turn
 from lepton_ai.history.writing import Saving
 from lepton_ai.repository import ModelRepository
 from lepton_ai.store.coder import LONGEST_FORWARD, TALLEST
 from lepton_ai.store.routes import Routes
+from lepton_ai.store.store import Store
 
 LAYERS, SIZE = 12, 5000
 
@@ -146,6 +149,36 @@ def test_nothing_of_it_is_in_the_log(repo: ModelRepository, model: Model) -> Non
     for _ in range(4):
         model.save(repo)
     assert {entry.act for entry in repo.log()} == {"save", "create repository"}
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_who_settles_looks_again_when_others_deleted_packs_meanwhile(
+    repo: ModelRepository, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """What was found to be spared before the turn was taken may be gone when it is."""
+    model.save(repo)
+    begin, spare, looks = Turn.begin, Store.spare, list[Store]()
+    waiting = [tmp_path / "other.safetensors"] * others
+
+    def begin_late(turn: Turn) -> None:
+        if waiting:
+            file = waiting.pop()
+            save_file({name: value + np.float32(1e-6) for name, value in model.weights.items()}, file)
+            with ModelRepository(repo.path, author="ben") as other:
+                other.save_files(file, "main")
+        begin(turn)
+
+    def look(store: Store, *arguments: Any, **named: Any) -> Any:
+        looks.append(store)
+        return spare(store, *arguments, **named)
+
+    monkeypatch.setattr(Turn, "begin", begin_late)
+    monkeypatch.setattr(Store, "spare", look)
+    model.save(repo, frozen=LAYERS // 2)
+    assert not waiting, "nothing had to be copied"
+    assert looks.count(repo.home.store) == 1 + others
+    model.save(repo)
+    model.check(repo)
 
 
 def test_gc_frees_what_saves_could_not(

@@ -17,6 +17,7 @@ from lepton_ai.history import leases, states
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.refs.contract import History, Move
 from lepton_ai.history.turns import SETTLE, Turn, patiently
+from lepton_ai.store.live import Spare
 from lepton_ai.store.store import Store
 
 PATIENCE = 5.0
@@ -80,7 +81,9 @@ def _begin(turn: Turn, store: Store, superseded: Collection[bytes]) -> _Sentence
     if spare.partly:  # copying is for whoever has the turn: another could do the same
         turn.begin()
         try:
-            sentence = _spare(turn, store, superseded)
+            if turn.epoch() != epoch:  # what was to be spared may be gone
+                spare = store.spare(superseded, avoid=turn.condemned())
+            sentence = _copied(store, spare)
             turn.condemn(sentence.packs)
         except BaseException:
             turn.end()
@@ -102,18 +105,15 @@ def free(
 
     Nothing counts as stored otherwise that only the packs ``avoid`` hold; everything else is read before it counts.
     """
-    sentence = _spare(turn, store, superseded, avoid)
+    sentence = _copied(store, store.spare(superseded, avoid={*avoid, *turn.condemned()}))
     turn.condemn(sentence.packs)
     done, going = _drop(turn, history, store, sentence, sentence.copies, avoid)
     turn.commit(done)
     return going
 
 
-def _spare(
-    turn: Turn, store: Store, superseded: Collection[bytes] | None, avoid: Collection[str] = ()
-) -> _Sentence:
+def _copied(store: Store, spare: Spare) -> _Sentence:
     """Packs that can go; what would go with them is copied."""
-    spare = store.spare(superseded, avoid={*avoid, *turn.condemned()})
     copies = store.compact(spare.partly, spare.lone, avoid=spare.whole) if spare.partly else ()
     return _Sentence((*spare.whole, *spare.partly), copies)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
-from lepton_ai.errors import Damaged, NotFound
+from lepton_ai.errors import Damaged, NotFound, StorageFailed
+from lepton_ai.store.store import Store
 from tests.store.house import BLOCK_SIZE, House, block_ids, flip, noise, tuned, weights
 
 
@@ -100,8 +102,11 @@ def test_a_drop_that_died_is_completed(house: House, monkeypatch: pytest.MonkeyP
         assert list(other.store.verify(fast=False)) == []
 
 
-def test_readers_go_on_while_packs_are_moved(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader with an old view is led to the new place."""
+@pytest.mark.parametrize("may_write", [True, False])
+def test_readers_go_on_while_packs_are_moved(
+    house: House, monkeypatch: pytest.MonkeyPatch, may_write: bool
+) -> None:
+    """A reader with an old view is led to the new place, also when the index is not its own to write."""
     added, first = house.tensor(noise(20_000))
     with house.again() as reader:
         places = reader.store._index.find(block_ids(added.content))
@@ -110,7 +115,24 @@ def test_readers_go_on_while_packs_are_moved(house: House, monkeypatch: pytest.M
         find = reader.store._index.find
         old = [places]
         monkeypatch.setattr(reader.store._index, "find", lambda ids: old.pop() if old else find(ids))
+        if not may_write:
+            monkeypatch.setattr(reader.store._index, "write", _read_only)
         assert reader.load(added.content) == noise(20_000)
+
+
+def _read_only(_work: object) -> None:
+    raise StorageFailed("attempt to write a readonly database")
+
+
+def test_a_reader_with_an_index_of_its_own_finds_what_was_moved(house: House, tmp_path: Path) -> None:
+    """Of a repository that it may not write to; what it knows of packs is older than the move."""
+    added, first = house.tensor(noise(20_000))
+    own = Store(house.blobs, tmp_path / "own.db", house.keyring, tmp_path / "tmp", block_size=BLOCK_SIZE)
+    assert own.read(added.content, 0, 20_000) == noise(20_000)
+    house.store.compact(first.packs, block_ids(added.content))
+    house.store.drop(first.packs)
+    assert own.read(added.content, 0, 20_000) == noise(20_000)
+    own.close()
 
 
 def test_compaction_keeps_the_living_as_stored(house: House) -> None:

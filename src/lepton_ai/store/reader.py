@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 from blake3 import blake3
 
-from lepton_ai.errors import Damaged, KeyMissing, NotFound, TooNew
+from lepton_ai.errors import Damaged, KeyMissing, NotFound, StorageFailed, TooNew
 from lepton_ai.store.codecs import decode
 from lepton_ai.store.codecs.contract import Bytes, Element
 from lepton_ai.store.contract import Blobs
@@ -92,14 +93,22 @@ class Reader:
         bad: set[Place] = set()
         mended: set[str] = set()
         first: Damaged | None = None
+        looked = False
         while id_ not in plain:
             route = routes.route(id_, bad)
+            if route is None and not looked:  # perhaps a pack was dropped meanwhile, and there is another
+                looked = True
+                with suppress(StorageFailed):  # who may only read sees what others entered
+                    self.index.refresh()
+                routes.forget()
+                continue
             if route is None:
                 doubtful = {place.pack for place in bad} - mended
                 if not doubtful:
                     raise first or routes.why_not(id_)
                 for pack in doubtful:  # perhaps only the index is wrong
-                    self.index.reload(pack)
+                    with suppress(StorageFailed):
+                        self.index.reload(pack)
                 mended |= doubtful
                 bad.clear()
                 routes.forget()

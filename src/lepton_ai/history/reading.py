@@ -94,11 +94,13 @@ class Reader:
         return data
 
     def tensor_infos(self, entries: Iterable[FileEntry]) -> list[TensorInfo]:
-        """Every tensor of the files, told without reading data."""
+        """Every tensor of the files, told without reading data; without those whose bytes the files lack."""
+        opened = self._open(entries)
         return [
             TensorInfo(tensor.name, path, tensor.dtype, tensor.shape, tensor.nbytes)
-            for path, manifest in self._open(entries).manifests.items()
+            for path, manifest in opened.manifests.items()
             for tensor in manifest.tensors
+            if not opened.lack(path, tensor)
         ]
 
     def tensor(self, entries: Iterable[FileEntry], name: str) -> np.ndarray[Any, np.dtype[Any]]:
@@ -108,11 +110,19 @@ class Reader:
 
         Raises:
             NotFound, Ambiguous, Damaged.
-            Unsupported: it is written in a way that cannot be decoded here.
+            Unsupported: it is written in a way that cannot be decoded here, or in a file that was saved without it.
         """
         opened = self._open(entries)
         path, tensor = _pick(name, opened.named(text(name, "the tensor's name")))
-        parts = [self._extent(opened.manifests, path, extent) for extent in tensor.extents]
+        if lack := opened.lack(path, tensor):
+            raise Unsupported(
+                f"tensor {name!r} of {path} {lack}",
+                hint="it was saved like that: take another version, or save it with that file complete",
+            )
+        parts = [
+            self._store.read(opened.manifests[_place(path, extent)].content, extent.offset, extent.length)
+            for extent in tensor.extents
+        ]
         try:
             return decode_tensor(tensor, parts)
         except Malformed as problem:
@@ -120,14 +130,6 @@ class Reader:
                 f"tensor {name!r} of {path} cannot be decoded: {problem}",
                 hint="check the file out and use its framework",
             ) from problem
-
-    def _extent(self, everything: dict[str, Manifest], path: str, extent: Extent) -> bytes:
-        place = (
-            posixpath.normpath(posixpath.join(posixpath.dirname(path), extent.path)) if extent.path else path
-        )
-        if place not in everything:
-            raise Damaged(f"{path} needs {place}, which the version lacks", hint="run lepton verify")
-        return self._store.read(everything[place].content, extent.offset, extent.length)
 
     def _open(self, entries: Iterable[FileEntry]) -> _Opened:
         """The files, ready to be asked for tensors. The last ones are kept: whoever asks for one asks for more."""
@@ -177,12 +179,26 @@ class _Opened:
         self.places, self.manifests = places, found
 
     def named(self, name: str) -> list[tuple[str, Tensor]]:
-        """Path and tensor of all that ``name`` or ``file:name`` may mean."""
+        """Path and tensor of all that ``name`` or ``file:name`` may mean; if some have their bytes, only those."""
         found = list(self._names.get(name, ()))
         for path in self.manifests:
             if name.startswith(f"{path}:"):
                 found += [at for at in self._names.get(name[len(path) + 1 :], ()) if at[0] == path]
-        return found
+        return [at for at in found if not self.lack(*at)] or found
+
+    def lack(self, path: str, tensor: Tensor) -> str:
+        """What keeps a tensor of the file ``path`` from being read; empty: nothing does.
+
+        Versions share what is told of a file; the neighbours that it describes are each version's own.
+        """
+        for extent in tensor.extents:
+            place = _place(path, extent)
+            if place not in self.manifests:
+                return f"lies in {place}, which the version lacks"
+            size, end = self.manifests[place].content.size, extent.offset + extent.length
+            if end > size:
+                return f"ends at byte {end} of {place}, which has only {size}"
+        return ""
 
     @cached_property
     def _names(self) -> dict[str, list[tuple[str, Tensor]]]:
@@ -191,6 +207,10 @@ class _Opened:
             for tensor in manifest.tensors:
                 names.setdefault(tensor.name, []).append((path, tensor))
         return names
+
+
+def _place(path: str, extent: Extent) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), extent.path)) if extent.path else path
 
 
 def _pick(name: str, candidates: list[tuple[str, Tensor]]) -> tuple[str, Tensor]:

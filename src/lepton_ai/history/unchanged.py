@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from lepton_ai.errors import IntegrityError, KeyMissing
+from lepton_ai.formats.contract import Layout
 from lepton_ai.history import manifest as manifests
 from lepton_ai.history.files import Found
 from lepton_ai.history.manifest import Manifest
@@ -22,9 +23,18 @@ class Stored(NamedTuple):
     ids: list[bytes]
 
     @property
-    def describes(self) -> bool:
-        """Whether it says where tensors are in other files: how those are cut depends on it."""
-        return any(extent.path for tensor in self.manifest.tensors for extent in tensor.extents)
+    def depends(self) -> bool:
+        """Whether what is told of it may depend on other files: it says where tensors are in them, or was refused."""
+        return bool(self.manifest.note) or any(
+            extent.path for tensor in self.manifest.tensors for extent in tensor.extents
+        )
+
+    def told_as(self, layout: Layout) -> bool:
+        """Whether a reader would say the same of it now."""
+        now = Manifest(
+            self.manifest.content, layout.format, layout.tensors, layout.note, self.manifest.sha256
+        )
+        return manifests.encode(now) == manifests.encode(self.manifest)
 
 
 def unchanged(
@@ -37,17 +47,17 @@ def unchanged(
         if known is not None:
             digests[file.path] = known.digest
     rows = records.contents(set(digests.values()))
-    found = {digest: _stored(row, store, avoid) for digest, row in rows.items()}
+    found = {digest: stored_as(row, store, avoid) for digest, row in rows.items()}
     sizes = {file.path: file.size for file in files}
     result = {}
     for path, digest in digests.items():
-        stored = found.get(digest)
-        if stored is not None and stored.row.size == stored.manifest.content.size == sizes[path]:
-            result[path] = stored
+        content = found.get(digest)
+        if content is not None and content.row.size == content.manifest.content.size == sizes[path]:
+            result[path] = content
     return result
 
 
-def _stored(row: ContentRow, store: Store, avoid: Collection[str]) -> Stored | None:
+def stored_as(row: ContentRow, store: Store, avoid: Collection[str]) -> Stored | None:
     """A content, if it can be given back as far as is known without the packs ``avoid``."""
     try:
         manifest = manifests.decode(store.get(row.manifest))

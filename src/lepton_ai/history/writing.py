@@ -21,7 +21,7 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
 from lepton_ai.history.seen import Seen
-from lepton_ai.history.unchanged import Stored, unchanged
+from lepton_ai.history.unchanged import Stored, stored_as, unchanged
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import OPAQUE, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
@@ -66,6 +66,7 @@ class Saving:
             raise
         self._contents: dict[bytes, ContentRow] = {}
         self._stored: dict[bytes, Content] = {}
+        self._tensors: dict[bytes, int] = {}  # how many are told of each content
         self._parents: set[bytes] = set()
         self._written = Written((), frozenset(), frozenset(), 0)
         self.notes: list[str] = []
@@ -89,14 +90,15 @@ class Saving:
         known: dict[str, Stored] = {}
         if self._seen is not None:
             known = unchanged(files, self._seen, self._history, self._store, self._avoid)
-        looks = {file.path: _look(file) for file in files if file.path in sources.keys() - known.keys()}
-        needed = {path for path, stored in known.items() if stored.describes}
+        asked = {path for path in sources if path not in known or known[path].depends}
+        looks = {file.path: _look(file) for file in files if file.path in asked}
         try:
-            found = layouts(sources, only=looks.keys() | needed) if looks else {}
+            found = layouts(sources, only=asked) if asked else {}
         finally:
             for source in sources.values():
                 source.close()
-        bases = Bases(Reader(self._history, self._store), parent if looks else None)
+        known = {path: old for path, old in known.items() if path not in found or old.told_as(found[path])}
+        bases = Bases(Reader(self._history, self._store), parent if sources.keys() - known.keys() else None)
         if parent is not None:
             self._parents.update(bytes.fromhex(entry.sha256) for entry in parent.files if entry.sha256)
         return tuple(
@@ -194,29 +196,42 @@ class Saving:
                 raise _changed(file) from problem
         if _look(file) != look:  # since before its layout was read
             raise _changed(file)
-        self._keep(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
+        self._keep_best(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
 
-    def _again(self, file: Found, stored: Stored) -> FileEntry:
+    def _again(self, file: Found, old: Stored) -> FileEntry:
         """Take a file that has not changed by what is stored of it."""
-        self._tell(file, stored.manifest.note)
-        self._writer.rely(stored.ids)
-        self._contents[stored.row.sha256], self._stored[stored.row.sha256] = (
-            stored.row,
-            stored.manifest.content,
-        )
+        self._tell(file, old.manifest.note)
+        self._rely(old)
         self._progress.advance(file.size)
-        return FileEntry(file.path, stored.row.sha256.hex(), file.size, executable=file.executable)
+        return FileEntry(file.path, old.row.sha256.hex(), file.size, executable=file.executable)
+
+    def _rely(self, old: Stored) -> None:
+        digest = old.row.sha256
+        if self._tensors.get(digest, -1) <= len(old.manifest.tensors):
+            self._writer.rely(old.ids)
+            self._contents[digest], self._stored[digest] = old.row, old.manifest.content
+            self._tensors[digest] = len(old.manifest.tensors)
 
     def _tell(self, file: Found, opaque: str = "") -> None:
         """Note what is to be said of a file; ``opaque``: why no reader understood it."""
         notes = [file.note, opaque and f"{file.path} is kept as opaque bytes: {opaque}"]
         self.notes += [note for note in notes if note]
 
+    def _keep_best(self, digest: bytes, manifest: Manifest) -> None:
+        """Keep what tells most tensors: versions share it, and here a neighbour may be cut, or the name another."""
+        row = None if digest in self._contents else self._history.contents([digest]).get(digest)
+        old = stored_as(row, self._store, self._avoid) if row is not None else None
+        if old is not None and len(old.manifest.tensors) > len(manifest.tensors):
+            self._rely(old)
+        elif self._tensors.get(digest, -1) <= len(manifest.tensors):
+            self._keep(digest, manifest)
+
     def _keep(self, digest: bytes, manifest: Manifest) -> None:
         object_id = self._writer.put(manifests.encode(replace(manifest, sha256=digest)))
         self._contents[digest] = ContentRow(digest, manifest.content.size, 0, object_id)
         self._stored[digest] = manifest.content
+        self._tensors[digest] = len(manifest.tensors)
 
     def _read_epoch(self) -> int:
         ref = self._history.get([EPOCH]).get(EPOCH)

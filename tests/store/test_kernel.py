@@ -60,6 +60,12 @@ def _near_one(
     return middle + generator.integers(-(1 << mantissa), 1 << mantissa, size)
 
 
+@pytest.mark.parametrize("room", [memoryview(bytes(64)), memoryview(bytearray(128))[::2]])
+def test_only_memory_in_one_piece_is_filled(room: memoryview) -> None:
+    with pytest.raises(TypeError):
+        _kernels()[0].decode(b"", None, 32, 2, room)
+
+
 def test_lies_do_not_lead_the_kernel_astray() -> None:
     """What `make fuzz` does at length: nothing is written beside the room, and the fallback says the same."""
     payloads = samples(_kernels())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.errors import NoSpace, StorageFailed
+from lepton_ai.errors import NoSpace, StorageFailed, UsageError
 from lepton_ai.store.contract import Run
 from lepton_ai.store.durable import write_file
 from lepton_ai.store.indexfile import open_index
@@ -103,3 +103,30 @@ def test_a_reader_that_cannot_write_on_leaves_no_thread(house: House) -> None:
     out = io.BytesIO()
     house.store.copy(added.content, out.write)
     assert out.getvalue() == noise(8 << 20)
+
+
+def test_packs_grow_with_what_is_saved(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them stay open until the save counts, and a process may not open thousands of files."""
+    monkeypatch.setattr("lepton_ai.store.packs.writer.HEAD_PACK_SIZE", 5000)
+    monkeypatch.setattr("lepton_ai.store.packs.writer.MANY", 4)
+    data = noise(1_000_000)
+    added, written = house.tensor(data)
+    assert 10 < len(written.packs) < 30, "200 if they were all of the same size"
+    assert house.load(added.content) == data
+
+
+def test_a_writer_whose_small_object_failed_takes_nothing_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object counted as written already: a second try would store nothing."""
+    with house.store.writer() as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr("lepton_ai.store.packs.writer.Row.append", _no_space)
+            with pytest.raises(NoSpace):
+                writer.put(b"small")
+        with pytest.raises(UsageError):
+            writer.put(b"small")
+
+
+def _no_space(*_: object) -> None:
+    raise NoSpace("no space left")

@@ -409,7 +409,7 @@ def test_a_base_that_is_not_there_is_no_base(house: House) -> None:
 
 
 def test_packs_roll_over(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lepton_ai.store.writer.HEAD_PACK_SIZE", 50_000)
+    monkeypatch.setattr("lepton_ai.store.packs.writer.HEAD_PACK_SIZE", 50_000)
     data = noise(200_000)
     added, written = house.tensor(data)
     assert len(written.packs) == 5

@@ -153,7 +153,7 @@ def test_of_a_pack_that_is_needed_in_part_the_rest_is_copied(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two layers of twelve train: the packs at their border lose what is needless."""
-    monkeypatch.setattr("lepton_ai.store.writer.HEAD_PACK_SIZE", 6 * BLOCK_SIZE)
+    monkeypatch.setattr("lepton_ai.store.packs.writer.HEAD_PACK_SIZE", 6 * BLOCK_SIZE)
     layers = [weights(2 * BLOCK_SIZE // 4, seed=number) for number in range(12)]
     runs = [Run(2 * BLOCK_SIZE, f"layer.{number}", "float32") for number in range(12)]
     one, first = house.save(b"".join(w.tobytes() for w in layers), runs, turn=True)

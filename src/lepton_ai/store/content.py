@@ -108,15 +108,20 @@ def _fill(reader: Reader, places: _Places) -> int:
     reader.fill({id_: memories[0] for id_, memories in places.whole.items()})
     for first, *others in places.whole.values():
         for other in others:
+            if len(other) != len(first):
+                raise _inconsistent(len(first), len(other))
             other[:] = first
+    blocks = reader.fetch(piece.id for piece, _ in places.parted)
     for piece, memory in places.parted:
-        block = reader.fetch([piece.id])[piece.id]
+        block = blocks[piece.id]
         if len(block) != piece.size:
-            raise Damaged(
-                f"the content of a file is inconsistent: a block of {len(block)} bytes for {piece.size}"
-            )
-        memory[:] = block[piece.start : piece.start + piece.length]
+            raise _inconsistent(len(block), piece.size)
+        memory[:] = memoryview(block)[piece.start : piece.start + piece.length]
     return places.length
+
+
+def _inconsistent(length: int, due: int) -> Damaged:
+    return Damaged(f"the content of a file is inconsistent: a block of {length} bytes for {due}")
 
 
 def _chain(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
@@ -134,9 +139,7 @@ def _portion(pieces: list[Piece], blocks: dict[bytes, Bytes], held: dict[int, By
     for piece in pieces:
         block = blocks[piece.id] if piece.id in blocks else held[piece.stream]
         if len(block) != piece.size:
-            raise Damaged(
-                f"the content of a file is inconsistent: a block of {len(block)} bytes for {piece.size}"
-            )
+            raise _inconsistent(len(block), piece.size)
         whole = piece.length == len(block)
         parts.append(block if whole else memoryview(block)[piece.start : piece.start + piece.length])
         if piece.last:

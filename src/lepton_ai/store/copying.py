@@ -10,7 +10,7 @@ from typing import Self
 from lepton_ai.store.contract import Blobs, PackInfo
 from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import blob_name
-from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE, PackWriter
+from lepton_ai.store.packs.writer import Row
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
 
@@ -22,8 +22,8 @@ class Packing:
     """
 
     def __init__(self, reader: Reader, blobs: Blobs, temporary: Path) -> None:
-        self._reader, self._blobs, self._temporary = reader, blobs, temporary
-        self._packs: dict[bool, list[PackWriter]] = {True: [], False: []}
+        self._reader, self._blobs = reader, blobs
+        self._heads, self._others = Row(temporary, head=True), Row(temporary, head=False)
 
     def __enter__(self) -> Self:
         return self
@@ -31,17 +31,14 @@ class Packing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pack in (*self._packs[True], *self._packs[False]):
+        for pack in (*self._heads.packs, *self._others.packs):
             pack.discard()
 
     def append(self, header: bytes, body: Iterable[bytes], *, head: bool) -> None:
         """Take an object."""
-        packs = self._packs[head]
-        if not packs or packs[-1].full:
-            if packs:
-                packs[-1].close()
-            packs.append(PackWriter(self._temporary, HEAD_PACK_SIZE if head else PACK_SIZE))
-        packs[-1].append(header, *body)
+        full = (self._heads if head else self._others).append(header, *body)
+        if full is not None:
+            full.close()
 
     def copy(self, places: Iterable[Place], is_head: Callable[[Place], bool]) -> None:
         """Take stored objects, in this order.
@@ -57,4 +54,4 @@ class Packing:
 
     def finish(self) -> list[PackInfo]:
         """Make all durable and visible."""
-        return publish(self._packs[True], self._blobs, self._reader.index, then=self._packs[False])
+        return publish(self._heads.packs, self._blobs, self._reader.index, then=self._others.packs)

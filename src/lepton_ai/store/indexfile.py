@@ -128,14 +128,18 @@ def _create(connection: sqlite3.Connection, owner: str, *, anew: bool = False) -
 
     within(connection, work)
     if _pragma(connection, "freelist_count") or _pragma(connection, "page_size") != PAGE:
-        connection.execute("VACUUM")
+        _vacuum(connection)
 
 
 def pack_file(connection: sqlite3.Connection) -> None:
-    """Make the file smaller when most of it is free; when others use it just now, leave that to the next time."""
+    """Make the file smaller when most of it is free."""
     free = _pragma(connection, "freelist_count")
-    if free < MANY_FREE or 2 * free < _pragma(connection, "page_count"):
-        return
+    if free >= MANY_FREE and 2 * free >= _pragma(connection, "page_count"):
+        _vacuum(connection)
+
+
+def _vacuum(connection: sqlite3.Connection) -> None:
+    """Write the file anew; when others use it just now, or there is no room, leave that to the next time."""
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         connection.execute("VACUUM")

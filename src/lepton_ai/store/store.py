@@ -10,6 +10,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from lepton_ai.errors import UsageError
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store import content as contents_
 from lepton_ai.store import live
@@ -108,8 +109,11 @@ class Store:
         """Put the whole file into ``target``, which is as long. Advances ``progress``, but starts no task.
 
         Raises:
+            UsageError: ``target`` is of another length.
             Damaged, KeyMissing, TooNew, StorageFailed.
         """
+        if len(target) != content.size:
+            raise UsageError(f"A file of {content.size:,} bytes does not fill {len(target):,}.")
         contents_.fill(self._reader, self._map(content), target, progress)
 
     def get(self, object_id: bytes) -> bytes:

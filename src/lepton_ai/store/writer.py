@@ -14,7 +14,7 @@ from lepton_ai.store.coder import Coded, Coder, Sealed
 from lepton_ai.store.contract import Added, Blobs, Content, PackGone, Run, Written
 from lepton_ai.store.packs.format import LARGEST, SMALL
 from lepton_ai.store.packs.reader import is_there
-from lepton_ai.store.packs.writer import HEAD_PACK_SIZE, PACK_SIZE, PackWriter
+from lepton_ai.store.packs.writer import Row
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.pipeline import Background, Digest, Pool
 from lepton_ai.store.publish import publish
@@ -53,7 +53,7 @@ class Writer:
         self._search = Search(reader.index, keyring)
         self._pool = Pool()
         self._flushing = Background("lepton-ai-flush")
-        self._packs: dict[bool, list[PackWriter]] = {True: [], False: []}
+        self._heads, self._others = Row(temporary, head=True), Row(temporary, head=False)
         self._done = False
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class Writer:
         self._done = True
         self._pool.close()
         self._flushing.close()
-        for pack in (*self._packs[True], *self._packs[False]):
+        for pack in (*self._heads.packs, *self._others.packs):
             pack.discard()
 
     def add(self, file: BinaryIO, plan: Sequence[Run], base: Content | Pairing | None = None) -> Added:
@@ -123,9 +123,13 @@ class Writer:
         if len(data) > LARGEST // 2:
             raise UsageError(f"{len(data):,} bytes are too many for a small object.")
         id_ = self._reader.object_id(data)
-        sealed = self._coder.small(id_, data, SMALL)
-        if sealed is not None:
-            self._append(sealed)
+        try:
+            sealed = self._coder.small(id_, data, SMALL)
+            if sealed is not None:
+                self._append(sealed)
+        except BaseException:
+            self._done = True  # it counts as written already
+            raise
         return id_
 
     def finish(self) -> Written:
@@ -140,7 +144,7 @@ class Writer:
         self._pool.close()
         self._check_relied()
         self._flushing.finish()
-        infos = publish(self._packs[True], self._blobs, self._reader.index, then=self._packs[False])
+        infos = publish(self._heads.packs, self._blobs, self._reader.index, then=self._others.packs)
         self._search.store()
         return Written(
             tuple(info.name for info in infos),
@@ -150,16 +154,10 @@ class Writer:
         )
 
     def _append(self, sealed: Sealed) -> None:
-        """What a later save may make needless lies apart from what stays, and in smaller packs: they go as a whole.
-
-        A full pack goes to the disk while the next one is filled.
-        """
-        packs = self._packs[sealed.head]
-        if not packs or packs[-1].full:
-            if packs:
-                self._flushing.add(packs[-1].flush)
-            packs.append(PackWriter(self._temporary, HEAD_PACK_SIZE if sealed.head else PACK_SIZE))
-        packs[-1].append(sealed.header, *sealed.body)
+        """What a later save may make needless lies apart from what stays. A full pack goes to the disk meanwhile."""
+        full = (self._heads if sealed.head else self._others).append(sealed.header, *sealed.body)
+        if full is not None:
+            self._flushing.add(full.flush)
 
     def _check_open(self) -> None:
         if self._done:

@@ -21,6 +21,9 @@ PACK_SIZE = 512 << 20
 HEAD_PACK_SIZE = 32 << 20
 """The same for packs of blocks that later saves make needless."""
 
+MANY = 64
+"""Packs of the same size that one save writes; the next ones are larger. A process may open about 1,000 files."""
+
 SETTLED = 60.0
 """Seconds after which a temporary file that nobody locks is a leftover of a dead process."""
 
@@ -90,6 +93,25 @@ class PackWriter:
             with suppress(OSError):  # what could not be written need not be
                 self._file.close()
             self.path.unlink(missing_ok=True)
+
+
+class Row:
+    """Packs that are filled one after the other. The more there are, the larger they get: all of them stay open."""
+
+    def __init__(self, folder: Path, *, head: bool) -> None:
+        """``head``: for blocks that later saves make needless; they lie in smaller packs, which go as a whole."""
+        self._folder, self._smallest = folder, HEAD_PACK_SIZE if head else PACK_SIZE
+        self._before = 0
+        self.packs: list[PackWriter] = []
+
+    def append(self, header: bytes, *body: bytes) -> PackWriter | None:
+        """Append one object; the pack that gets no more, when this one begins another."""
+        done = self.packs[-1] if self.packs and self.packs[-1].full else None
+        if not self.packs or done is not None:
+            self._before += done.size if done is not None else 0
+            self.packs.append(PackWriter(self._folder, max(self._smallest, self._before // MANY)))
+        self.packs[-1].append(header, *body)
+        return done
 
 
 def sweep(folder: Path) -> None:

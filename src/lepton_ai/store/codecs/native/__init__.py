@@ -71,7 +71,7 @@ class Kernel:
             _address(base),
             numbers,
             width,
-            _address(plain),
+            _target(plain),
             self._work(),
             self._narrow,
         )
@@ -125,7 +125,14 @@ def _address(data: Bytes | None) -> object:
         address: int | None = view.buf
         _release(view)
         return address
-    return (ctypes.c_char * len(data)).from_buffer(data)
+    return ctypes.byref(ctypes.c_char.from_buffer(data)) if len(data) else None
+
+
+def _target(room: bytearray | memoryview) -> object:
+    """The same for memory that is to be filled."""
+    if isinstance(room, memoryview) and (room.readonly or not room.contiguous or room.itemsize != 1):
+        raise TypeError("a kernel fills writable bytes in one piece")
+    return ctypes.byref(ctypes.c_char.from_buffer(room))
 
 
 @cache

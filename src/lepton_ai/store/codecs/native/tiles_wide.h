@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 #define WITH_WIDE \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vbmi,avx512vbmi2,bmi,bmi2,lzcnt,popcnt")))
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vbmi,avx512vbmi2,bmi,bmi2,popcnt")))
 #define WIDE ALWAYS_INLINE WITH_WIDE
 #define GROUP 16
 #define MOST_BITS 25               /* of one number, so that those of 16 lie in 64 bytes, and each in four of them */

@@ -205,10 +205,11 @@ class _Family:
             elif form and not self._worn(form):
                 stays[id_] = form.place
                 continue
-            cost = self.whole[id_] if base is None else self.edges[id_, base]
+            whole = self.whole[id_] if self.whole[id_] < UNWANTED else self._typical
+            cost = whole if base is None else self.edges[id_, base]
             now = self._survey.now[id_]
             kept, steps = form.place if form else None, self._survey.chains[id_]
-            whole, element = self.whole[id_], self.element(id_)
+            element = self.element(id_)
             changes.append(Change(id_, base, element, now.plain_length, depth, cost, whole, steps, kept))
         return Decided(stays, changes, lengths(chosen))
 

@@ -22,10 +22,10 @@ from lepton_ai.repository import ModelRepository
 from lepton_ai.store.codecs import choice, tiles
 from lepton_ai.store.codecs.native import kernel
 from lepton_ai.store.codecs.tiles import EDGE, FULL
-from lepton_ai.store.packs.format import headers
+from lepton_ai.store.packs.format import Header, headers
 from lepton_ai.store.packs.reader import read_footer
 
-from .test_turning import SIZE, Model, _packs, _steps
+from .test_turning import LAYERS, SIZE, Model, _packs, _steps
 
 
 @pytest.fixture
@@ -267,15 +267,15 @@ def test_versions_tell_what_they_take_now(repo: ModelRepository, model: Model) -
     assert whole.stored_bytes == pytest.approx(newest.stored_bytes, rel=0.01)
 
 
-def _rot(repo: ModelRepository, is_meant: Callable[[bool, int], bool]) -> int:
-    """Damage objects, by whether they are differences and their plain length; how many."""
+def _rot(repo: ModelRepository, is_meant: Callable[[Header], bool]) -> int:
+    """Damage objects, by their headers; how many."""
     count = 0
     blobs = repo.home.store._blobs
     for info in repo.home.store.packs():
         file = repo.home.place / "packs" / info.name[:2] / f"{info.name}.pack"
         file.chmod(0o644)
         for offset, header in headers(read_footer(blobs, info.name, info.size)):
-            if is_meant(header.base is not None, header.plain_length):
+            if is_meant(header):
                 count += 1
                 with file.open("r+b") as handle:
                     handle.seek(offset + header.header_size + 20)
@@ -291,13 +291,42 @@ def test_the_last_good_copy_is_never_deleted(
         patch.setattr(saves, "settled", lambda *_: (0, []))
         for _ in range(3):
             model.save(repo)
-    assert _rot(repo, lambda edge, size: edge and size == 4 * SIZE)
+    assert _rot(repo, lambda header: header.base is not None and header.plain_length == 4 * SIZE)
     repo.repack()
+    _readable(repo, model)
+
+
+def test_a_difference_whose_base_has_rotted_replaces_nothing(
+    repo: ModelRepository, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is itself intact, and copied; what it stands on lies in a pack that stays, and nobody knows."""
+    first = model.save(repo)
+    monkeypatch.setattr(saves, "settled", lambda *_: (0, []))
+    model.save(repo)
+    blobs = repo.home.store._blobs
+    bases = {
+        header.base
+        for info in repo.home.store.packs()
+        for _, header in headers(read_footer(blobs, info.name, info.size))
+    } - {None}
+    assert len(bases) == LAYERS
+    assert _rot(repo, lambda header: header.id in bases) == LAYERS
+    repo.repack()
+    repo.repack()
+    kept = _packs(repo)
+    repo.repack()
+    assert _packs(repo) == kept, "what was copied in vain is not copied again and again"
+    model.known = {first: model.known[first]}
+    _readable(repo, model)
+
+
+def _readable(repo: ModelRepository, model: Model) -> None:
+    """Without what the index knows of it."""
     repo.close()
     (repo.home.place / "index.db").unlink()
     with ModelRepository(repo.path) as again:
         for address, data in model.known.items():
-            (path,) = again.checkout(address, repo.path.parent / address)
+            (path,) = again.checkout(address, repo.path.parent / address, force=True)
             assert path.read_bytes() == data
 
 
@@ -309,7 +338,7 @@ def test_damage_stays_alone(repo: ModelRepository, model: Model) -> None:
     save_file({"other": other}, model.file)
     fine = repo.save_files(model.file, "side")
     data = model.file.read_bytes()
-    assert _rot(repo, lambda edge, size: edge and size == 4 * SIZE)
+    assert _rot(repo, lambda header: header.base is not None and header.plain_length == 4 * SIZE)
     before = {damage.touches for damage in repo.verify().damages}
     done = repo.repack(max_chain=1)
     assert done.unreadable

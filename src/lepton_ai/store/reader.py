@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from blake3 import blake3
@@ -142,7 +142,7 @@ class Reader:
         return True
 
     def _walk(
-        self, route: list[Place], raw: dict[Place, memoryview], plain: dict[bytes, Bytes], bad: set[Place]
+        self, route: Sequence[Place], raw: dict[Place, memoryview], plain: dict[bytes, Bytes], bad: set[Place]
     ) -> Damaged | None:
         """Decode along a route and check every step; the damage that ended it, whose place is then in ``bad``."""
         for place in reversed(route):
@@ -161,9 +161,9 @@ class Reader:
                 )
         return None
 
-    def proves(self, way: list[Place]) -> bool:
-        """Whether the object at the beginning of ``way`` can really be read on it."""
-        return self._walk(way, {}, {}, set()) is None
+    def proves(self, way: Sequence[Place], bad: set[Place] | None = None) -> bool:
+        """Whether the object at the beginning of ``way`` can really be read on it; if not, ``bad`` gets the culprit."""
+        return self._walk(way, {}, {}, set() if bad is None else bad) is None
 
     def open(self, place: Place, data: memoryview, base: Bytes | None) -> Bytes:
         """Open and decode the object that stands at ``place``, and check its id.

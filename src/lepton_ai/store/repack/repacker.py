@@ -85,6 +85,8 @@ class Repacker:
         """New forms that were written."""
         self.written: set[str] = set()
         """The packs that this repack wrote."""
+        self._compared: set[tuple[str, int]] = set()
+        """Where the forms stand that were decoded and compared in this repack; copies never were."""
         self.stuck: set[str] = set()
         """Packs that were written anew and could not be deleted all the same."""
 
@@ -152,6 +154,7 @@ class Repacker:
             places = self._finish(packing, [id_ for _, id_ in made])
         for family, id_ in made:
             family.target[id_] = places[id_]
+            self._compared.add((places[id_].pack, places[id_].offset))
         for family, chunk in part:
             family.left.remove(chunk)
             if not family.left:
@@ -189,7 +192,7 @@ class Repacker:
 
     def relieved(self, packs: Collection[str], roots: Collection[bytes], avoid: Collection[str]) -> set[str]:
         """Those of ``packs`` that can be deleted."""
-        return relieved(self._reader, self._blobs, packs, roots, avoid, self.written)
+        return relieved(self._reader, self._blobs, packs, roots, avoid, self._compared)
 
     def now(self, blocks: Collection[bytes]) -> Figures:
         """What there is now."""

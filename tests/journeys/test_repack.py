@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,18 +197,58 @@ def test_tensors_of_unknown_lineage_find_their_like(repo: ModelRepository, model
         model.check(repo)
 
 
-def test_bases_that_no_version_needs_are_left_out(repo: ModelRepository, model: Model) -> None:
+def test_bases_that_no_version_needs_are_left_out(
+    repo: ModelRepository, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(8):
         model.save(repo)
     for name in ("v2", "v3", "v5", "v7"):
         repo.delete_version(name)
         del model.known[f"main@{name}"]
     repo.gc(grace=0)
+    assert repo.repack().after.objects > 7 * LAYERS, "what is young stays"
+    monkeypatch.setattr(repacks, "DEFAULT_GRACE", 0.0)
     done = repo.repack()
     assert done.after.objects < done.before.objects
     assert done.after.bytes < done.before.bytes * 0.9
     _settled(repo, done)
     model.check(repo)
+
+
+@pytest.mark.parametrize("bound", [1, 3, LONGEST])
+def test_newer_versions_survive_while_the_history_is_an_older_one(
+    repo: ModelRepository, model: Model, bound: int
+) -> None:
+    """The history was put back from a copy, and that of today comes back after the repack."""
+    place = repo.home.place
+
+    def copied(folder: str) -> None:
+        repo.close()
+        (repo.path.parent / folder).mkdir()
+        for file in place.glob("history.db*"):
+            shutil.copy2(file, repo.path.parent / folder)
+
+    def put_back(folder: str) -> None:
+        for file in place.glob("history.db*"):
+            file.unlink()
+        for file in (repo.path.parent / folder).iterdir():
+            shutil.copy2(file, place)
+
+    for _ in range(3):
+        model.save(repo)
+    copied("older")
+    with ModelRepository(repo.path, author="anna") as again:
+        model.save(again)
+        model.save(again)
+    copied("newer")
+    put_back("older")
+    with ModelRepository(repo.path, author="anna") as again:
+        again.repack(max_chain=bound)
+        done = again.repack(max_chain=bound)
+        assert (done.recoded, done.rewritten) == (0, 0)
+    put_back("newer")
+    with ModelRepository(repo.path, author="anna") as again:
+        model.check(again)
 
 
 def test_what_can_be_restored_still_counts(repo: ModelRepository, model: Model) -> None:
@@ -239,7 +280,9 @@ def test_old_codecs_give_way_where_there_is_a_better_one(
     model.check(repo)
 
 
-def test_mostly_garbage_is_written_anew(repo: ModelRepository, tmp_path: Path) -> None:
+def test_mostly_garbage_is_written_anew(
+    repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A third of a pack is little for gc."""
     folder = tmp_path / "files"
     folder.mkdir()
@@ -251,6 +294,8 @@ def test_mostly_garbage_is_written_anew(repo: ModelRepository, tmp_path: Path) -
     repo.delete_version("v1")
     repo.gc(grace=0)
     assert repo.stats().pack_bytes > 600_000
+    assert repo.repack().after.bytes > 600_000, "it is young: gc leaves it for two weeks, too"
+    monkeypatch.setattr(repacks, "DEFAULT_GRACE", 0.0)
     assert repo.repack().after.bytes < 402_000
     (_, two) = sorted(repo.checkout("v2", tmp_path / "out"))
     assert two.read_bytes() == (folder / "2.bin").read_bytes()

@@ -17,7 +17,7 @@ from lepton_ai.history import leases, manifest
 from lepton_ai.history.alike import Alone, alike
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
-from lepton_ai.history.collect import TURN_WAIT, Collector, digests_of
+from lepton_ai.history.collect import DEFAULT_GRACE, TURN_WAIT, Collector, digests_of
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.pairs import blocks_of, pairs
@@ -150,11 +150,13 @@ class Repack:
         youngest = min((state.started_at for state in alive), default=now()) / 1e6
         condemned = self._turn.condemned()
         free = {info.name for info in infos if info.written_at < youngest and info.name not in condemned}
+        recent = now() / 1e6 - DEFAULT_GRACE
+        young = {info.name for info in infos if info.name in free and info.written_at > recent}
         roots = self._collector.roots()
         rows = list(self._collector.kept())
         heads = [self._lines.version(branch.head).record for branch in self._lines.branches() if branch.head]
         blocks = frozenset(id_ for record in heads for id_ in blocks_of(self._reader, record, tensors=True))
-        repacker = self._store.repacker(roots, free=free, heads=blocks)
+        repacker = self._store.repacker(roots, free=free, heads=blocks, young=young)
         return repacker, rows, tuple(told(state) for state in alive)
 
     @property

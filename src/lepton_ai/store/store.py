@@ -232,14 +232,20 @@ class Store:
         return live.compact(self._reader, self._blobs, self._temporary, packs, roots, avoid)
 
     def repacker(
-        self, roots: Collection[bytes], *, free: Collection[str], heads: frozenset[bytes]
+        self,
+        roots: Collection[bytes],
+        *,
+        free: Collection[str],
+        heads: frozenset[bytes],
+        young: Collection[str] = (),
     ) -> Repacker:
         """Begin to decide anew how what the objects ``roots`` need is stored, in so far as it lies in ``free`` packs.
 
-        ``heads`` are the blocks that are read most often, and that the next save makes needless.
+        ``heads`` are the blocks that are read most often, and that the next save makes needless. Of the ``young`` among
+        the free packs all stays readable, needed or not.
         """
         self._index.refresh()
-        return Repacker(self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads)
+        return Repacker(self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads, young)
 
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:
         """Check everything that is kept; ``fast``: the structure only. Starts its own task on ``progress``.

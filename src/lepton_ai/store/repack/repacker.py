@@ -60,7 +60,10 @@ Round = list[tuple[_Family, list[Change]]]
 
 
 class Repacker:
-    """One repack of what ``roots`` need, within ``free`` packs; ``heads`` are the blocks that are read most often."""
+    """One repack of what ``roots`` need, within ``free`` packs, and of what else the ``young`` of them hold.
+
+    ``heads`` are the blocks that are read most often.
+    """
 
     def __init__(
         self,
@@ -71,9 +74,10 @@ class Repacker:
         roots: Collection[bytes],
         free: Collection[str],
         heads: frozenset[bytes],
+        young: Collection[str] = (),
     ) -> None:
         self._reader, self._blobs, self._temporary = reader, blobs, temporary
-        self.survey = Survey(reader, blobs, roots, free)
+        self.survey = Survey(reader, blobs, roots, free, young)
         self._heads = heads
         self._recoder = Recoder(reader, keyring, self.survey, heads)
         self.target = dict(self.survey.now)
@@ -192,7 +196,8 @@ class Repacker:
 
     def relieved(self, packs: Collection[str], roots: Collection[bytes], avoid: Collection[str]) -> set[str]:
         """Those of ``packs`` that can be deleted."""
-        return relieved(self._reader, self._blobs, packs, roots, avoid, self._compared)
+        needed = {*roots, *self.survey.spared}
+        return relieved(self._reader, self._blobs, packs, needed, avoid, self._compared)
 
     def now(self, blocks: Collection[bytes]) -> Figures:
         """What there is now."""

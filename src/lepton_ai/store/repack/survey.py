@@ -41,11 +41,19 @@ class Survey:
     """All forms of the needed objects and of what they stand on.
 
     Packs that are not ``free`` are not to be changed, and their forms count only where an object has no other: a save
-    that is still running may have written them.
+    that is still running may have written them. What else the ``young`` of these packs hold is needed like the roots
+    (``spared``): versions that refer to it may be on their way back.
     """
 
-    def __init__(self, reader: Reader, blobs: Blobs, roots: Collection[bytes], free: Collection[str]) -> None:
-        self.roots = roots
+    def __init__(
+        self,
+        reader: Reader,
+        blobs: Blobs,
+        roots: Collection[bytes],
+        free: Collection[str],
+        young: Collection[str] = (),
+    ) -> None:
+        self.spared: set[bytes] = set()
         self.packs = {info.name: info for info in reader.index.packs()}
         self.frames = reader.index.frames()
         self.fixed = self.packs.keys() - set(free)
@@ -59,7 +67,9 @@ class Survey:
         self._blobs, self._index, self._marks = blobs, reader.index, reader.index.marks()
         for info in list(self.packs.values()):
             self._read(blobs, info)
-        self._walk()
+        self._walk(roots)
+        self._spare(set(roots), set(young) - self.fixed)
+        self.roots: Collection[bytes] = {*roots, *self.spared}
 
     def enter(self, infos: Iterable[PackInfo]) -> None:
         """Take packs into account that were written meanwhile."""
@@ -101,8 +111,20 @@ class Survey:
             if (form.place.id, form.place.offset) not in damaged:
                 self.forms.setdefault(form.place.id, []).append(form)
 
-    def _walk(self) -> None:
-        ids: Iterator[bytes] = iter(self.roots)
+    def _spare(self, roots: set[bytes], young: set[str]) -> None:
+        """Packs that hold nothing needed are left alone anyway; one of them may turn out to hold a base."""
+        held: dict[str, set[bytes]] = {pack: set() for pack in young}
+        for id_, forms in self.forms.items():
+            for form in forms:
+                if form.place.pack in held:
+                    held[form.place.pack].add(id_)
+        while near := [pack for pack, ids in held.items() if not ids.isdisjoint(self.now)]:
+            found = set().union(*(held.pop(pack) for pack in near)) - roots - self.spared
+            self.spared |= found
+            self._walk(found)
+
+    def _walk(self, some_roots: Iterable[bytes]) -> None:
+        ids = iter(some_roots)
         while some := list(islice(ids, _AT_ONCE)):
             near = Routes(self._index, self.fixed, sound=True)
             near.prepare(some)

@@ -236,7 +236,7 @@ class Repack:
                 changed.append(ContentRow(row.sha256, row.size, stored, row.manifest))
         for start in range(0, len(changed), _ROWS):
             part = tuple(changed[start : start + _ROWS])
-            self._history.commit(Commit(self._act.actor, REPACK, at=now(), contents=part))
+            self._history.commit(Commit(self._act.actor, REPACK, at=now(), sizes=part))
 
 
 def _older(group: list[Pack], repacker: Repacker) -> int:

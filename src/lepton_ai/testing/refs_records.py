@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, History, Move, VersionRow
 
 
@@ -107,6 +109,18 @@ class RecordSuite:
                 old.sha256: new,
                 content(2).sha256: content(2),
             }
+
+    def test_a_size_is_told_only_of_the_content_that_was_read(
+        self, history: History, reopen: Callable[[], History]
+    ) -> None:
+        """Nothing else of a row changes, and none comes into being."""
+        one, two, newer = content(1), content(2), content(2, b"\x09" * 32)
+        history.commit(Commit("tester", "save", contents=(one, newer)))
+        sizes = tuple(replace(row, size=77, stored=row.stored + 5) for row in (one, two, content(3)))
+        history.commit(Commit("tester", "repack", sizes=sizes))
+        for one_of in (history, reopen()):
+            found = one_of.contents(row.sha256 for row in sizes)
+            assert found == {one.sha256: replace(one, stored=one.stored + 5), two.sha256: newer}
 
     def test_many_rows_at_once(self, history: History) -> None:
         """A thousand and more of everything in one commit and in one question."""

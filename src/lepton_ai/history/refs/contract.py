@@ -88,6 +88,7 @@ class Commit(msgspec.Struct, frozen=True):
     checks: Mapping[str, int] = {}
     versions: tuple[VersionRow, ...] = ()
     contents: tuple[ContentRow, ...] = ()
+    sizes: tuple[ContentRow, ...] = ()
 
 
 class Refs(Protocol):
@@ -102,7 +103,8 @@ class Refs(Protocol):
     def commit(self, change: Commit) -> None:
         """Apply ``change`` wholly, durably, or not at all.
 
-        Rows are written first and stay when present already (versions), or are replaced (contents).
+        Rows are written first and stay when present already (versions), or are replaced (contents). ``sizes`` only
+        change ``stored``, and only of rows whose manifest is still the same.
 
         Raises:
             LostRace: a stamp is not the expected one; says which key.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from lepton_ai.history.refs import rules
 from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, LogEntry, Move, Ref, VersionRow
 
@@ -52,6 +54,10 @@ class MemoryHistory:
                 self._rows.setdefault(version.id, version)
             for content in change.contents:
                 self._contents[content.sha256] = content
+            for known in change.sizes:
+                there = self._contents.get(known.sha256)
+                if there is not None and there.manifest == known.manifest:
+                    self._contents[known.sha256] = replace(there, stored=known.stored)
             if change.moves:
                 self._stamp += 1
             for move in change.moves:

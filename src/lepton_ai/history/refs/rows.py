@@ -34,6 +34,7 @@ PUT_CONTENT = (
     "INSERT INTO contents (sha256, size, stored, manifest) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) "
     "DO UPDATE SET size = excluded.size, stored = excluded.stored, manifest = excluded.manifest"
 )
+SET_STORED = "UPDATE contents SET stored = ? WHERE sha256 = ? AND manifest = ?"
 PUT_REF = (
     "INSERT INTO refs (key, value, stamp) VALUES (?, ?, ?) ON CONFLICT (key) "
     "DO UPDATE SET value = excluded.value, stamp = excluded.stamp"

@@ -31,7 +31,7 @@ def check_commit(change: Commit) -> None:
         _check_move(move)
     for version in change.versions:
         _check_version(version)
-    for content in change.contents:
+    for content in (*change.contents, *change.sizes):
         _check_content(content)
 
 

@@ -74,6 +74,8 @@ class SqliteHistory:
                 db.execute(rows.INSERT_VERSION, rows.write_version(version))
             for content in change.contents:
                 db.execute(rows.PUT_CONTENT, (content.sha256, content.size, content.stored, content.manifest))
+            for known in change.sizes:
+                db.execute(rows.SET_STORED, (known.stored, known.sha256, known.manifest))
             if change.moves:
                 _apply_moves(db, change, before)
 

@@ -120,6 +120,8 @@ class Survey:
                     held[form.place.pack].add(id_)
         while near := [pack for pack, ids in held.items() if not ids.isdisjoint(self.now)]:
             found = set().union(*(held.pop(pack) for pack in near)) - roots - self.spared
+            routes = Routes(self._index)
+            found = {id_ for id_ in found if routes.route(id_)}  # else gc took its base
             self.spared |= found
             self._walk(found)
 

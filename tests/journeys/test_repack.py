@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 from safetensors.numpy import save_file
 
 from lepton_ai import errors
@@ -18,7 +17,6 @@ from lepton_ai.history import save as saves
 from lepton_ai.history import sentence
 from lepton_ai.history.files import collect
 from lepton_ai.history.leases import Lease
-from lepton_ai.history.refs.contract import Commit, History
 from lepton_ai.history.repack import LONGEST, Repacked
 from lepton_ai.history.writing import Saving
 from lepton_ai.repository import ModelRepository
@@ -312,33 +310,6 @@ def test_versions_tell_what_they_take_now(repo: ModelRepository, model: Model) -
     (whole, *_, newest) = repo.list_versions()
     assert whole.stored_bytes > first.stored_bytes
     assert whole.stored_bytes == pytest.approx(newest.stored_bytes, rel=0.01)
-
-
-def test_what_a_save_tells_meanwhile_of_a_file_stays(
-    repo: ModelRepository, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    history = repo.home.history
-    for _ in range(3):
-        model.save(repo)
-    first, second = (
-        next(iter(history.contents([hashlib.sha256(data).digest()]).values()))
-        for data in list(model.known.values())[:2]
-    )
-    saved = replace(first, manifest=second.manifest)  # as if it were what a save has stored anew
-    commit, found = type(history).commit, []
-
-    def meanwhile(self: History, change: Commit) -> None:
-        if not change.sizes:
-            commit(self, change)
-            return
-        commit(self, Commit("anna", "save", contents=(saved,)))
-        commit(self, change)
-        found.append(history.contents([first.sha256])[first.sha256])
-        commit(self, Commit("anna", "save", contents=(first,)))
-
-    monkeypatch.setattr(type(history), "commit", meanwhile)
-    assert repo.repack(max_chain=1).recoded
-    assert found == [saved]
 
 
 def _rot(repo: ModelRepository, is_meant: Callable[[Header], bool]) -> int:

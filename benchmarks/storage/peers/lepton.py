@@ -11,7 +11,7 @@ from peers.peer import Step, program, size
 class Lepton:
     """The repository lies in ``work``, beside the model. A version of another lineage goes to a branch of its own."""
 
-    def __init__(self, name: str, *, encrypt: bool = True, kernel: bool = True) -> None:
+    def __init__(self, name: str, tools: Path, *, encrypt: bool = True, kernel: bool = True) -> None:
         self.name = name
         self.note = ", ".join(
             (
@@ -21,7 +21,9 @@ class Lepton:
         )
         self.encrypt = encrypt
         self.variables = {} if kernel else {"LEPTON_AI_NO_KERNEL": "1"}
-        self.program = program(Path(sys.executable).with_name("lepton"), "lepton")
+        self.program = program(
+            tools / "lepton/bin/lepton", Path(sys.executable).with_name("lepton"), "lepton"
+        )
 
     def missing(self) -> str | None:
         return None if self.program else "no `lepton` beside this Python"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lepton_ai.store.pipeline import Digest, Pool
+from lepton_ai.store.pipeline import Digest, Pool, portions
 from tests.store.house import noise
 
 
@@ -122,3 +122,9 @@ def test_the_digest_alongside() -> None:
     dropped = Digest()
     dropped.update(b"x")
     dropped.close()
+
+
+def test_portions_are_in_order_and_bounded() -> None:
+    assert list(portions([3, 4, 9, 1, 1, 1], int, 7)) == [[3, 4], [9], [1, 1, 1]]
+    assert list(portions([1, 1, 1, 1, 1], int, 7, 2)) == [[1, 1], [1, 1], [1]]
+    assert list(portions([], int, 7)) == []

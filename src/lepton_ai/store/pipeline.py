@@ -63,6 +63,22 @@ class Pool:
                         future.result()
 
 
+def portions(
+    items: Iterable[T], size: Callable[[T], int], most: int, number: int | None = None
+) -> Iterator[list[T]]:
+    """The items in order, in groups of at most ``most`` in ``size`` and ``number`` items, or of one that is larger."""
+    group: list[T] = []
+    total = 0
+    for item in items:
+        if group and (total + size(item) > most or len(group) == number):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size(item)
+    if group:
+        yield group
+
+
 class Background:
     """A thread that works beside the others, in order; at most six pieces of work wait for it."""
 

@@ -15,7 +15,7 @@ from lepton_ai.store.contract import BlobInfo, Blobs, Finding
 from lepton_ai.store.index import FRAME, Mark, Place
 from lepton_ai.store.packs.format import Header, blob_name, headers, pack_name
 from lepton_ai.store.packs.reader import read_footer, scan
-from lepton_ai.store.pipeline import Pool
+from lepton_ai.store.pipeline import Pool, portions
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 
@@ -237,13 +237,4 @@ def _place(pack: str, offset: int, header: Header) -> Place:
 
 
 def _stretches(places: list[Place]) -> Iterator[list[Place]]:
-    group: list[Place] = []
-    total = 0
-    for place in places:
-        if group and (total + place.plain_length > _STRETCH or len(group) >= _STRETCH_OBJECTS):
-            yield group
-            group, total = [], 0
-        group.append(place)
-        total += place.plain_length
-    if group:
-        yield group
+    return portions(places, lambda place: place.plain_length, _STRETCH, _STRETCH_OBJECTS)

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from lepton_ai.errors import UsageError
 from lepton_ai.store.blocks.chunking import LARGEST, Chunker
 from lepton_ai.store.contract import OPAQUE, Content, Run, Stream
+from lepton_ai.store.pipeline import portions
 
 GROUP = 1 << 20
 """Bytes that are handled together at most, unless one block is larger."""
@@ -99,16 +100,7 @@ def cut(file: BinaryIO, plan: Plan, block_size: int) -> Iterator[Group]:
 
 def _groups(plan: Plan, block_size: int) -> Iterator[list[tuple[int, int, int]]]:
     """Extents (stream, number of the block or -1 for opaque bytes, length) that are read together."""
-    group: list[tuple[int, int, int]] = []
-    total = 0
-    for stream, number, length in _extents(plan, block_size):
-        if group and (total + length > GROUP or len(group) >= GROUP_BLOCKS):
-            yield group
-            group, total = [], 0
-        group.append((stream, number, length))
-        total += length
-    if group:
-        yield group
+    return portions(_extents(plan, block_size), lambda extent: extent[2], GROUP, GROUP_BLOCKS)
 
 
 def _extents(plan: Plan, block_size: int) -> Iterator[tuple[int, int, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from lepton_ai.store.index import Place
+from lepton_ai.store.pipeline import portions
 from lepton_ai.store.repack.survey import Survey
 
 GARBAGE = 0.2
@@ -102,13 +103,4 @@ class Sorting:
 
 def groups(packs: list[Pack]) -> Iterator[list[Pack]]:
     """Packs that are written anew together."""
-    group: list[Pack] = []
-    total = 0
-    for pack in packs:
-        if group and total + pack.live > GROUP:
-            yield group
-            group, total = [], 0
-        group.append(pack)
-        total += pack.live
-    if group:
-        yield group
+    return portions(packs, lambda pack: pack.live, GROUP)

@@ -11,6 +11,7 @@ from lepton_ai.store.codecs.contract import Bytes, Element
 from lepton_ai.store.coder import Block, Sealed, gives_back, sealed
 from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import BLOCK, HEADER_SIZE, LARGEST_HEADER
+from lepton_ai.store.pipeline import portions
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.repack.families import Change, Kind, kind_of
 from lepton_ai.store.repack.survey import Form, Survey
@@ -137,13 +138,5 @@ def _part(plain: Bytes) -> Bytes:
 
 def chunks(changes: Iterable[Change]) -> Iterator[list[Change]]:
     """A family's changes in portions, those first that others are decoded from."""
-    chunk: list[Change] = []
-    total = 0
-    for change in sorted(changes, key=lambda change: change.now):
-        if chunk and total + change.length > CHUNK:
-            yield chunk
-            chunk, total = [], 0
-        chunk.append(change)
-        total += change.length
-    if chunk:
-        yield chunk
+    first = sorted(changes, key=lambda change: change.now)
+    return portions(first, lambda change: change.length, CHUNK)

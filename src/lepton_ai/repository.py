@@ -3,101 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
-from lepton_ai import settings
 from lepton_ai.drafts import Draft, files_of
-from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.errors import UsageError
 from lepton_ai.formats.frameworks import registry as frameworks
 from lepton_ai.handles import Branch, Version, id_of
 from lepton_ai.history import given, listing
-from lepton_ai.history import home as homes
 from lepton_ai.history.backup import Copied, backup
 from lepton_ai.history.bundle import export, unpack
 from lepton_ai.history.carried import Carried, Prepared, prepare
 from lepton_ai.history.changes import branches, deletion, labels
-from lepton_ai.history.changes.attempt import Act, Result, attempt, now
-from lepton_ai.history.changes.saving import ANY, merge
+from lepton_ai.history.changes.attempt import Result, attempt
+from lepton_ai.history.changes.saving import merge
 from lepton_ai.history.checkout import checkout
 from lepton_ai.history.collect import DEFAULT_GRACE, Collector, Report
 from lepton_ai.history.files import Found, collect
-from lepton_ai.history.home import Home
-from lepton_ai.history.leases import user_name
-from lepton_ai.history.lines import MAIN, Lines
-from lepton_ai.history.lines import Found as FoundVersion
+from lepton_ai.history.lines import MAIN
 from lepton_ai.history.loading import Loader
 from lepton_ai.history.names import check_version_name
 from lepton_ai.history.paths import refuse_inside_home
-from lepton_ai.history.provenance import git_user
-from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.repack import LONGEST, Repack, Repacked
-from lepton_ai.history.save import Saved, Saver, Start
+from lepton_ai.history.save import Saved, Start
 from lepton_ai.history.stats import Stats, stats
 from lepton_ai.history.verify import Verdict, Verifier
-from lepton_ai.progress import SILENT, Progress
+from lepton_ai.opened import Opened, Where
 from lepton_ai.types import LogLine, VersionInfo
 
-Where = Branch | str | None
 
-
-class ModelRepository:
+class ModelRepository(Opened):
     """The line of versions of one model, in a folder with ``.lepton/`` in it."""
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        create: bool = True,
-        encrypt: bool = True,
-        recovery_file: Path | None = None,
-        author: str | None = None,
-        progress: Progress = SILENT,
-    ) -> None:
-        """Open the repository in the folder ``path``; make it, with its parents, when there is none and ``create``.
-
-        ``author`` signs what is saved (default: LEPTON_AI_AUTHOR, git's user, the system's user).
-
-        Raises:
-            NotFound: there is none, and not ``create``.
-            UsageError, StorageFailed: none can be made there.
-        """
-        self.settings = settings.read()
-        self.path = homes.located(path)
-        self._author = self.settings.author if author in (None, "") else text(author, "the author")
-        self.progress = progress
-        self.recovery_file: Path | None = None
-        if create and not homes.exists(self.path):
-            homes.check_writable(self.path)
-            self.recovery_file = homes.create(
-                self.path,
-                now(),
-                self.author,
-                encrypt=given.switch(encrypt, "encrypt"),
-                recovery_file=None if recovery_file is None else given.path(recovery_file, "recovery_file"),
-                key_file=self.settings.key_file,
-            )
-        self.home = Home(self.path, timeout=self.settings.timeout, read_all=self.settings.read_all)
-        self.lines = Lines(self.home.history)
-
-    def __repr__(self) -> str:
-        return f"<ModelRepository {self.path}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of files and connections; opening again is cheap."""
-        self.home.close()
 
     # Saving
 
@@ -403,20 +341,6 @@ class ModelRepository:
 
     # For the handles
 
-    @cached_property
-    def author(self) -> str:
-        """Who signs what is saved."""
-        return self._author or git_user() or user_name()
-
-    @cached_property
-    def reader(self) -> Reader:
-        """Reads blocks and tensors."""
-        return Reader(self.home.history, self.home.store)
-
-    def living(self, version: Version) -> FoundVersion:
-        """The version as of now, refused when it was deleted."""
-        return self.lines.resolve(id_of(version).hex())
-
     def open_draft(self, branch: str, name: str | None) -> Start:
         """What a draft of this name builds upon."""
         state = self.lines.branch(branch)
@@ -432,22 +356,6 @@ class ModelRepository:
         return self._made(self._saver.fill(start, files, prepared, self._act(prepared.message)), notes)
 
     # Inside
-
-    @property
-    def _saver(self) -> Saver:
-        working = None if self.settings.no_provenance else Path()
-        return Saver(self.home, self.lines, working, self.progress)
-
-    def _onto(self, branch: Where, parent: str | Version | None) -> tuple[str, object]:
-        """The branch to save onto, and the head that is expected there.
-
-        Raises:
-            NotFound: there is no such branch or version. LostRace: the branch does not stand on ``parent``.
-        """
-        into = self._branch_name(branch)
-        expected = self._found(parent, into).row.id if parent is not None else ANY
-        self._saver.head(into, expected)
-        return into, expected
 
     def _version(self, row: VersionRow) -> Version:
         return Version(self, self.lines.version(row.id))
@@ -469,28 +377,3 @@ class ModelRepository:
             ref.key[from_key:]: Version(self, self.lines.version(labels.target(ref)))
             for ref in self.home.history.scan(f"{kind}/")
         }
-
-    def _found(self, version: object, branch: str = "") -> FoundVersion:
-        if isinstance(version, Branch):
-            head = self.lines.branch(version.name).head
-            if head is None:
-                raise NotFound(f"branch {version.name!r} has no version yet", hint="save one first")
-            return self.lines.version(head)
-        if isinstance(version, Draft):
-            version = version.saved()
-        if isinstance(version, Version):
-            return self.living(version)
-        return self.lines.resolve(text(version, "the version"), branch or self.home.current)
-
-    def _base(self, base: str | Branch | Version | None) -> FoundVersion | None:
-        if base is None:
-            return self._found(Branch(self, MAIN)) if self.lines.branch(MAIN).head else None
-        return self._found(base)
-
-    def _branch_name(self, branch: Where) -> str:
-        if isinstance(branch, Branch):
-            return branch.name
-        return self.home.current if branch is None else text(branch, "the branch")
-
-    def _act(self, why: str = "") -> Act:
-        return Act(text(self.author, "the author"), now(), text(why, "the message"))

@@ -1,14 +1,16 @@
-"""Ancestors in O(log n) rows: jump pointers over first parents.
+"""Ancestors: in O(log n) rows over first parents by jump pointers, over all parents in pages from the newest on.
 
 Source: E. W. Myers, "An applicative random-access stack", Information Processing Letters 17 (1983).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from lepton_ai.errors import Damaged
 from lepton_ai.history.refs.contract import Records, VersionRow
+
+_PAGE = 500
 
 
 def row(records: Records, version_id: bytes) -> VersionRow:
@@ -90,5 +92,63 @@ def has_version(records: Records, newer: bytes, older: bytes) -> bool:
     on_line = ancestor_at(records, top, bottom.depth)
     if on_line is not None and on_line.first == bottom.first:
         return True
-    reachable = records.versions(list(ancestors(records, [newer]))).values()
-    return any(found.first == bottom.first for found in reachable)
+    return any(base.first == bottom.first for base in best_common(records, [newer, older]))
+
+
+def best_common(records: Records, heads: Sequence[bytes]) -> list[VersionRow]:
+    """The versions that all ``heads`` come from, over all parents, without those that others of them come from.
+
+    There are several when branches were merged crosswise: the deepest comes first, then the newest, then by id. A
+    version is given as the oldest of the revisions that the heads were built upon: what later ones changed is a change
+    of whoever was built upon them (decision 0003). Versions are numbered as they came, parents before children, so one
+    pass over the pages from the newest on sees every version after all that come from it; clocks do not matter.
+    """
+    reached = [row(records, head) for head in heads]
+    everybody = (1 << len(reached)) - 1
+    open_: dict[bytes, _Seen] = {}
+    for side, start in enumerate(reached):
+        open_.setdefault(start.first, _Seen()).add(1 << side, {side: start})
+    found: list[VersionRow] = []
+    for page in _pages(records):
+        parents = records.versions(list({parent for version in page for parent in version.parents}))
+        for version in page:
+            seen = open_.pop(version.first, None)
+            if seen is None:
+                continue
+            if seen.sides == everybody and not seen.stale:
+                found.append(min(seen.revisions.values(), key=lambda one: one.revision))
+            stale = seen.sides == everybody
+            for parent in (parents.get(id_) or row(records, id_) for id_ in version.parents):
+                above = open_.setdefault(parent.first, _Seen())
+                above.add(seen.sides, dict.fromkeys(seen.revisions, parent))
+                above.stale |= stale
+        if all(seen.stale for seen in open_.values()):
+            break
+    return sorted(found, key=lambda one: (-one.depth, -one.created_at, one.id))
+
+
+class _Seen:
+    """Of a version: from which heads it was reached (bits), in which newest revision from each.
+
+    ``stale``: something better is common already.
+    """
+
+    def __init__(self) -> None:
+        self.sides = 0
+        self.revisions: dict[int, VersionRow] = {}
+        self.stale = False
+
+    def add(self, sides: int, revisions: dict[int, VersionRow]) -> None:
+        self.sides |= sides
+        for side, version in revisions.items():
+            known = self.revisions.get(side)
+            if known is None or known.revision < version.revision:
+                self.revisions[side] = version
+
+
+def _pages(records: Records) -> Iterator[list[VersionRow]]:
+    """First revisions, newest first."""
+    before: int | None = None
+    while page := records.page(before=before, limit=_PAGE):
+        before = page[-1][0]
+        yield [version for _, version in page]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,6 +16,7 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import ContentRow, Records
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.store.contract import Content
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, TensorInfo
 
@@ -30,7 +31,7 @@ class Reader:
 
     def __init__(self, records: Records, store: Store) -> None:
         self._records, self._store = records, store
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
 
     def rows(self, digests: Iterable[str]) -> dict[str, ContentRow]:
         """Where contents are, by hexadecimal SHA-256.
@@ -95,7 +96,7 @@ class Reader:
 
     def tensor_infos(self, entries: Iterable[FileEntry]) -> list[TensorInfo]:
         """Every tensor of the files, told without reading data; without those whose bytes the files lack."""
-        opened = self._open(entries)
+        opened = self.opened(entries)
         return [
             TensorInfo(tensor.name, path, tensor.dtype, tensor.shape, tensor.nbytes)
             for path, manifest in opened.manifests.items()
@@ -112,7 +113,7 @@ class Reader:
             NotFound, Ambiguous, Damaged.
             Unsupported: it is written in a way that cannot be decoded here, or in a file that was saved without it.
         """
-        opened = self._open(entries)
+        opened = self.opened(entries)
         path, tensor = _pick(name, opened.named(text(name, "the tensor's name")))
         if lack := opened.lack(path, tensor):
             raise Unsupported(
@@ -120,25 +121,27 @@ class Reader:
                 hint="it was saved like that: take another version, or save it with that file complete",
             )
         parts = [
-            self._store.read(opened.manifests[_place(path, extent)].content, extent.offset, extent.length)
+            self.read(opened.manifests[place_of(path, extent)].content, extent.offset, extent.length)
             for extent in tensor.extents
         ]
-        try:
-            return decode_tensor(tensor, parts)
-        except Malformed as problem:
-            raise Unsupported(
-                f"tensor {name!r} of {path} cannot be decoded: {problem}",
-                hint="check the file out and use its framework",
-            ) from problem
+        return decoded(path, tensor, parts)
 
-    def _open(self, entries: Iterable[FileEntry]) -> _Opened:
+    def read(self, content: Content, offset: int, length: int) -> bytes:
+        """``length`` bytes of a file from ``offset``; opens only the blocks (and bases) that cover them.
+
+        Raises:
+            Damaged, KeyMissing, TooNew, StorageFailed.
+        """
+        return self._store.read(content, offset, length)
+
+    def opened(self, entries: Iterable[FileEntry]) -> Opened:
         """The files, ready to be asked for tensors. The last ones are kept: whoever asks for one asks for more."""
         files = [entry for entry in entries if entry.target is None]
         rows = self.rows(entry.sha256 for entry in files)
         places = {entry.path: rows[entry.sha256].manifest for entry in files}
         opened = self._opened
         if opened is None or opened.places != places:
-            self._opened = opened = _Opened(places, self._decoded(files, places))
+            self._opened = opened = Opened(places, self._decoded(files, places))
         return opened
 
     def _decoded(self, files: list[FileEntry], places: dict[str, bytes]) -> dict[str, Manifest]:
@@ -172,7 +175,22 @@ class Reader:
             raise Damaged(f"{what} is not what was saved", hint=_REPAIR)
 
 
-class _Opened:
+def decoded(path: str, tensor: Tensor, parts: Sequence[bytes]) -> np.ndarray[Any, np.dtype[Any]]:
+    """A tensor of the file ``path`` out of the bytes of its extents.
+
+    Raises:
+        Unsupported: it is written in a way that cannot be decoded here.
+    """
+    try:
+        return decode_tensor(tensor, parts)
+    except Malformed as problem:
+        raise Unsupported(
+            f"tensor {tensor.name!r} of {path} cannot be decoded: {problem}",
+            hint="check the file out and use its framework",
+        ) from problem
+
+
+class Opened:
     """Files by path: ``places`` are the ids of their manifests, ``manifests`` what these say."""
 
     def __init__(self, places: dict[str, bytes], found: dict[str, Manifest]) -> None:
@@ -192,7 +210,7 @@ class _Opened:
         Versions share what is told of a file; the neighbours that it describes are each version's own.
         """
         for extent in tensor.extents:
-            place = _place(path, extent)
+            place = place_of(path, extent)
             if place not in self.manifests:
                 return f"lies in {place}, which the version lacks"
             size, end = self.manifests[place].content.size, extent.offset + extent.length
@@ -209,7 +227,8 @@ class _Opened:
         return names
 
 
-def _place(path: str, extent: Extent) -> str:
+def place_of(path: str, extent: Extent) -> str:
+    """The path in the version of the file that an extent of a tensor of the file ``path`` lies in."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), extent.path)) if extent.path else path
 
 

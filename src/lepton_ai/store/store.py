@@ -30,6 +30,7 @@ from lepton_ai.store.writer import Writer
 
 BLOCK_SIZE = 1 << 20
 _AT_ONCE = 500
+_MAPPED = 16
 
 
 class Store:
@@ -54,7 +55,7 @@ class Store:
         self._block_size = block_size
         self._index = Index(index_path, blobs, owner)
         self._reader = Reader(blobs, self._index, keyring)
-        self._span: Span | None = None
+        self._spans: dict[int, Span] = {}
 
     def writer(
         self, progress: Progress = SILENT, *, avoid: Collection[str] = (), turn: bool = False
@@ -259,8 +260,9 @@ class Store:
         self._index.close()
 
     def _map(self, content: Content) -> Span:
-        """The content prepared for reading; the last one is kept for the next call."""
-        span = self._span
+        """The content prepared for reading; the last ones are kept: several files may be read in turns."""
+        span = self._spans.get(id(content))
         if span is None or span.content is not content:
-            self._span = span = Span(content)
+            span = Span(content)
+            self._spans = {**dict(list(self._spans.items())[1 - _MAPPED :]), id(content): span}
         return span

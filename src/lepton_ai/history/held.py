@@ -1,0 +1,65 @@
+"""Where the bytes of a version's tensors are: in the blocks of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from lepton_ai.formats.contract import Extent, Tensor
+from lepton_ai.history.reading import Opened, Reader, place_of
+from lepton_ai.store.blocks.span import Span
+from lepton_ai.types import FileEntry
+
+
+class Piece(NamedTuple):
+    """``length`` bytes that are those of the block ``id`` from ``start``."""
+
+    id: bytes
+    start: int
+    length: int
+
+
+class Held(Protocol):
+    """Where the bytes of a version's files are, or of files that might become one."""
+
+    def tensors(self) -> Iterable[tuple[str, Tensor]]:
+        """Every tensor with the path of its file, in the order of the files."""
+
+    def lack(self, path: str, tensor: Tensor) -> str:
+        """What keeps a tensor of the file ``path`` from being read; empty: nothing does."""
+
+    def read(self, path: str, extent: Extent, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset`` of an extent of a tensor of the file ``path``."""
+
+    def pieces(self, path: str, extent: Extent) -> Iterable[Piece]:
+        """Which parts of which blocks an extent is made of; of equal blocks the ids are equal."""
+
+
+class Stored:
+    """What a version's files hold, in the store: the blocks of its manifests."""
+
+    def __init__(self, reader: Reader, entries: Iterable[FileEntry]) -> None:
+        self._reader = reader
+        self._opened: Opened = reader.opened(entries)
+        self._spans: dict[str, Span] = {}
+
+    def tensors(self) -> Iterable[tuple[str, Tensor]]:
+        """Every tensor with the path of its file."""
+        return ((path, t) for path, manifest in self._opened.manifests.items() for t in manifest.tensors)
+
+    def lack(self, path: str, tensor: Tensor) -> str:
+        """What keeps a tensor from being read."""
+        return self._opened.lack(path, tensor)
+
+    def read(self, path: str, extent: Extent, offset: int, length: int) -> bytes:
+        """Bytes of an extent; only the blocks that cover them are opened."""
+        content = self._opened.manifests[place_of(path, extent)].content
+        return self._reader.read(content, extent.offset + offset, length)
+
+    def pieces(self, path: str, extent: Extent) -> Iterable[Piece]:
+        """The blocks, as the manifest tells them."""
+        place = place_of(path, extent)
+        span = self._spans.get(place)
+        if span is None:
+            span = self._spans[place] = Span(self._opened.manifests[place].content)
+        return [Piece(p.id, p.start, p.length) for p in span.pieces(extent.offset, extent.length)]

@@ -72,7 +72,9 @@ def test_the_repository_comes_without_numpy_or_a_framework() -> None:
     )
 
 
-@pytest.mark.parametrize("group", ["lepton_ai.formats", "lepton_ai.frameworks", "console_scripts"])
+@pytest.mark.parametrize(
+    "group", ["lepton_ai.formats", "lepton_ai.frameworks", "lepton_ai.merges", "console_scripts"]
+)
 def test_entry_points_resolve(group: str) -> None:
     ours = [entry for entry in entry_points(group=group) if entry.value.startswith("lepton_ai")]
     assert ours

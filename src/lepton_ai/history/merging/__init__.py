@@ -1,0 +1,1 @@
+"""Bringing two lines of versions together: what was common, what each changed, and what comes of it."""

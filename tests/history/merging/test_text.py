@@ -334,3 +334,30 @@ def _adjacent(sides: dict[str, list[str]]) -> bool:
         same = {i + k for i, _, n in alignment.matches(sides["base"], sides[name]) for k in range(n)}
         touched.append({i for i in range(len(sides["base"])) if i not in same})
     return any(abs(i - j) <= 1 for i in touched[0] for j in touched[1])
+
+
+@given(st.lists(LETTER, max_size=12), st.lists(LETTER, max_size=12))
+def test_without_anchors_as_many_lines_match_as_can(one: list[str], other: list[str]) -> None:
+    pairs = alignment._fewest_edits(one, other)
+    assert all(one[i] == other[j] for i, j in pairs)
+    assert pairs == sorted(pairs)
+    assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs) == longest(one, other)
+
+
+def longest(one: list[str], other: list[str]) -> int:
+    row = [0] * (len(other) + 1)
+    for line in one:
+        row = [0, *row[1:]]
+        diagonal = 0
+        for j, its in enumerate(other):
+            up = row[j + 1]
+            row[j + 1] = diagonal + 1 if line == its else max(up, row[j])
+            diagonal = up
+    return row[-1]
+
+
+def test_texts_of_few_different_lines_keep_their_changes_apart() -> None:
+    lines = ["  ],", "  ["] * 5_000
+    ours, theirs = ["mine", *lines], [*lines[:5_000], "its", *lines[5_000:]]
+    merged = merge(*("\n".join(side).encode() for side in (lines, ours, theirs)))
+    assert merged.data.decode().split("\n") == ["mine", *lines[:5_000], "its", *lines[5_000:]]

@@ -1,14 +1,16 @@
-"""Which lines of two texts are the same: anchors first, then the longest runs between them."""
+"""Which lines of two texts are the same: anchors first, then the fewest edits between them.
+
+Source: E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica 1 (1986).
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 
-LARGEST_GAP = 4_000_000
-"""Pairs of lines between two anchors that are compared one by one; a larger gap counts as changed altogether."""
+MOST_EDITS = 1000
+"""Lines inserted and deleted between two anchors, above which all between them counts as changed."""
 
 Block = tuple[int, int, int]
 """``length`` lines from ``i`` of the one text are those from ``j`` of the other."""
@@ -18,8 +20,8 @@ def matches(one: Sequence[str], other: Sequence[str]) -> list[Block]:
     """Runs of lines that both texts have, in order, neither overlapping nor crossing.
 
     Lines that occur once in both are anchors, and the longest series of them that does not cross is kept (patience
-    difference); between anchors it goes on in the same way, and where there are none the longest common runs count.
-    Time grows with n log n for texts whose lines differ, such as vocabularies.
+    difference); between anchors it goes on in the same way, and where there are none the fewest edits count. Time grows
+    with n log n for texts whose lines differ, such as vocabularies.
 
     >>> matches(["a", "b", "c"], ["a", "x", "c"])
     [(0, 0, 1), (2, 2, 1)]
@@ -40,8 +42,8 @@ def matches(one: Sequence[str], other: Sequence[str]) -> list[Block]:
         if anchors:
             gaps += _between(anchors, (low, high, left, right))
             found += [(i, j, 1) for i, j in anchors]
-        elif (high - low) * (right - left) <= LARGEST_GAP:
-            found += _longest_runs(one[low:high], other[left:right], low, left)
+        else:
+            found += [(low + i, left + j, 1) for i, j in _fewest_edits(one[low:high], other[left:right])]
     return _joined(sorted(found))
 
 
@@ -96,9 +98,35 @@ def _between(
         low, left = i + 1, j + 1
 
 
-def _longest_runs(one: Sequence[str], other: Sequence[str], low: int, left: int) -> list[Block]:
-    found = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
-    return [(i + low, j + left, length) for i, j, length in found if length]
+def _fewest_edits(one: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of equal lines along the shortest way from the one to the other; none when it is too long."""
+    furthest = {1: 0}
+    ways: list[dict[int, int]] = []
+    for edits in range(min(len(one) + len(other), MOST_EDITS) + 1):
+        ways.append({k: furthest[k] for k in range(-edits - 1, edits + 2) if k in furthest})
+        for k in range(-edits, edits + 1, 2):
+            down = k == -edits or (k != edits and furthest[k - 1] < furthest[k + 1])
+            i = furthest[k + 1] if down else furthest[k - 1] + 1
+            while i < len(one) and i - k < len(other) and one[i] == other[i - k]:
+                i += 1
+            furthest[k] = i
+            if i >= len(one) and i - k >= len(other):
+                return _way_back(ways, i, i - k)
+    return []
+
+
+def _way_back(ways: list[dict[int, int]], i: int, j: int) -> list[tuple[int, int]]:
+    pairs: list[tuple[int, int]] = []
+    for edits in range(len(ways) - 1, -1, -1):
+        k, before = i - j, ways[edits]
+        down = k == -edits or (k != edits and before[k - 1] < before[k + 1])
+        came = k + 1 if down else k - 1
+        at = before[came] if edits else 0
+        start = at if down else at + 1
+        start = start if edits else 0
+        pairs += [(x, x - k) for x in range(i - 1, start - 1, -1)]
+        i, j = at, at - came
+    return pairs[::-1]
 
 
 def _joined(blocks: list[Block]) -> list[Block]:

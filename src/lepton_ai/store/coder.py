@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from lepton_ai.errors import Damaged, KeyMissing
+from lepton_ai.store.ahead import NOTHING, Ahead, Known, look_up
 from lepton_ai.store.blocks.cut import Part
 from lepton_ai.store.codecs import decode
 from lepton_ai.store.codecs.choice import Coded as Coded_
@@ -19,7 +20,7 @@ from lepton_ai.store.index import Place
 from lepton_ai.store.packs.format import BLOCK, Header
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.reader import Reader
-from lepton_ai.store.routes import Routes, heights
+from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.contract import Seal
 from lepton_ai.store.seal.keyring import Keyring
 
@@ -87,14 +88,24 @@ class Coder:
         self.superseded: set[bytes] = set()
         """Older objects that it stored again as differences."""
 
-    def code(self, parts: list[Part], streams: list[tuple[str, str, int]], pairing: Pairing) -> Coded:
+    def ahead(self, streams: list[tuple[str, str, int]], pairing: Pairing) -> Ahead:
+        """What a file's blocks will be compared with, looked up in time."""
+        return Ahead(self._reader.index, self._avoid, pairing, streams, tall=self._turn)
+
+    def code(
+        self,
+        parts: list[Part],
+        streams: list[tuple[str, str, int]],
+        pairing: Pairing,
+        known: Known = NOTHING,
+    ) -> Coded:
         """Ids and new objects of a group of blocks."""
         ids = [self._reader.object_id(part.data) for part in parts]
         bases = [_base(part, streams, pairing) for part in parts]
         routes = Routes(self._reader.index, self._avoid, sound=True)
-        routes.prepare([*ids, *(base for base in bases if base is not None)])
+        routes.prepare(ids)
         fresh = [i for i, id_ in enumerate(ids) if self._is_new(id_, routes)]
-        found = self._bases({base for i in fresh if (base := bases[i]) is not None}, routes)
+        found = self._bases({base for i in fresh if (base := bases[i]) is not None}, known)
         new = []
         for i in fresh:
             key, dtype, _ = streams[parts[i].stream]
@@ -131,13 +142,17 @@ class Coder:
             return False
         return True
 
-    def _bases(self, ids: set[bytes], routes: Routes) -> dict[bytes, _Base]:
+    def _bases(self, ids: set[bytes], known: Known) -> dict[bytes, _Base]:
         """Those of the older blocks that can be read. A damaged one must not keep anybody from saving."""
-        ways = {id_: way for id_ in ids if (way := routes.route(id_)) is not None}
-        tall = heights(self._reader.index, ways) if self._turn else {}
+        if unknown := ids - known.ways.keys():
+            more = look_up(self._reader.index, unknown, self._avoid, tall=self._turn)
+            known = Known({**known.ways, **more.ways}, {**known.heights, **more.heights})
+        ways = {id_: way for id_ in ids if (way := known.ways[id_]) is not None}
         plain = self._plain(ways)
         return {
-            id_: _Base(id_, plain[id_], way, tall.get(id_, 0)) for id_, way in ways.items() if id_ in plain
+            id_: _Base(id_, plain[id_], way, known.heights.get(id_, 0))
+            for id_, way in ways.items()
+            if id_ in plain
         }
 
     def _plain(self, ways: dict[bytes, list[Place]]) -> dict[bytes, Bytes]:
@@ -155,7 +170,7 @@ class Coder:
             return self._turned(block, base)
         key_frame = own and self._turn and len(base.way) == 1 and base.height >= TALLEST
         if key_frame or len(base.way) > LONGEST_FORWARD:  # the newest stays cheap; so does the one below
-            return [self._sealed(block, full(block.data, block.element))]
+            return [self._sealed(block, full(block.data, block.element, like=base.way[-1].codec))]
         coded = choose(block.data, block.element, base.plain)
         if not coded.edge:
             return [self._sealed(block, coded)]
@@ -174,7 +189,7 @@ class Coder:
 
     def _turned(self, block: Block, base: _Base) -> list[Sealed]:
         """The new block in full, and the older one as a difference to it where that is clearly smaller."""
-        whole = self._sealed(block, full(block.data, block.element))
+        whole = self._sealed(block, full(block.data, block.element, like=base.way[-1].codec))
         coded = edge(base.plain, block.element, block.data, base.way[0].length)
         older = Block(base.id, base.plain, block.element, BLOCK, head=False)
         if coded is None or not gives_back(coded, older, block.data):

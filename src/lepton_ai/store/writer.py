@@ -9,6 +9,7 @@ from typing import BinaryIO, Self
 
 from lepton_ai.errors import UsageError
 from lepton_ai.progress import Progress
+from lepton_ai.store.ahead import Known
 from lepton_ai.store.blocks.cut import Group, Plan, cut
 from lepton_ai.store.coder import Coded, Coder, Sealed
 from lepton_ai.store.contract import Added, Blobs, Content, PackGone, Run, Written
@@ -87,12 +88,15 @@ class Writer:
         sizes: list[int] = []
         digest = Digest()
 
-        def work(group: Group) -> tuple[Group, Coded]:
-            return group, self._coder.code(group.parts, cutting.streams, pairing)
+        ahead = self._coder.ahead(cutting.streams, pairing)
 
-        def read(group: Group) -> Group:
+        def work(job: tuple[Group, Known]) -> tuple[Group, Coded]:
+            group, known = job
+            return group, self._coder.code(group.parts, cutting.streams, pairing, known)
+
+        def read(group: Group) -> tuple[Group, Known]:
             digest.update(group.data)
-            return group
+            return group, ahead.known(max((part.stream for part in group.parts), default=0))
 
         try:
             for group, coded in self._pool.map(work, map(read, cut(file, cutting, self._block_size))):

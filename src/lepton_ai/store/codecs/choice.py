@@ -64,8 +64,15 @@ def edge(plain: Bytes, element: Element, base: Bytes, whole: int) -> Coded | Non
     return coded if len(coded.data) <= KEY_FRAME * whole else None
 
 
-def full(plain: Bytes, element: Element) -> Coded:
-    """The smallest form that needs no base."""
+def full(plain: Bytes, element: Element, like: int | None = None) -> Coded:
+    """The smallest form that needs no base. ``like``: the codec of the same place's block before, if it was judged so.
+
+    What was best coded as tiles is weights, and stays so.
+    """
+    if like == tiles.FULL.number and len(plain) > TINY:
+        data = tiles.FULL.encode(plain, element, None)
+        if data is not None and len(data) < len(plain):
+            return Coded(tiles.FULL, data, edge=False)
     if len(plain) > TINY:
         codec = _full_codec(_sample(plain) if len(plain) >= SAMPLED else plain, element)
         data = codec.encode(plain, element, None)

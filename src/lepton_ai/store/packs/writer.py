@@ -54,8 +54,8 @@ class PackWriter:
 
     def append(self, header: bytes, *body: bytes) -> None:
         """Append one object: its packed header and the parts of its body."""
-        self._write(header)
-        for part in body:
+        self._write(b"".join((header, *body[:-1])))
+        for part in body[-1:]:
             self._write(part)
         self.footer += header
         self.objects += 1

@@ -14,6 +14,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.gguf import BLOCKS, FORMAT, NUMBERS
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     return [Sample.of(path, expected) for make, path in paths.items() if (expected := make(path))]
 
 
-class TestGguf(FormatSuite):
+class TestGguf(FormatSuite, SpliceSuite):
     @pytest.fixture
     def reader(self) -> Any:
         return FORMAT

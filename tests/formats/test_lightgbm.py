@@ -12,6 +12,7 @@ from lepton_ai.formats import lightgbm as reader_module
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.lightgbm import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
     return result
 
 
-class TestLightGBM(FormatSuite):
+class TestLightGBM(FormatSuite, SpliceSuite):
     own_segments = False
 
     @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.npy import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from lepton_ai.formats.contract import Layout
@@ -58,7 +59,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestNpy(FormatSuite):
+class TestNpy(FormatSuite, SpliceSuite):
     """The promises of a reader."""
 
 

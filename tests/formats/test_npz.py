@@ -13,6 +13,7 @@ import pytest
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.npz import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from lepton_ai.formats.contract import Layout
@@ -64,7 +65,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestNpz(FormatSuite):
+class TestNpz(FormatSuite, SpliceSuite):
     """The promises of a reader, for stored and deflated archives."""
 
 

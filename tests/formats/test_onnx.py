@@ -16,6 +16,7 @@ from lepton_ai.formats.contract import BytesSource, Extent, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.onnx import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,7 +204,7 @@ def lay(data: bytes, **others: bytes) -> Layout:
     return FORMAT.layout("m.onnx", sources["m.onnx"], sources)
 
 
-class TestOnnx(FormatSuite):
+class TestOnnx(FormatSuite, SpliceSuite):
     @pytest.fixture
     def reader(self) -> Any:
         return FORMAT

@@ -16,6 +16,7 @@ from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.pt import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from lepton_ai.testing.splicing import SpliceSuite
 from tests.formats import torch_archives as made
 
 pytestmark = pytest.mark.frameworks
@@ -90,7 +91,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestPt(FormatSuite):
+class TestPt(FormatSuite, SpliceSuite):
     """The promises of a reader."""
 
 

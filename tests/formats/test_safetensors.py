@@ -17,6 +17,7 @@ from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.safetensors import FORMAT, MAX_HEADER
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from lepton_ai.formats.contract import Layout
@@ -114,7 +115,7 @@ def samples() -> list[Sample]:
     return [every_type(), edges(), Sample(files, shard, {"a.weight": np.arange(8, dtype=np.float32)})]
 
 
-class TestSafetensors(FormatSuite):
+class TestSafetensors(FormatSuite, SpliceSuite):
     """The promises of a reader."""
 
 

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.skops import FORMAT
 from lepton_ai.testing.formats import FormatSuite, Sample
+from lepton_ai.testing.splicing import SpliceSuite
 
 pytestmark = pytest.mark.frameworks
 
@@ -63,7 +64,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestSkops(FormatSuite):
+class TestSkops(FormatSuite, SpliceSuite):
     """The promises of a reader."""
 
 

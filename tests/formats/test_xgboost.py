@@ -15,6 +15,7 @@ from lepton_ai.formats import json_arrays, ubjson
 from lepton_ai.formats.contract import BytesSource, Malformed, check_partition
 from lepton_ai.formats.xgboost import FORMAT, TYPES
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
+from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
     return result
 
 
-class TestXGBoost(FormatSuite):
+class TestXGBoost(FormatSuite, SpliceSuite):
     own_segments = False
     fixed_mutations = 100
 

@@ -72,7 +72,7 @@ def members(source: Source) -> tuple[Member, ...]:
     Raises:
         Malformed: it is no zip archive, or one that could be read in two ways.
     """
-    start, length, count = _directory(source)
+    start, length, count = directory(source)
     entries = tuple(_entries(source.read(start, length), count))
     places = sorted(entry.header for entry in entries)
     ends = dict(zip(places, [*places, start][1:], strict=True))
@@ -167,7 +167,7 @@ def _only_deflated(member: Member) -> None:
         raise Malformed(f"member {member.name!r} is packed with method {member.method}")
 
 
-def _directory(source: Source) -> tuple[int, int, int]:
+def directory(source: Source) -> tuple[int, int, int]:
     """Start, length in bytes and number of entries of the central directory."""
     place, fields = _end_record(source)
     _, disk, first_disk, here, count, length, start, _ = fields
@@ -212,26 +212,26 @@ def _end_record(source: Source) -> tuple[int, tuple[Any, ...]]:
     return base + at, fields
 
 
-def _entries(directory: bytes, count: int) -> Iterable[_Entry]:
+def _entries(records: bytes, count: int) -> Iterable[_Entry]:
     place = 0
     for _ in range(count):
-        if place + _CENTRAL.size > len(directory):
+        if place + _CENTRAL.size > len(records):
             raise Malformed("its directory is cut")
         (mark, _, _, flags, method, _, _, crc, packed, size, name, extra, comment, disk, _, _, header) = (
-            _CENTRAL.unpack_from(directory, place)
+            _CENTRAL.unpack_from(records, place)
         )
         after = place + _CENTRAL.size + name
         end = after + extra + comment
-        if mark != b"PK\x01\x02" or end > len(directory):
+        if mark != b"PK\x01\x02" or end > len(records):
             raise Malformed("its directory is damaged")
         if flags & _ENCRYPTED:
             raise Malformed("it is encrypted")
-        size, packed, header = _widened(directory[after : after + extra], size, packed, header)
+        size, packed, header = _widened(records[after : after + extra], size, packed, header)
         if disk not in {0, 0xFFFF}:
             raise Malformed("an archive of several parts")
-        yield _Entry(directory[place + _CENTRAL.size : after], flags, method, crc, packed, size, header)
+        yield _Entry(records[place + _CENTRAL.size : after], flags, method, crc, packed, size, header)
         place = end
-    if place != len(directory):
+    if place != len(records):
         raise Malformed("its directory is longer than its entries")
 
 

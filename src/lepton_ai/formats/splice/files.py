@@ -10,7 +10,10 @@ from lepton_ai.formats.contract import Malformed, Source, Tensor
 from lepton_ai.formats.splice.contract import Described, Plan, Refused
 from lepton_ai.formats.splice.edited import Edited
 from lepton_ai.formats.splice.elements import check_sizes
+from lepton_ai.formats.splice.messages import Messages
 from lepton_ai.formats.splice.plain import Plain
+from lepton_ai.formats.splice.tree_sizes import TreeSizes
+from lepton_ai.formats.splice.zip_archive import Zip
 
 Planner: TypeAlias = Callable[[Source, Sequence[Tensor], Collection[str]], Plan]
 """Bytes, every tensor in them, the names of those that are to change → how."""
@@ -19,7 +22,10 @@ PLANNERS: dict[str, Planner] = {
     "safetensors": Plain,
     "npy": Plain,
     "gguf": Plain,
-    "onnx": Plain,
+    "onnx": Messages,
+    "lightgbm": TreeSizes,
+    "xgboost": Plain,
+    **dict.fromkeys(("pt", "npz", "skops"), Zip),
 }
 """What must be kept in order besides the elements, by the file's format."""
 

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from msgspec.structs import replace
 
 from lepton_ai.errors import UsageError
-from lepton_ai.formats.frameworks import registry as frameworks
 from lepton_ai.history.carried import Carried, Prepared, prepare
 from lepton_ai.history.files import Found, collect, gather
+from lepton_ai.later import Later
 
 if TYPE_CHECKING:
+    from lepton_ai.formats.frameworks import registry as frameworks
     from lepton_ai.handles import Branch, Version
     from lepton_ai.repository import ModelRepository
+else:
+    frameworks = Later("lepton_ai.formats.frameworks.registry")
 
 
 class _NotClosed(UsageError, AttributeError):

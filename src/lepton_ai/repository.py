@@ -4,34 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lepton_ai.drafts import Draft, files_of
 from lepton_ai.errors import UsageError
-from lepton_ai.formats.frameworks import registry as frameworks
 from lepton_ai.handles import Branch, Version, id_of
 from lepton_ai.history import given, listing
-from lepton_ai.history.backup import Copied, backup
-from lepton_ai.history.bundle import export, unpack
 from lepton_ai.history.carried import Carried, Prepared, prepare
 from lepton_ai.history.changes import branches, deletion, labels
 from lepton_ai.history.changes.attempt import Result, attempt
 from lepton_ai.history.changes.saving import merge
-from lepton_ai.history.checkout import checkout
-from lepton_ai.history.collect import DEFAULT_GRACE, Collector, Report
-from lepton_ai.history.files import Found, collect
+from lepton_ai.history.files import Found
+from lepton_ai.history.files import collect as files_at
+from lepton_ai.history.leases import DEFAULT_GRACE
 from lepton_ai.history.lines import MAIN
-from lepton_ai.history.loading import Loader
 from lepton_ai.history.names import check_version_name
 from lepton_ai.history.paths import refuse_inside_home
 from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import VersionRow
-from lepton_ai.history.repack import LONGEST, Repack, Repacked
 from lepton_ai.history.save import Saved, Start
-from lepton_ai.history.stats import Stats, stats
-from lepton_ai.history.verify import Verdict, Verifier
+from lepton_ai.later import Later
 from lepton_ai.opened import Opened, Where
+from lepton_ai.store.coder import LONGEST
 from lepton_ai.types import LogLine, VersionInfo
+
+if TYPE_CHECKING:
+    from lepton_ai.formats.frameworks import registry as frameworks
+    from lepton_ai.history import backup as backups
+    from lepton_ai.history import bundle as bundles
+    from lepton_ai.history import checkout as checkouts
+    from lepton_ai.history import collect as collecting
+    from lepton_ai.history import loading
+    from lepton_ai.history import repack as repacking
+    from lepton_ai.history import stats as counting
+    from lepton_ai.history import verify as verifying
+else:
+    frameworks = Later("lepton_ai.formats.frameworks.registry")
+    backups = Later("lepton_ai.history.backup")
+    bundles = Later("lepton_ai.history.bundle")
+    checkouts = Later("lepton_ai.history.checkout")
+    collecting = Later("lepton_ai.history.collect")
+    loading = Later("lepton_ai.history.loading")
+    repacking = Later("lepton_ai.history.repack")
+    counting = Later("lepton_ai.history.stats")
+    verifying = Later("lepton_ai.history.verify")
 
 
 class ModelRepository(Opened):
@@ -85,7 +101,7 @@ class ModelRepository(Opened):
             if name or parent:
                 raise UsageError(f"draft {branch.draft.label} is open on this branch", hint="close it first")
             return branch.draft.take(paths, carried)  # type: ignore[return-value]  # closed, it has all that a version has
-        prepared, files = prepare(carried), collect(paths)
+        prepared, files = prepare(carried), files_at(paths)
         into, expected = self._onto(branch, parent)
         act = self._act(prepared.message)
         return self._made(self._saver.new(into, files, prepared, act, name=name, expected=expected))
@@ -107,7 +123,7 @@ class ModelRepository(Opened):
             carried["history"] = given.path(history_path, "history_path")
         prepared = prepare(carried)
         start = self.open_draft(self._branch_name(branch), version)
-        return self.fill_draft(start, collect(model_path), prepared)
+        return self.fill_draft(start, files_at(model_path), prepared)
 
     def update_version(
         self,
@@ -122,7 +138,7 @@ class ModelRepository(Opened):
             raise UsageError("nothing is given to update", hint="give a model, files, metrics, a message …")
         start = Start(found.record.branch, found.row.name, None, found)
         if model is None or isinstance(model, str | Path):
-            return self.fill_draft(start, collect(model) if model is not None else None, prepared)
+            return self.fill_draft(start, files_at(model) if model is not None else None, prepared)
         with self.home.staged() as folder:
             saved = frameworks.save(model, folder, "model" if stem is None else stem)
             return self.fill_draft(
@@ -266,7 +282,7 @@ class ModelRepository(Opened):
         """
         trust = given.switch(trust, "trust")
         entries = self._found(version, self._branch_name(branch)).record.files
-        loader = Loader(self.reader, self.home, self.home.staged, self.progress)
+        loader = loading.Loader(self.reader, self.home, self.home.staged, self.progress)
         return loader.load(entries, trust=trust, path=path)
 
     def checkout(
@@ -276,7 +292,9 @@ class ModelRepository(Opened):
         entries = self._found(version).record.files
         target = given.path(folder, "the folder to check out into")
         refuse_inside_home(target)
-        return checkout(self.reader, self.home, entries, target, force=force, progress=self.progress)
+        return checkouts.checkout(
+            self.reader, self.home, entries, target, force=force, progress=self.progress
+        )
 
     # Deleting
 
@@ -298,36 +316,38 @@ class ModelRepository(Opened):
 
     # Keeping house
 
-    def gc(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> Report:
+    def gc(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> collecting.Report:
         """Free what no living or restorable version reaches; ``grace`` in seconds."""
-        return Collector(self.lines, self.home.store, self._act(), self.progress).run(
+        return collecting.Collector(self.lines, self.home.store, self._act(), self.progress).run(
             grace=grace, dry_run=dry_run
         )
 
-    def repack(self, *, max_chain: int = LONGEST, dry_run: bool = False) -> Repacked:
+    def repack(self, *, max_chain: int = LONGEST, dry_run: bool = False) -> repacking.Repacked:
         """Decide anew how everything is stored: few bytes, and at most ``max_chain`` objects to open for a block."""
-        return Repack(self.home, self.lines, self._act(), self.progress).run(
+        return repacking.Repack(self.home, self.lines, self._act(), self.progress).run(
             max_chain=max_chain, dry_run=dry_run
         )
 
-    def verify(self, *, fast: bool = False) -> Verdict:
+    def verify(self, *, fast: bool = False) -> verifying.Verdict:
         """Check everything (``fast``: the structure only) and say what is damaged and whom it touches."""
-        return Verifier(self.home, self.lines, self.progress).run(fast=fast)
+        return verifying.Verifier(self.home, self.lines, self.progress).run(fast=fast)
 
-    def stats(self) -> Stats:
+    def stats(self) -> counting.Stats:
         """What the repository takes, in all and version by version."""
-        return stats(self.home, self.lines)
+        return counting.stats(self.home, self.lines)
 
-    def backup(self, target: str | Path) -> Copied:
+    def backup(self, target: str | Path) -> backups.Copied:
         """Copy everything into the folder ``target``, while others write; verified."""
-        return backup(self.home, given.path(target, "the folder of the backup"), progress=self.progress)
+        return backups.backup(
+            self.home, given.path(target, "the folder of the backup"), progress=self.progress
+        )
 
     def export_version(self, version: str | Version, target: str | Path, *, force: bool = False) -> Path:
         """Write one version into a single file, in plain; see :mod:`lepton_ai.history.bundle`."""
         found = self._found(version)
         file = given.path(target, "the file to export to")
         refuse_inside_home(file)
-        return export(
+        return bundles.export(
             self.reader, found.record, found.row.id.hex(), file, force=force, progress=self.progress
         )
 
@@ -335,7 +355,7 @@ class ModelRepository(Opened):
         """Take an exported version in, as the next one of a branch (``name``: called so)."""
         file = given.path(source, "the file to import")
         with self.home.staged() as folder:
-            unpacked = unpack(file, folder, progress=self.progress)
+            unpacked = bundles.unpack(file, folder, progress=self.progress)
             done = self._saver.imported(unpacked, self._branch_name(branch), name, self._act())
         return self._made(done)
 

@@ -12,17 +12,18 @@ import pytest
 from safetensors.numpy import save_file
 
 from lepton_ai import errors
+from lepton_ai.history import leases, sentence
 from lepton_ai.history import repack as repacks
 from lepton_ai.history import save as saves
-from lepton_ai.history import sentence
 from lepton_ai.history.files import collect
 from lepton_ai.history.leases import Lease
-from lepton_ai.history.repack import LONGEST, Repacked
+from lepton_ai.history.repack import Repacked
 from lepton_ai.history.writing import Saving
 from lepton_ai.repository import ModelRepository
 from lepton_ai.store.codecs import choice, tiles
 from lepton_ai.store.codecs.native import kernel
 from lepton_ai.store.codecs.tiles import EDGE, FULL
+from lepton_ai.store.coder import LONGEST
 from lepton_ai.store.packs.format import Header, headers
 from lepton_ai.store.packs.reader import read_footer
 
@@ -207,7 +208,7 @@ def test_bases_that_no_version_needs_are_left_out(
         del model.known[f"main@{name}"]
     repo.gc(grace=0)
     assert repo.repack().after.objects > 7 * LAYERS, "what is young stays"
-    monkeypatch.setattr(repacks, "DEFAULT_GRACE", 0.0)
+    monkeypatch.setattr(leases, "DEFAULT_GRACE", 0.0)
     done = repo.repack()
     assert done.after.objects < done.before.objects
     assert done.after.bytes < done.before.bytes * 0.9
@@ -295,7 +296,7 @@ def test_mostly_garbage_is_written_anew(
     repo.gc(grace=0)
     assert repo.stats().pack_bytes > 600_000
     assert repo.repack().after.bytes > 600_000, "it is young: gc leaves it for two weeks, too"
-    monkeypatch.setattr(repacks, "DEFAULT_GRACE", 0.0)
+    monkeypatch.setattr(leases, "DEFAULT_GRACE", 0.0)
     assert repo.repack().after.bytes < 402_000
     (_, two) = sorted(repo.checkout("v2", tmp_path / "out"))
     assert two.read_bytes() == (folder / "2.bin").read_bytes()

@@ -10,7 +10,8 @@ import typer
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.output import Column, human_size, plural, print_json, print_table, say
 from lepton_ai.cli.session import opened
-from lepton_ai.history.repack import LONGEST, Repacked, Shape
+from lepton_ai.history.repack import Repacked, Shape
+from lepton_ai.store.coder import LONGEST
 
 WHAT = Column("", style="bold")
 BEFORE = Column("Before", right=True)

@@ -14,12 +14,15 @@ from lepton_ai.formats.checks import clean_name
 from lepton_ai.formats.contract import Extent, Layout, Malformed, Segment, Source, Tensor, partition
 from lepton_ai.formats.encodings.chunked import DEFLATE_MOST
 from lepton_ai.formats.hdf5_file.superblock import place_of
-from lepton_ai.formats.hdf5_file.walk import Found, walk
+from lepton_ai.later import Later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lepton_ai.formats.hdf5_file import walk as walking
     from lepton_ai.formats.hdf5_file.datasets import Dataset
+else:
+    walking = Later("lepton_ai.formats.hdf5_file.walk")
 
 MOST_DECODED = 256 << 20
 MOST_LETTERS, MOST_TOLD = 4 << 20, 50_000
@@ -51,7 +54,10 @@ def read_window(
 
     ``prefix`` is put before every name.
     """
-    found = [Found([clean_name(prefix + name) for name in names], dataset) for names, dataset in walk(source)]
+    found = [
+        walking.Found([clean_name(prefix + name) for name in names], dataset)
+        for names, dataset in walking.walk(source)
+    ]
     _check_names(found, source.size)
     taken = {name for item in found for name in item.names}
     segments: list[Segment] = []
@@ -76,7 +82,7 @@ def _labels(name: str, taken: set[str]) -> Iterator[str]:
     yield from (label for k in itertools.count(1) if (label := f"{name}#{k}") not in taken)
 
 
-def _check_names(found: list[Found], size: int) -> None:
+def _check_names(found: list[walking.Found], size: int) -> None:
     """Refuse double names, and links that would make one small dataset into endless gigabytes.
 
     Every run of a dataset has a name, and is told again for each of the dataset's names.

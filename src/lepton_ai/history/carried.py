@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import UsageError
-from lepton_ai.formats.frameworks.training_history import history_of
 from lepton_ai.history import provenance
 from lepton_ai.history.record import plain_metrics, plain_params, text
 from lepton_ai.history.writing import Saving
+from lepton_ai.later import Later
 from lepton_ai.types import Code, Dataset, Environment, Record
+
+if TYPE_CHECKING:
+    from lepton_ai.formats.frameworks import training_history
+else:
+    training_history = Later("lepton_ai.formats.frameworks.training_history")
 
 DATASET = ("name", "source", "digest", "rows", "preprocessing")
 
@@ -71,7 +76,9 @@ def prepare(carried: Mapping[str, Any]) -> Prepared:
     if carried.get("params") is not None:
         changes["params"] = plain_params(carried["params"])
     if carried.get("history") is not None:
-        training = msgspec.json.encode(_words(history_of(carried["history"])), order="sorted")
+        training = msgspec.json.encode(
+            _words(training_history.history_of(carried["history"])), order="sorted"
+        )
     if carried.get("dataset") is not None:
         changes["dataset"] = dataset_of(carried["dataset"])
     for key in ("author", "message"):

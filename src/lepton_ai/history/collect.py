@@ -34,8 +34,6 @@ from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackUse
 from lepton_ai.store.store import Store
 
-DEFAULT_GRACE = 14 * 86400.0
-"""Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
 TURN_WAIT = 60.0
 """Seconds for which saves that settle are waited for."""
 MOSTLY_DEAD = 0.5
@@ -68,7 +66,7 @@ class Collector:
         self._history = lines.history
         self._turn = Turn(self._history, act)
 
-    def run(self, *, grace: float = DEFAULT_GRACE, dry_run: bool = False) -> Report:
+    def run(self, *, grace: float = leases.DEFAULT_GRACE, dry_run: bool = False) -> Report:
         """Collect. ``grace`` in seconds; see :class:`Report`.
 
         Raises:

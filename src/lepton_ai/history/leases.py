@@ -16,6 +16,8 @@ from lepton_ai.history.refs.contract import ABSENT, Commit, History, Move, Ref
 
 BEAT = 60.0
 """Seconds between signs of life."""
+DEFAULT_GRACE = 14 * 86400.0
+"""Seconds for which a deleted version stays restorable, and for which an unreferenced pack is left alone."""
 PATIENCE = 15 * 60.0
 """Seconds of silence after which a lease of another host counts as dead."""
 

@@ -17,7 +17,7 @@ from lepton_ai.history import leases, manifest
 from lepton_ai.history.alike import Alone, alike
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
-from lepton_ai.history.collect import DEFAULT_GRACE, TURN_WAIT, Collector, digests_of
+from lepton_ai.history.collect import TURN_WAIT, Collector, digests_of
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.pairs import blocks_of, pairs
@@ -27,12 +27,9 @@ from lepton_ai.history.refs.contract import Commit, ContentRow, VersionRow
 from lepton_ai.history.sentence import carry_out
 from lepton_ai.history.turns import REPACK, Turn, patiently, told
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.coder import TALLEST
+from lepton_ai.store.coder import LONGEST
 from lepton_ai.store.repack.packs import Pack
 from lepton_ai.store.repack.repacker import Figures, Repacker
-
-LONGEST = TALLEST + 1
-"""Objects that may be opened for a block if nothing else is said: as many as saves allow."""
 
 MOST = 200
 _ROWS = 500
@@ -150,7 +147,7 @@ class Repack:
         youngest = min((state.started_at for state in alive), default=now()) / 1e6
         condemned = self._turn.condemned()
         free = {info.name for info in infos if info.written_at < youngest and info.name not in condemned}
-        recent = now() / 1e6 - DEFAULT_GRACE
+        recent = now() / 1e6 - leases.DEFAULT_GRACE
         young = {info.name for info in infos if info.name in free and info.written_at > recent}
         roots = self._collector.roots()
         rows = list(self._collector.kept())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, NoSpace, UsageError
 from lepton_ai.history import provenance
-from lepton_ai.history.bundle import Unpacked
 from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, Result, attempt
@@ -28,6 +28,9 @@ from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import PackGone
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.types import Operation, Record
+
+if TYPE_CHECKING:
+    from lepton_ai.history.bundle import Unpacked
 
 TRIES = 5
 EMPTY = Record(name="", branch="", author="", created_at="", operation=Operation("save"), files=())

@@ -30,6 +30,9 @@ LONGEST_FORWARD = 3
 TALLEST = 10
 """Differences that may stand one on another below a block that is kept in full: what the oldest costs to read."""
 
+LONGEST = TALLEST + 1
+"""Objects that may be opened for a block if nothing else is said."""
+
 BARE = 16 << 10
 """Opaque blocks of fewer bytes, headers say, have no base: a pack would have to be copied to gain a few of them."""
 

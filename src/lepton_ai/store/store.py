@@ -7,26 +7,34 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from lepton_ai.errors import UsageError
+from lepton_ai.later import Later
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store import content as contents_
 from lepton_ai.store import live
 from lepton_ai.store.blocks.span import Span
-from lepton_ai.store.census import Census, census
 from lepton_ai.store.contract import Blobs, Content, Finding, PackInfo, PackUse
 from lepton_ai.store.durable import make_folder, storage_errors
 from lepton_ai.store.index import Index
 from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
 from lepton_ai.store.reader import Reader
-from lepton_ai.store.repack.repacker import Repacker
 from lepton_ai.store.routes import Routes, doubled
 from lepton_ai.store.seal.keyring import Keyring
-from lepton_ai.store.verify import Verifier
 from lepton_ai.store.writer import Writer
+
+if TYPE_CHECKING:
+    from lepton_ai.store import census as counting
+    from lepton_ai.store import verify as verifying
+    from lepton_ai.store.repack import repacker as repacking
+else:
+    counting = Later("lepton_ai.store.census")
+    verifying = Later("lepton_ai.store.verify")
+    repacking = Later("lepton_ai.store.repack.repacker")
 
 BLOCK_SIZE = 1 << 20
 _AT_ONCE = 500
@@ -164,10 +172,10 @@ class Store:
         self._index.refresh()
         return self._index.packs()
 
-    def census(self) -> Census:
+    def census(self) -> counting.Census:
         """Every object that can be read, in columns."""
         self._index.refresh()
-        return census(self._index)
+        return counting.census(self._index)
 
     def bytes_of_packs(self) -> tuple[int, int]:
         """Bytes of all packs, and how many of them are not objects."""
@@ -239,21 +247,23 @@ class Store:
         free: Collection[str],
         heads: frozenset[bytes],
         young: Collection[str] = (),
-    ) -> Repacker:
+    ) -> repacking.Repacker:
         """Begin to decide anew how what the objects ``roots`` need is stored, in so far as it lies in ``free`` packs.
 
         ``heads`` are the blocks that are read most often, and that the next save makes needless. Of the ``young`` among
         the free packs all stays readable, needed or not.
         """
         self._index.refresh()
-        return Repacker(self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads, young)
+        return repacking.Repacker(
+            self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads, young
+        )
 
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:
         """Check everything that is kept; ``fast``: the structure only. Starts its own task on ``progress``.
 
         This knows what the packs hold, not what they should: whether a version is complete, :meth:`missing` says.
         """
-        return Verifier(self._reader, self._blobs).run(fast=fast, progress=progress)
+        return verifying.Verifier(self._reader, self._blobs).run(fast=fast, progress=progress)
 
     def close(self) -> None:
         """Let go of files and connections."""

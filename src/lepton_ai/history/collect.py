@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import IntegrityError
 from lepton_ai.history import given, leases, manifest, states
-from lepton_ai.history.changes import deletion
+from lepton_ai.history.changes import deletion, merging
 from lepton_ai.history.changes.attempt import Act, attempt, now
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import digests, parse_record
@@ -123,12 +123,13 @@ class Collector:
         return [*spare.whole, *spare.partly]
 
     def roots(self, *, without: Collection[bytes] = ()) -> set[bytes]:
-        """Ids of all objects that living and restorable versions are made of, in all their revisions.
+        """Ids of all objects that living and restorable versions are made of, in all their revisions, or merges need.
 
         Raises:
             Damaged, TooNew: what a version is made of cannot be read; names it.
         """
         digests = {digest for row in self.kept(without) for digest in digests_of(row)}
+        digests |= merging.digests(self._lines)
         roots: set[bytes] = set()
         for kept_at in self._history.contents(digests).values():
             try:

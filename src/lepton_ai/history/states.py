@@ -11,16 +11,18 @@ condemned/PACK  Condemned       a pack that gc is about to delete
 gc/epoch        Epoch           grows whenever packs are condemned
 gc/running      LeaseState      the one collection or repack that is running
 gone/NAME/UID   BranchState     a deleted branch whose name another one has taken
+merge/NAME      MergeState      a merge into branch NAME that waits for people to decide
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from lepton_ai.errors import TooNew
 from lepton_ai.history.refs.contract import ABSENT, Move, Ref
+from lepton_ai.types import Attachment
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -104,6 +106,53 @@ class Epoch(msgspec.Struct, frozen=True):
     """Counts the rounds of condemning."""
 
     number: int
+
+
+class Conflict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a merge could not decide: a tensor (by its address), a file (by its path) or the code; ``why`` in words."""
+
+    kind: Literal["tensor", "file", "code", "params", "dataset"]
+    name: str
+    why: str = ""
+
+
+class Resolution(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody decided for ``target``, a conflict's name or a glob over such names: who, when and why.
+
+    ``how``: a side, a ``method`` with ``parameters``, or ``given`` content (of the file called ``file``).
+    ``results`` are what candidates scored, where an evaluation chose.
+    """
+
+    target: str
+    how: Literal["ours", "theirs", "base", "method", "file"]
+    by: str
+    at: int
+    why: str = ""
+    method: str = ""
+    parameters: dict[str, Any] = {}
+    file: str = ""
+    given: Attachment | None = None
+    results: dict[str, float | str] = {}
+
+
+class MergeState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A merge that waits: what is merged (ids of revisions, ours first), how it was asked for, and what is decided.
+
+    ``source`` says what is merged, for people; ``request`` is what the merge was asked with, in plain values. ``ours``
+    is the branch's newest version as the merge began. Later resolutions go before earlier ones.
+    """
+
+    uid: str
+    source: str
+    ours: str
+    theirs: tuple[str, ...]
+    bases: tuple[str, ...]
+    request: dict[str, Any]
+    conflicts: tuple[Conflict, ...]
+    started_at: int
+    started_by: str
+    message: str = ""
+    resolutions: tuple[Resolution, ...] = ()
 
 
 def encode(state: msgspec.Struct) -> bytes:

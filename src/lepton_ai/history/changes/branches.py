@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import AlreadyExists, InUse, NotFound
 from lepton_ai.history import graph, names, states
+from lepton_ai.history.changes import merging
 from lepton_ai.history.changes.attempt import Act, Result
 from lepton_ai.history.lines import MAIN, Branch, Found, Lines
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move, Ref
@@ -54,7 +55,7 @@ def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
 
     Raises:
         NotFound, AlreadyExists, InvalidName.
-        InUse: main keeps its name.
+        InUse: main keeps its name, and so does a branch into which a merge is in progress.
     """
     names.check_ref_name(new, "branch")
     if old == MAIN:
@@ -64,7 +65,7 @@ def rename(lines: Lines, old: str, new: str, act: Act) -> Result[str]:
     ref = lines.history.get([key]).get(key)
     if ref is not None and states.decode(states.BranchState, ref).deleted is None:
         raise AlreadyExists(f"there is a branch {new!r} already", hint="choose another name")
-    free = lines.free("branch", new)
+    free = lines.free("branch", new) | merging.none_under_way(lines, old)
     line = lines.history.get([f"line/{branch.state.uid}"]).get(f"line/{branch.state.uid}")
     moves = [
         states.clear(branch.ref),
@@ -86,11 +87,12 @@ def delete(lines: Lines, name: str, act: Act) -> Result[list[str]]:
 
     Raises:
         NotFound: there is no such branch.
-        InUse: it is main.
+        InUse: it is main, or a merge into it is in progress.
     """
     if name == MAIN:
         raise InUse("main cannot be deleted", hint="delete its versions, or start another repository")
     branch = lines.branch(name)
+    waits = merging.none_under_way(lines, name)
     gone = states.Gone(act.at, act.actor, act.why, branch=name)
     moves = [states.set_(branch.ref.key, branch.ref, replace(branch.state, deleted=gone))]
     own = _only_here(lines, branch)
@@ -98,7 +100,7 @@ def delete(lines: Lines, name: str, act: Act) -> Result[list[str]]:
         moves.append(states.set_(ref.key, ref, replace(state, deleted=gone)))
     # A branch, tag or merge that comes to need one of these meanwhile writes its state: then this is computed anew.
     names_gone = [lines.version(bytes.fromhex(state.newest)).row.name for _, state in own]
-    return Result(Commit(act.actor, "delete branch", act.why, act.at, tuple(moves)), names_gone)
+    return Result(Commit(act.actor, "delete branch", act.why, act.at, tuple(moves), waits), names_gone)
 
 
 def restore(lines: Lines, name: str, act: Act) -> Result[str]:
@@ -182,7 +184,7 @@ def _only_here(lines: Lines, branch: Branch) -> list[tuple[Ref, states.VersionSt
     others += [first for first, (_, state) in lines.states(aside).items() if state.deleted is None]
     labels = [*lines.history.scan("tag/"), *lines.history.scan("alias/")]
     pinned = [bytes.fromhex(states.decode(states.LabelState, ref).version) for ref in labels]
-    kept = graph.ancestors(lines.history, [*others, *pinned])
+    kept = graph.ancestors(lines.history, [*others, *pinned, *merging.merged_ids(lines)])
     reached = graph.ancestors(lines.history, [branch.head] if branch.head else [], known=kept)
     # Every revision counts: a line that was built on v2~1 keeps v2.
     kept_firsts = {row.first for row in lines.history.versions(list(kept)).values()}

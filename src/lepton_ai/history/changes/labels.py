@@ -38,13 +38,13 @@ def put(lines: Lines, kind: Kind, name: str, found: Found, act: Act) -> Result[N
             return Result(None, None)
         before = lines.version(bytes.fromhex(old.version))
         if before.row.first != found.row.first:
-            moves.append(_pin(before, key, on=False))
+            moves.append(pin(before, key, on=False))
     label = states.LabelState(found.row.id.hex(), act.at, act.actor, act.why)
     moves.append(states.set_(key, ref, label))
     if key in found.state.pins:
         checks[found.key] = found.ref.stamp
     else:
-        moves.append(_pin(found, key, on=True))
+        moves.append(pin(found, key, on=True))
     return Result(Commit(act.actor, f"set {kind}", act.why, act.at, tuple(moves), checks), None)
 
 
@@ -59,7 +59,7 @@ def remove(lines: Lines, kind: Kind, name: str, act: Act) -> Result[None]:
     if ref is None:
         raise NotFound(f"there is no {kind} {name!r}", hint=f"lepton {kind} lists them")
     found = lines.version(bytes.fromhex(states.decode(states.LabelState, ref).version))
-    moves = (states.clear(ref), _pin(found, key, on=False))
+    moves = (states.clear(ref), pin(found, key, on=False))
     return Result(Commit(act.actor, f"remove {kind}", act.why, act.at, moves), None)
 
 
@@ -68,7 +68,8 @@ def target(ref: Ref) -> bytes:
     return bytes.fromhex(states.decode(states.LabelState, ref).version)
 
 
-def _pin(found: Found, key: str, *, on: bool) -> Move:
+def pin(found: Found, key: str, *, on: bool) -> Move:
+    """Let ``key`` hold on to a version, so that it is not deleted, or let go."""
     pins = tuple(pin for pin in found.state.pins if pin != key)
     return Move(
         found.key,

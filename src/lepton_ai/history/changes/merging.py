@@ -1,0 +1,235 @@
+"""A merge under way: begun, decided bit by bit by whoever knows, ended by a version or given up.
+
+It is a ref that everybody sees. What it merges is pinned, so neither a deletion nor gc takes it away; while it lasts
+its branch keeps its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+from msgspec.structs import replace
+
+from lepton_ai.errors import Diverged, InUse, LostRace, NotFound, UsageError
+from lepton_ai.history import states
+from lepton_ai.history.changes import labels
+from lepton_ai.history.changes.attempt import Act, Result
+from lepton_ai.history.lines import Lines
+from lepton_ai.history.record import timestamp
+from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move, Ref
+
+PREFIX = "merge/"
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """A merge into ``branch`` as read: its ref (for compare-and-set) and state."""
+
+    branch: str
+    ref: Ref
+    state: states.MergeState
+
+    @property
+    def open(self) -> tuple[states.Conflict, ...]:
+        """The conflicts that no resolution fits."""
+        return tuple(c for c in self.state.conflicts if decided(self.state, c.name) is None)
+
+    @property
+    def said(self) -> str:
+        """In words: what into what, since when, by whom."""
+        state = self.state
+        return f"{state.source} into {self.branch}, begun by {state.started_by} on {timestamp(state.started_at)[:10]}"
+
+
+class Bytes(msgspec.Struct, frozen=True):
+    """What was stored for a resolution: rows, and the checks and moves that a save brings along."""
+
+    contents: tuple[ContentRow, ...] = ()
+    checks: Mapping[str, int] = {}
+    releases: tuple[Move, ...] = ()
+
+
+def decided(state: states.MergeState, name: str) -> states.Resolution | None:
+    """The last resolution that fits a conflict's name."""
+    fitting = (one for one in reversed(state.resolutions) if fits(one.target, name))
+    return next(fitting, None)
+
+
+def fits(target: str, name: str) -> bool:
+    """Whether a name is meant: it is the target itself, or the target is a glob that fits it."""
+    return target == name or fnmatchcase(name, target)
+
+
+def all_under_way(lines: Lines) -> list[UnderWay]:
+    """Every merge under way, by the name of its branch."""
+    return [_read(ref) for ref in lines.history.scan(PREFIX)]
+
+
+def under_way(lines: Lines, branch: str) -> UnderWay:
+    """The merge under way into a branch.
+
+    Raises:
+        NotFound: there is none.
+    """
+    lines.branch(branch)  # that it is missing says more
+    ref = lines.history.get([PREFIX + branch]).get(PREFIX + branch)
+    if ref is None:
+        others = ", ".join(ref.key.removeprefix(PREFIX) for ref in lines.history.scan(PREFIX))
+        raise NotFound(
+            f"no merge into {branch!r} is in progress",
+            hint=f"there is one into {others}: say --into" if others else "lepton merge SRC begins one",
+        )
+    return _read(ref)
+
+
+def none_under_way(lines: Lines, branch: str) -> dict[str, int]:
+    """Checks for a commit that must not come while a merge into ``branch`` waits.
+
+    Raises:
+        InUse: one does.
+    """
+    key = PREFIX + branch
+    ref = lines.history.get([key]).get(key)
+    if ref is not None:
+        raise InUse(
+            f"a merge is in progress: {_read(ref).said}",
+            hint="lepton conflicts shows what is left; lepton merge --continue or --abort ends it",
+        )
+    return {key: ABSENT}
+
+
+def begin(lines: Lines, branch_name: str, state: states.MergeState, act: Act) -> Result[states.MergeState]:
+    """Leave a merge for people to decide. ``state`` lacks the branch's identity, time and person.
+
+    Raises:
+        InUse: one into this branch is under way already.
+        LostRace: the branch does not stand on ``ours`` any more.
+    """
+    branch = lines.branch(branch_name)
+    free = none_under_way(lines, branch_name)
+    if branch.state.head != state.ours:
+        raise LostRace(f"branch {branch_name!r} moved on while it was being merged", hint="repeat the merge")
+    state = replace(state, uid=branch.state.uid, started_at=act.at, started_by=act.actor)
+    key = PREFIX + branch_name
+    moves = (Move(key, free[key], states.encode(state)), *_pins(lines, key, state, on=True))
+    checks = {branch.ref.key: branch.ref.stamp}
+    return Result(Commit(act.actor, "begin merge", act.why, act.at, moves, checks), state)
+
+
+def resolve(
+    lines: Lines,
+    branch: str,
+    resolution: states.Resolution,
+    act: Act,
+    *,
+    stored: Bytes = Bytes(),  # noqa: B008  (frozen)
+    force: bool = False,
+) -> Result[tuple[str, ...]]:
+    """Decide conflicts; the names of those that ``resolution`` fits. It lacks time, person and reason.
+
+    Who comes second is told what somebody else decided, and has to say ``force``.
+
+    Raises:
+        NotFound: no merge is under way, or it has no such conflict.
+        Diverged: somebody else decided one of them already.
+        UsageError: what is decided cannot be for such a conflict.
+    """
+    merge = under_way(lines, branch)
+    meant = [conflict for conflict in merge.state.conflicts if fits(resolution.target, conflict.name)]
+    if not meant:
+        raise NotFound(
+            f"{resolution.target!r} is no conflict of this merge", hint="lepton conflicts lists them"
+        )
+    _check_kinds(resolution, meant)
+    if not force:
+        _refuse_others(merge.state, meant, act)
+    kept = tuple(one for one in merge.state.resolutions if one.target != resolution.target)
+    state = replace(
+        merge.state, resolutions=(*kept, replace(resolution, by=act.actor, at=act.at, why=act.why))
+    )
+    moves = (states.set_(merge.ref.key, merge.ref, state), *stored.releases)
+    commit = Commit(
+        act.actor, f"resolve {resolution.target}", act.why, act.at, moves, stored.checks, (), stored.contents
+    )
+    return Result(commit, tuple(conflict.name for conflict in meant))
+
+
+def abort(lines: Lines, branch: str, act: Act) -> Result[UnderWay]:
+    """Give a merge up; its branch was never touched.
+
+    Raises:
+        NotFound: none is under way.
+    """
+    merge = under_way(lines, branch)
+    moves = ending(lines, merge)
+    return Result(Commit(act.actor, "abort merge", act.why, act.at, moves), merge)
+
+
+def ended(lines: Lines, merge: UnderWay, commit: Commit) -> Commit:
+    """The commit that makes the merged version, and ends the merge with it."""
+    moves = ending(lines, merge)
+    own = {move.key for move in moves}
+    return msgspec.structs.replace(commit, moves=(*(m for m in commit.moves if m.key not in own), *moves))
+
+
+def ending(lines: Lines, merge: UnderWay) -> tuple[Move, ...]:
+    """The moves that end a merge: the ref goes, and the pins."""
+    return (states.clear(merge.ref), *_pins(lines, merge.ref.key, merge.state, on=False))
+
+
+def merged_ids(lines: Lines) -> Iterable[bytes]:
+    """Ids of the revisions that merges under way need."""
+    for merge in all_under_way(lines):
+        yield from map(bytes.fromhex, _ids(merge.state))
+
+
+def digests(lines: Lines) -> set[bytes]:
+    """SHA-256 of everything that resolutions brought along."""
+    return {
+        bytes.fromhex(one.given.sha256)
+        for merge in all_under_way(lines)
+        for one in merge.state.resolutions
+        if one.given is not None
+    }
+
+
+def _read(ref: Ref) -> UnderWay:
+    return UnderWay(ref.key.removeprefix(PREFIX), ref, states.decode(states.MergeState, ref))
+
+
+def _ids(state: states.MergeState) -> tuple[str, ...]:
+    return (state.ours, *state.theirs, *state.bases)
+
+
+def _pins(lines: Lines, key: str, state: states.MergeState, *, on: bool) -> Iterable[Move]:
+    """A move for every version that takes part, each once."""
+    found = {version.key: version for version in (lines.version(bytes.fromhex(id_)) for id_ in _ids(state))}
+    return [labels.pin(version, key, on=on) for version in found.values()]
+
+
+def _check_kinds(resolution: states.Resolution, meant: list[states.Conflict]) -> None:
+    for conflict in meant:
+        if resolution.how == "method" and conflict.kind != "tensor":
+            raise UsageError(
+                f"{conflict.name} is no tensor: no method merges it",
+                hint="--ours, --theirs, --base or --file",
+            )
+        if resolution.how in ("base", "file") and conflict.kind not in ("tensor", "file"):
+            raise UsageError(f"{conflict.name} is neither tensor nor file", hint="take --ours or --theirs")
+    if resolution.how == "file" and len(meant) > 1:
+        raise UsageError(
+            f"{resolution.target!r} means {len(meant)} conflicts, and one file is given", hint="name one"
+        )
+
+
+def _refuse_others(state: states.MergeState, meant: list[states.Conflict], act: Act) -> None:
+    for conflict in meant:
+        before = decided(state, conflict.name)
+        if before is not None and before.by != act.actor:
+            what = before.method or ("a file" if before.how == "file" else before.how)
+            why = f" ({before.why})" if before.why else ""
+            raise Diverged(
+                f"{before.by} decided for {conflict.name} already, at {timestamp(before.at)[:16]}: {what}{why}",
+                hint="leave it so, or decide otherwise with --force",
+            )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lepton_ai.store.pipeline import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from lepton_ai.history.merges.contract import Case, Floats, Part
 
@@ -48,17 +48,21 @@ def by_tiles(case: Case, formula: Callable[[int, int, Any], None]) -> Part:
 
 def measured(size: int, work: Callable[[int, int], R]) -> list[R]:
     """``work(start, stop)`` on every stretch of ``size`` elements, the results in order; the cores share it."""
+    return shared(list(tiles(0, size, STRETCH)), work)
+
+
+def shared(spans: Sequence[tuple[int, int]], work: Callable[[int, int], R]) -> list[R]:
+    """``work(start, stop)`` on every span, the results in order; the cores share it."""
     import numpy as np
 
-    def quiet(stretch: tuple[int, int]) -> R:
+    def quiet(span: tuple[int, int]) -> R:
         with np.errstate(all="ignore"):
-            return work(*stretch)
+            return work(*span)
 
-    stretches = list(tiles(0, size, STRETCH))
-    if len(stretches) < 2:
-        return [quiet(stretch) for stretch in stretches]
+    if len(spans) < 2:
+        return [quiet(span) for span in spans]
     with Pool() as pool:
-        return list(pool.map(quiet, stretches))
+        return list(pool.map(quiet, spans))
 
 
 def kind(case: Case) -> Any:

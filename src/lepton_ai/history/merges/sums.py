@@ -1,40 +1,78 @@
-"""A weighted sum of parents, element by element, that leaves alone what they agree in."""
+"""A weighted sum of parents, element by element."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from lepton_ai.history.merges.passes import bits, by_tiles
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from lepton_ai.history.merges.contract import Case, Floats, Parent
+    from lepton_ai.history.merges.contract import Case, Floats, Parent, Part
 
 
-class Sum:
-    """Σ factorᵢ·parentᵢ. Where the factors add up to 1, elements that all parents share are kept bit for bit."""
+def summed(parents: Sequence[Parent], factors: Sequence[float], case: Case) -> Part:
+    """Σ factorᵢ·parentᵢ; a parent of factor 0 is not read.
 
-    def __init__(self, parents: Sequence[Parent], factors: Sequence[float], case: Case) -> None:
-        self._parents, self._wide = parents, case.wide
-        self._factors = factors
-        self._keeps = math.isclose(sum(factors), 1.0, rel_tol=1e-12)
+    Factors that add up to 1 make an average: it starts from the parent that counts most and goes towards the others,
+    so that elements which all parents share are kept bit for bit.
+    """
+    used = [(factor, parent) for factor, parent in zip(factors, parents, strict=True) if factor]
+    used.sort(key=lambda pair: -abs(pair[0]))
+    if not used:
+        return by_tiles(case, lambda _start, _stop, out: out.fill(0))
+    average = math.isclose(sum(factor for factor, _ in used), 1.0, rel_tol=1e-12)
+    if average and len(used) == 1:
+        return used[0][1].part
+    if average:
+        first, others = used[0][1], used[1:]
+        return by_tiles(case, lambda start, stop, out: towards(first, others, start, stop, out))
+    return by_tiles(case, lambda start, stop, out: _add(used, start, stop, out))
 
-    def fill(self, start: int, stop: int, out: Floats) -> None:
-        """Fill ``out`` with the elements ``start … stop``."""
-        import numpy as np
 
-        if not self._parents:
-            out[:] = 0
-            return
-        first = self._parents[0].part(start, stop)
-        np.multiply(first, self._factors[0], out=out)
-        same, scratch = None, np.empty_like(out)
-        for parent, factor in zip(self._parents[1:], self._factors[1:], strict=True):
-            part = parent.part(start, stop)
-            np.multiply(part, factor, out=scratch)
-            np.add(out, scratch, out=out)
-            if self._keeps:
-                equal = part.view(f"u{part.itemsize}") == first.view(f"u{first.itemsize}")
-                same = equal if same is None else np.logical_and(same, equal, out=same)
-        if same is not None and same.any():
-            np.copyto(out, first, where=same)
+def towards(
+    first: Parent, others: Iterable[tuple[float, Parent]], start: int, stop: int, out: Floats
+) -> None:
+    """first + Σ factorᵢ·(parentᵢ - first), with no rounding where a parent equals the first."""
+    import numpy as np
+
+    anchor, parts, scratch = first.part(start, stop), [], np.empty_like(out)
+    out.fill(0)
+    for factor, parent in others:
+        parts.append(parent.part(start, stop))
+        np.subtract(anchor, parts[-1], out=scratch)
+        np.multiply(scratch, factor, out=scratch)
+        np.add(out, scratch, out=out)
+    take_away(anchor, out)
+    restore(anchor, parts, out)
+
+
+def take_away(anchor: Floats, out: Floats) -> None:
+    """``out`` = anchor - out. Subtracting keeps a negative zero from which nothing is taken; adding would not."""
+    import numpy as np
+
+    np.subtract(anchor, out, out=out)
+
+
+def restore(anchor: Floats, parts: Iterable[Floats], out: Floats) -> None:
+    """Infinity less infinity is no number: put back what all ``parts`` share with ``anchor`` and ``out`` lost."""
+    import numpy as np
+
+    if np.isfinite(out).all():
+        return
+    lost = ~np.isfinite(out)
+    for part in parts:
+        lost &= bits(part) == bits(anchor)
+    out[lost] = anchor[lost]
+
+
+def _add(used: Iterable[tuple[float, Parent]], start: int, stop: int, out: Floats) -> None:
+    import numpy as np
+
+    scratch = np.empty_like(out)
+    out.fill(0)
+    for factor, parent in used:
+        np.multiply(parent.part(start, stop), factor, out=scratch)
+        np.add(out, scratch, out=out)

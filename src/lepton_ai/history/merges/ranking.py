@@ -4,7 +4,7 @@ In each row of a matrix (of a tensor of more dimensions: along the second one; a
 ranked by size, of equals the first as the smallest. From the smallest to the largest the probability grows evenly from
 density - ε to density + ε. The only element of a row has the middle one.
 
-A row of more than 2²⁰ elements is ranked by a histogram of 2¹⁶ sizes, evenly within each, instead of being sorted: its
+A row of more than 2²² elements is ranked by a histogram of 2¹⁶ sizes, evenly within each, instead of being sorted: its
 probabilities are off by ε times the share of the fullest of these at most.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lepton_ai.history.merges.measures import Vector
     from lepton_ai.history.merges.thinning import Kept
 
-LONG = 1 << 20
+LONG = 1 << 22
 _BINS = 16
 
 
@@ -60,15 +60,17 @@ class Rank:
             return marks.kept
         group = max(8, STRETCH // unit // 8 * 8) * unit  # of eight units: whole bytes of marks
 
+        batch = max(1, STRETCH // unit) * unit
+
         def work(start: int, stop: int) -> None:
             import numpy as np
 
-            mask = np.empty((stop - start) // unit * unit, bool).reshape(-1, shape[1], unit // shape[1])
-            for number, begin in enumerate(range(start, stop, unit)):
-                some = vector(begin, begin + unit).reshape(shape[1], -1)
-                dice = uniform(chance, begin, begin + unit).reshape(shape[1], -1)
-                mask[number] = _by_rank(some, dice, low, spread)
-            marks.put(start, mask.reshape(-1))
+            mask = np.empty(stop - start, bool)
+            for begin, end in tiles(start, stop, batch):
+                some = vector(begin, end).reshape(-1, shape[1], unit // shape[1])
+                dice = uniform(chance, begin, end).reshape(some.shape)
+                mask[begin - start : end - start] = _by_rank(some, dice, low, spread).reshape(-1)
+            marks.put(start, mask)
 
         shared(list(tiles(0, case.size, group)), work)
         return marks.kept
@@ -82,26 +84,26 @@ def uniform(chance: Chance, start: int, stop: int) -> Any:
 
 
 def _by_rank(some: Floats, dice: Any, low: float, spread: float) -> Any:
-    """The mask of one unit, ranked along its first axis."""
+    """The mask of some units, ranked along their second axis."""
     import numpy as np
 
-    order = _order(np.ascontiguousarray(size_bits(some).T))
-    count = len(some)
+    sizes, dice = (np.ascontiguousarray(each.swapaxes(1, 2)) for each in (size_bits(some), dice))
+    order, count = _order(sizes), sizes.shape[2]
     share = np.arange(count, dtype=np.float32) / (count - 1) if count > 1 else np.full(1, 0.5, np.float32)
     mask = np.empty(order.shape, bool)
-    np.put_along_axis(mask, order, np.take_along_axis(dice.T, order, axis=1) < low + share * spread, axis=1)
-    return mask.T
+    np.put_along_axis(mask, order, np.take_along_axis(dice, order, axis=2) < low + share * spread, axis=2)
+    return mask.swapaxes(1, 2)
 
 
 def _order(sizes: Any) -> Any:
-    """What sorts each row; equals stay in order, whatever the processor."""
+    """What sorts along the last axis; equals stay in order, whatever the processor."""
     import numpy as np
 
     if sizes.itemsize != 4:
-        return np.argsort(sizes, axis=1, kind="stable")
+        return np.argsort(sizes, axis=-1, kind="stable")
     keys = sizes.astype(np.uint64) << np.uint64(32)  # sorting numbers is faster than sorting places by them
-    keys |= np.arange(sizes.shape[1], dtype=np.uint64)
-    keys.sort(axis=1)
+    keys |= np.arange(sizes.shape[-1], dtype=np.uint64)
+    keys.sort(axis=-1)
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.intp)
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lepton_ai.history.merging import alignment
@@ -223,6 +223,8 @@ class TestLaws:
             == other
         )
 
+    @example(b"", b"a", b"a\n")
+    @example(b"", b"a\r\n", b"a\n")
     @given(TEXT, TEXT, TEXT)
     def test_turned_round_it_is_as_clean(self, base: bytes, ours: bytes, theirs: bytes) -> None:
         there, back = merge(base, ours, theirs), merge(base, theirs, ours)

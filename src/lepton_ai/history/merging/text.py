@@ -94,8 +94,8 @@ class _Lines(NamedTuple):
 
 def _by_lines(base: bytes | None, ours: bytes, theirs: bytes, labels: Labels) -> MergedText:
     old, mine, its = (_split(data) for data in (base or b"", ours, theirs))
-    end = _three(old.end, mine.end, its.end) or "\n"
-    closed = _three(old.closed, mine.closed, its.closed)
+    end = _three(old.end, mine.end, its.end, "\n") or "\n"
+    closed = _three(old.closed, mine.closed, its.closed, True)
     result: list[str] = []
     hunks, open_end = 0, closed is False
     for hunk in (
@@ -113,7 +113,7 @@ def _by_lines(base: bytes | None, ours: bytes, theirs: bytes, labels: Labels) ->
 def _all_of_it(base: bytes | None, ours: bytes, theirs: bytes, labels: Labels) -> bytes:
     """The whole file as one conflict."""
     old, mine, its = (_split(data) for data in (base or b"", ours, theirs))
-    end = _three(old.end, mine.end, its.end) or "\n"
+    end = _three(old.end, mine.end, its.end, "\n") or "\n"
     lines = _marked(_Hunk(old.lines, mine.lines, its.lines), labels, ancestor=base is not None)
     return (end.join(lines) + end).encode("utf-8", "surrogateescape")
 
@@ -129,8 +129,11 @@ def _split(data: bytes) -> _Lines:
     return _Lines(lines[:-1] if closed else lines, end, closed)
 
 
-def _three(old: T, mine: T, its: T) -> T:
-    return its if mine in (old, None) and its is not None else mine
+def _three(old: T, mine: T, its: T, usual: T) -> T:
+    """What one side changed, or both alike; ``usual`` where they differ. None says nothing."""
+    if mine == its or its in (old, None):
+        return mine if mine is not None else its
+    return its if mine in (old, None) else usual
 
 
 class _Hunk(NamedTuple):

@@ -47,29 +47,35 @@ def edited_crc32(crc: int, base: Source, edits: Sequence[Edit]) -> int:
 
 def _behind(crc: int, count: int) -> int:
     """What a difference of ``crc`` makes of the checksum when ``count`` bytes follow."""
-    power, place = 1 << 31, 3
-    while count:
-        if count & 1:
-            power = _product(_doubled(place), power)
-        count, place = count >> 1, place + 1
-    return _product(power, crc)
+    return product(power(8 * count, POLYNOMIAL), crc, POLYNOMIAL)
+
+
+def power(exponent: int, polynomial: int) -> int:
+    """x to the ``exponent``, modulo a polynomial; the highest bit is the lowest power."""
+    result, place = 1 << 31, 0
+    while exponent >> place:
+        if exponent >> place & 1:
+            result = product(_doubled(place, polynomial), result, polynomial)
+        place += 1
+    return result
 
 
 @cache
-def _doubled(place: int) -> int:
-    """x to the 2^``place``, modulo the polynomial; the highest bit is the lowest power."""
-    power = 1 << 30
+def _doubled(place: int, polynomial: int) -> int:
+    """x to the 2^``place``."""
+    result = 1 << 30
     for _ in range(place):
-        power = _product(power, power)
-    return power
+        result = product(result, result, polynomial)
+    return result
 
 
-def _product(one: int, two: int) -> int:
+def product(one: int, two: int, polynomial: int) -> int:
+    """Both multiplied, modulo the polynomial."""
     result, bit = 0, 1 << 31
     while one:
         if one & bit:
             result ^= two
             one ^= bit
         bit >>= 1
-        two = two >> 1 ^ (POLYNOMIAL if two & 1 else 0)
+        two = two >> 1 ^ (polynomial if two & 1 else 0)
     return result

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import TypeAlias
 
 from lepton_ai.formats.contract import Malformed, Source, Tensor
-from lepton_ai.formats.splice.contract import Described, Plan, Refused
+from lepton_ai.formats.splice.bundle_index import BundleIndex
+from lepton_ai.formats.splice.contract import Described, Edit, Plan, Refused
 from lepton_ai.formats.splice.edited import Edited
 from lepton_ai.formats.splice.elements import check_sizes
 from lepton_ai.formats.splice.messages import Messages
@@ -20,6 +21,7 @@ Planner: TypeAlias = Callable[[Source, Sequence[Tensor], Collection[str]], Plan]
 
 PLANNERS: dict[str, Planner] = {
     "safetensors": Plain,
+    "savedmodel": Plain,
     "npy": Plain,
     "gguf": Plain,
     "onnx": Messages,
@@ -28,6 +30,9 @@ PLANNERS: dict[str, Planner] = {
     **dict.fromkeys(("pt", "npz", "skops"), Zip),
 }
 """What must be kept in order besides the elements, by the file's format."""
+
+COVERS: dict[str, Planner] = {"savedmodel": BundleIndex}
+"""Files that tell of the elements in files beside them."""
 
 
 def refusals(
@@ -56,11 +61,10 @@ def splice(
         raise Refused(reasons)
     tensors = {tensor.name: tensor for tensor in described.tensors}
     check_sizes(tensors, changes)
-    return {
-        place: Edited(folder[place], edits)
-        for place, names, plan in plans
-        if (edits := plan.edits({name: changes[name] for name in names}))
-    }
+    edits: dict[str, list[Edit]] = {}
+    for place, names, plan in plans:
+        edits.setdefault(place, []).extend(plan.edits({name: changes[name] for name in names}))
+    return {place: Edited(folder[place], found) for place, found in edits.items() if found}
 
 
 def _planned(
@@ -73,18 +77,24 @@ def _planned(
     if planner is None:
         return reasons | dict.fromkeys(sorted(names), _unknown(described.format)), []
     plans: list[tuple[str, list[str], Plan]] = []
-    for place, inside in _by_file(path, described.tensors).items():
+    tasks = [
+        (place, planner if place == path else Plain, inside)
+        for place, inside in _by_file(path, described.tensors).items()
+    ]
+    if described.format in COVERS:
+        tasks.append((path, COVERS[described.format], list(described.tensors)))
+    for place, make, inside in tasks:
         changed = [tensor.name for tensor in inside if tensor.name in names]
         if not changed:
             continue
-        try:
-            plan = (planner if place == path else Plain)(folder[place], inside, frozenset(changed))
-        except KeyError:
+        if place not in folder:
             reasons |= dict.fromkeys(changed, f"lies in {place}, which is not there")
+            continue
+        try:
+            plan = make(folder[place], inside, frozenset(changed))
         except Malformed as problem:
-            reasons |= dict.fromkeys(
-                changed, f"cannot be replaced: {place} has changed since it was read: {problem}"
-            )
+            why = f"cannot be replaced: {place} is not what it was when it was read: {problem}"
+            reasons |= dict.fromkeys(changed, why)
         else:
             reasons |= plan.refused
             plans.append((place, changed, plan))

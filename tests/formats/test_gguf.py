@@ -17,6 +17,7 @@ from lepton_ai.testing.formats import Array, FormatSuite, Sample
 from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.frameworks
@@ -84,6 +85,16 @@ class TestGguf(FormatSuite, SpliceSuite):
     @pytest.fixture
     def samples(self, written: list[Sample]) -> list[Sample]:
         return written
+
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """What gguf's own reader finds."""
+        found = {}
+        for tensor in gguf.GGUFReader(folder / main).tensors:
+            data = np.array(tensor.data)
+            if tensor.tensor_type.name == "BF16":
+                data = data.view(ml_dtypes.bfloat16)
+            found[tensor.name] = data.reshape(-1) if data.dtype == np.uint8 else data
+        return found
 
 
 def test_places_and_shapes_are_those_of_ggufs_own_reader(written: list[Sample], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lepton_ai.formats import hdf5
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.keras import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
+from lepton_ai.testing.splicing import SpliceSuite
 from tests.formats import hdf5_files, keras_models
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-class TestKeras(FormatSuite):
+class TestKeras(FormatSuite, SpliceSuite):
     """The suite that every reader passes."""
 
     @pytest.fixture
@@ -54,8 +55,13 @@ class TestKeras(FormatSuite):
             found.append(Sample.of(folder / name, hdf5_files.truth(weights)))
         return found
 
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """What h5py finds; zipfile compares the checksum of the member."""
+        with zipfile.ZipFile(folder / main) as archive:
+            return hdf5_files.truth(archive.read(WEIGHTS))
 
-class TestKerasHDF5(FormatSuite):
+
+class TestKerasHDF5(FormatSuite, SpliceSuite):
     """The same for Keras' files that are HDF5 themselves."""
 
     @pytest.fixture
@@ -66,6 +72,10 @@ class TestKerasHDF5(FormatSuite):
     def samples(self, folder: Path) -> list[Sample]:
         names = ("classifier.weights.h5", "classifier.h5", "deep.weights.h5", "deep.h5")
         return [Sample.of(folder / name, numbers_in((folder / name).read_bytes())) for name in names]
+
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """What h5py finds."""
+        return numbers_in(files[main])
 
 
 def numbers_in(data: bytes) -> dict[str, Array]:

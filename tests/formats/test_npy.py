@@ -15,6 +15,9 @@ from lepton_ai.testing.formats import Array, FormatSuite, Sample
 from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from lepton_ai.formats.contract import Layout
 
 RNG = np.random.default_rng(7)
@@ -61,6 +64,11 @@ def samples() -> list[Sample]:
 
 class TestNpy(FormatSuite, SpliceSuite):
     """The promises of a reader."""
+
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """What numpy loads."""
+        array = np.load(io.BytesIO(files[main]))
+        return {"array": np.array(array, array.dtype.newbyteorder("="), order="C")}
 
 
 def test_bytes_after_the_array_are_opaque() -> None:

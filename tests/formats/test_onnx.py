@@ -19,6 +19,7 @@ from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
 from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.frameworks
@@ -212,6 +213,14 @@ class TestOnnx(FormatSuite, SpliceSuite):
     @pytest.fixture
     def samples(self, written: list[Sample]) -> list[Sample]:
         return written
+
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """The initialisers that onnx loads, external data with them."""
+        from onnx import numpy_helper
+
+        proto = onnx.load(folder / main)
+        kept = [tensor for tensor in proto.graph.initializer if tensor.data_type != onnx.TensorProto.STRING]
+        return {t.name: numpy_helper.to_array(t, str((folder / main).parent)) for t in kept}
 
 
 def test_large_tensors_become_segments_of_their_type() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -93,6 +96,42 @@ def samples() -> list[Sample]:
 
 class TestPt(FormatSuite, SpliceSuite):
     """The promises of a reader."""
+
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """What torch loads."""
+        return {name: made.array(tensor) for name, tensor in flat(torch_loads(main, files[main])).items()}
+
+
+def torch_loads(name: str, data: bytes) -> Any:
+    """The object that torch makes of a file, for a module its state dict."""
+    stream = io.BytesIO(data)
+    if name == "program27.pt2":
+        return torch.load(io.BytesIO(made.members(data)["serialized_state_dict.pt"]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        if name.endswith(".ptl"):
+            return torch.jit.load(stream).state_dict()
+        if name.endswith(".pt2"):
+            return torch.export.load(stream).state_dict
+        value = torch.load(stream, weights_only=False)
+    return value.state_dict() if isinstance(value, torch.nn.Module) else value
+
+
+def flat(value: Any, path: str = "") -> made.Tensors:
+    """The tensors in nested dicts and lists, by path."""
+    if isinstance(value, torch.Tensor):
+        return {} if value.dtype is torch.complex32 else {path: value}
+    pairs = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list | tuple)
+        else ()
+    )
+    found: made.Tensors = {}
+    for key, item in pairs:
+        found |= flat(item, f"{path}.{key}" if path else str(key))
+    return found
 
 
 def read(data: bytes) -> tuple[Layout, dict[str, Array]]:

@@ -20,6 +20,9 @@ from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
 from lepton_ai.testing.splicing import SpliceSuite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from lepton_ai.formats.contract import Layout
 
 pytestmark = pytest.mark.frameworks
@@ -117,6 +120,19 @@ def samples() -> list[Sample]:
 
 class TestSafetensors(FormatSuite, SpliceSuite):
     """The promises of a reader."""
+
+    def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:
+        """What torch is given."""
+        found = {}
+        with safetensors.safe_open(folder / main, "pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (no mapping)
+        for name, tensor in tensors.items():
+            if tensor.dtype in SMALL:
+                plain = torch.int16 if tensor.dtype is torch.bfloat16 else torch.uint8
+                found[name] = tensor.view(plain).numpy().view(SMALL[tensor.dtype])
+            elif tensor.dtype is not torch.float4_e2m1fn_x2:
+                found[name] = tensor.numpy()
+        return found
 
 
 def test_a_sharded_folder_is_each_shard() -> None:

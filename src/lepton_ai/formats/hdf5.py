@@ -56,13 +56,13 @@ def read_window(
     """
     found = [
         walking.Found([clean_name(prefix + name) for name in names], dataset)
-        for names, dataset in walking.walk(source)
+        for names, dataset, _ in walking.walk(source)
     ]
     _check_names(found, source.size)
     taken = {name for item in found for name in item.names}
     segments: list[Segment] = []
     tensors = []
-    for names, dataset in found:
+    for names, dataset, _ in found:
         runs = [(start + offset, length) for start, length in dataset.runs]
         hint = dataset.element.hint if dataset.plain else "bytes"
         labels = _labels(names[0], taken)

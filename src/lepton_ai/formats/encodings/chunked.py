@@ -59,7 +59,7 @@ def decode(tensor: Tensor, parts: Sequence[bytes]) -> Array:
     array = _filled(tensor, carrier)
     counts = tuple(-(-extent // step) for extent, step in zip(tensor.shape, chunk, strict=True))
     for number, mask, part in zip(numbers, skipped, parts, strict=True):
-        data = _unfilter(tensor, part, mask, box)
+        data = unfiltered(tensor, part, mask, box)
         _put(array, np.frombuffer(data, carrier).reshape(chunk), _start(tensor, number, counts, chunk))
     if tensor.args.get("byteorder") == "big" and dtype.itemsize > 1:
         width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
@@ -120,8 +120,12 @@ def _put(array: Array, box: Array, start: tuple[int, ...]) -> None:
     target[...] = box[tuple(slice(0, extent) for extent in target.shape)]
 
 
-def _unfilter(tensor: Tensor, data: bytes, mask: int, size: int) -> bytes:
-    """Undo the filters of one chunk, the last one first, until ``size`` bytes are there."""
+def unfiltered(tensor: Tensor, data: bytes, mask: int, size: int) -> bytes:
+    """Undo the filters of one chunk, the last one first, until ``size`` bytes are there.
+
+    Raises:
+        Malformed: they cannot be undone, or give another size.
+    """
     for place, (name, *values) in reversed(list(enumerate(tensor.args.get("filters", ())))):
         if mask >> place & 1:
             continue

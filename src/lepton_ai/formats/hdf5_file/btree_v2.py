@@ -26,8 +26,23 @@ class _Tree(NamedTuple):
     """For a node of level n: how many bytes hold the number of all records below one of its children."""
 
 
+class Node(NamedTuple):
+    """The records of a node; the first is at ``place``, the node's checksum covers ``begin … end`` and follows that."""
+
+    records: list[bytes]
+    place: int
+    begin: int
+    end: int
+
+
 def records(access: Access, address: int, kind: int) -> Iterator[bytes]:
     """Every record of the tree whose header is at ``address`` (in no particular order)."""
+    for node in nodes(access, address, kind):
+        yield from node.records
+
+
+def nodes(access: Access, address: int, kind: int) -> Iterator[Node]:
+    """Every node of the tree whose header is at ``address`` (in no particular order)."""
     head = access.cursor(address, 22 + access.address_size + access.length_size)
     head.expect(b"BTHD", 0)
     if head.number(1) != kind:
@@ -45,7 +60,7 @@ def records(access: Access, address: int, kind: int) -> Iterator[bytes]:
         place, count, level = pending.pop()
         access.visit("B-tree node", place)
         found, children = _node(access, tree, place, count, level)
-        yield from found
+        yield found
         pending.extend(children)
 
 
@@ -70,7 +85,7 @@ def _bytes_for(number: int) -> int:
 
 def _node(
     access: Access, tree: _Tree, place: int, count: int, level: int
-) -> tuple[list[bytes], list[tuple[int, int, int]]]:
+) -> tuple[Node, list[tuple[int, int, int]]]:
     width = tree.total_widths[level - 1] if level else 0
     pointer = (access.address_size + tree.count_width + width) if level else 0
     size = 6 + count * tree.record_size + (count + 1) * pointer
@@ -88,4 +103,4 @@ def _node(
         if child is None:
             raise Malformed("a B-tree node points nowhere")
         children.append((child, number, level - 1))
-    return found, children
+    return Node(found, place + 6, place, place + size), children

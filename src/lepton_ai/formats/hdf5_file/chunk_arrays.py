@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 CHECKSUM = 4
 NOT_ZERO = re.compile(rb"[^\0]")
 MOST_BITS = 64
-Run = tuple[int, int, bytes]
-"""Number of the first element, bytes per element, the elements."""
+
+
+class Run(NamedTuple):
+    """Elements that follow each other: the number of the first one, bytes per element, all their bytes.
+
+    They lie at ``place``, in a block from ``begin`` to ``end``, behind which is the block's checksum.
+    """
+
+    first: int
+    width: int
+    data: bytes
+    place: int
+    begin: int
+    end: int
 
 
 def fixed_array(access: Access, address: int) -> Iterator[Run]:
@@ -39,14 +51,15 @@ def fixed_array(access: Access, address: int) -> Iterator[Run]:
         raise Malformed(f"no block of a fixed array at {block}")
     place, page = block + 6 + access.address_size, 1 << page_bits
     if count <= page:
-        yield 0, width, access.read(place, count * width)
+        yield Run(0, width, access.read(place, count * width), place, block, place + count * width)
         return
     pages = -(-count // page)
     bitmap = access.read(place, -(-pages // 8))
     place += len(bitmap) + CHECKSUM
     for number in _written(bitmap, 0, pages):
         here = min(page, count - number * page)
-        yield number * page, width, access.read(place + number * (page * width + CHECKSUM), here * width)
+        at = place + number * (page * width + CHECKSUM)
+        yield Run(number * page, width, access.read(at, here * width), at, at, at + here * width)
 
 
 def _written(bitmap: bytes, first: int, count: int) -> Iterator[int]:
@@ -100,7 +113,8 @@ def extensible_array(access: Access, address: int) -> Iterator[Run]:
     block = access.cursor(index, size)
     block.expect(b"EAIB", 0)
     block.skip(1 + access.address_size)
-    yield 0, width, block.take(in_index * width)
+    at = index + block.place
+    yield Run(0, width, block.take(in_index * width), at, index, index + size)
     start = in_index
     for level in range(levels):
         blocks, elements = 1 << (level // 2), smallest << ((level + 1) // 2)
@@ -139,17 +153,18 @@ def _data_block(
     access.visit("block of an array", place)
     if access.read(place, 5) != b"EADB\0":
         raise Malformed(f"no block of an extensible array at {place}")
-    place += sizes.prefix
+    block, place = place, place + sizes.prefix
     if elements <= sizes.page:
-        yield start, sizes.width, access.read(place, elements * sizes.width)
+        size = elements * sizes.width
+        yield Run(start, sizes.width, access.read(place, size), place, block, place + size)
         return
     place += CHECKSUM
     step = sizes.page * sizes.width
     if not bitmap:
         raise Malformed("an extensible array's pages are too small")
     for number in _written(bitmap, first, elements // sizes.page):
-        run = access.read(place + number * (step + CHECKSUM), step)
-        yield start + number * sizes.page, sizes.width, run
+        at = place + number * (step + CHECKSUM)
+        yield Run(start + number * sizes.page, sizes.width, access.read(at, step), at, at, at + step)
 
 
 def _power_of_2(number: int) -> bool:

@@ -134,7 +134,7 @@ def _listed(
     """Chunks by number: in C order of the largest shape, ``axes[0]`` (the unlimited dimension) slowest."""
     counts = [grid.most[axis] or 1 for axis in axes]
     absent = b"\xff" * access.address_size
-    for first, width, data in runs:
+    for first, width, data, *_ in runs:
         if width < access.address_size + (5 if filtered else 0):
             raise Malformed("an index of chunks with odd entries")
         for place in range(0, len(data), width):

@@ -112,6 +112,11 @@ def _new_chunks(cursor: Cursor) -> Place:
     return Place(CHUNKED, cursor.address(), None, chunk, index, size, mask)
 
 
+def single_head(data: bytes) -> int:
+    """Bytes of the layout message of a filtered single chunk before the chunk's size, its mask and its address."""
+    return 6 + data[3] * data[4]
+
+
 def read_filters(cursor: Cursor) -> list[list[str | int]]:
     """The filters in the order of writing, each its name (or number) and its parameters."""
     version, count = cursor.number(1), cursor.number(1)

@@ -21,10 +21,11 @@ GROUP = frozenset((headers.LINK_INFO, headers.LINK, headers.SYMBOL_TABLE))
 
 
 class Found(NamedTuple):
-    """A dataset, by all of its paths (hard links), without the leading slash."""
+    """A dataset, by all of its paths (hard links), without the leading slash; ``address`` is that of its header."""
 
     names: list[str]
     dataset: Dataset
+    address: int = 0
 
 
 def walk(source: Source) -> list[Found]:
@@ -51,7 +52,7 @@ def walk(source: Source) -> list[Found]:
         header = read_header(access, address)
         dataset = _dataset(reader, header)
         if dataset is not None:
-            found[address] = Found([path], dataset)
+            found[address] = Found([path], dataset, address)
             continue
         opaque.add(address)
         if depth > MOST_DEPTH:

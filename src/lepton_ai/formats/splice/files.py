@@ -11,6 +11,7 @@ from lepton_ai.formats.splice.bundle_index import BundleIndex
 from lepton_ai.formats.splice.contract import Described, Edit, Plan, Refused
 from lepton_ai.formats.splice.edited import Edited
 from lepton_ai.formats.splice.elements import check_sizes
+from lepton_ai.formats.splice.hdf5 import Hdf5
 from lepton_ai.formats.splice.messages import Messages
 from lepton_ai.formats.splice.plain import Plain
 from lepton_ai.formats.splice.tree_sizes import TreeSizes
@@ -27,7 +28,8 @@ PLANNERS: dict[str, Planner] = {
     "onnx": Messages,
     "lightgbm": TreeSizes,
     "xgboost": Plain,
-    **dict.fromkeys(("pt", "npz", "skops"), Zip),
+    "hdf5": Hdf5,
+    **dict.fromkeys(("pt", "npz", "skops", "keras"), Zip),
 }
 """What must be kept in order besides the elements, by the file's format."""
 

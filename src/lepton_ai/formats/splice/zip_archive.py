@@ -6,22 +6,24 @@ again, unless its bytes stay the same; whatever follows moves, torch's storages 
 
 from __future__ import annotations
 
-import posixpath
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from lepton_ai.formats.contract import BytesSource, Extent, Malformed, PartSource, Source, Tensor
+from lepton_ai.formats.hdf5_file.superblock import place_of
 from lepton_ai.formats.splice.contract import Edit, Plan, Refused
 from lepton_ai.formats.splice.crc32 import crc32, edited_crc32
 from lepton_ai.formats.splice.edited import Edited
+from lepton_ai.formats.splice.hdf5 import Hdf5
 from lepton_ai.formats.splice.plain import Plain, equal
 from lepton_ai.formats.splice.streams import Deflated, Inflated
 from lepton_ai.formats.splice.torch_ids import SERIALIZATION_ID, serialization_id
 from lepton_ai.formats.splice.zip_records import Now, Records, TooLarge
 from lepton_ai.formats.zip_members import STORED, Member, members
 
+HEAD = 4096
 NO_ROOM = "cannot be replaced: the archive would grow beyond 4 GiB, and has no room to say so"
 
 
@@ -63,9 +65,13 @@ class Zip:
         """The member's content, and how tensors are replaced in it."""
         packed = PartSource(self._source, member.offset, member.packed)
         content = packed if member.method == STORED else Inflated(packed, member.size)
-        head = content.read(0, min(4, member.size))
-        nested = head == b"PK\x03\x04" and posixpath.splitext(member.name)[1] != ".npy"
-        return content, (Zip if nested else Plain)(content, inner, names)
+        head = content.read(0, min(HEAD, member.size))
+        make: type[Zip | Hdf5 | Plain] = Plain
+        if place_of(head) is not None:
+            make = Hdf5
+        elif head.startswith(b"PK\x03\x04") and member.method == STORED:
+            make = Zip
+        return content, make(content, inner, names)
 
     def edits(self, news: Mapping[str, Source]) -> list[Edit]:
         """Those of the members, and of the records around them."""

@@ -113,13 +113,11 @@ def test_obstacles_are_known_before_an_element_is_read() -> None:
             raise AssertionError("read")
 
     one, other = Shut([1, 2]), Shut([[1], [2]])
-    fisher = {"fisher": (one, one)}
     assert obstacle(Told(), Case("w", (one, other), one)) == "its shapes differ: [2, 1] and [2]"
     assert obstacle(Told(), Case("w", (one, one), other)) == "its shapes differ: [2, 1] and [2]"
     assert obstacle(Told(), Case("w", (one, one))) == "told works on differences to a base, and there is none"
-    assert obstacle(Told(), Case("w", (one, one), one)) == "told needs a fisher tensor for each model"
-    assert obstacle(Told(), Case("sunday", (one, one), one, aids=fisher)) == "never on a Sunday"
-    assert obstacle(Told(), Case("w", (one, one), one, aids=fisher)) == ""
+    assert obstacle(Told(), Case("sunday", (one, one), one)) == "never on a Sunday"
+    assert obstacle(Told(), Case("w", (one, one), one)) == ""
 
 
 def test_taking_is_told_to_the_engine() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def case_of(
     models: Sequence[Any],
     *,
     base: Any = None,
-    aids: dict[str, Sequence[Any]] | None = None,
+    aids: Mapping[str, Sequence[Any]] | None = None,
     name: str = "w",
     seed: int = 0,
     wide: bool = False,

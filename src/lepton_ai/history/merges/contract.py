@@ -118,7 +118,7 @@ class Method(Protocol):
 
     @property
     def aids(self) -> tuple[str, ...]:
-        """The kinds of further tensors that it must have, one for each model."""
+        """The kinds of further tensors that it works with, one for each model; ``objection`` says when one is missing."""
 
     @property
     def takes(self) -> str:
@@ -134,5 +134,5 @@ class Method(Protocol):
         """Measure what the whole tensor must tell, and give the function for its parts.
 
         What it gives depends on the case alone: not on the parts that are asked for, nor on their order. NaN and
-        infinity of a parent stay in their place: they never spread to other elements.
+        infinity of a parent stay in their place; a method that makes one element of many says what becomes of them.
         """

@@ -147,5 +147,4 @@ def agree(
             np.multiply(tile, factors[i], out=tile)
         np.add(out, tile, out=out)
     np.multiply(out, side, out=out)
-    np.add(out, zero, out=out)  # -0 would not leave the base as it is
     return divisor

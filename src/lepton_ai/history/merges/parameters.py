@@ -37,7 +37,7 @@ def settled(method: Method, given: Mapping[str, Any], models: int) -> dict[str, 
 def obstacle(method: Method, case: Case) -> str:
     """Why ``method`` cannot merge this case, "" when it can. Reads no element.
 
-    This asks the method itself, after what holds for all: shapes, the base and the aids that it needs.
+    This asks the method itself, after what holds for all: equal shapes, and a base where it needs one.
     """
     if any(model.shape != case.shape for model in (*case.models, *((case.base,) if case.base else ()))):
         shapes = " and ".join(
@@ -46,9 +46,6 @@ def obstacle(method: Method, case: Case) -> str:
         return f"its shapes differ: {shapes}"
     if method.needs_base and case.base is None:
         return f"{method.name} works on differences to a base, and there is none"
-    for kind in method.aids:
-        if len(case.aids.get(kind, ())) != len(case.models):
-            return f"{method.name} needs a {kind} tensor for each model"
     return method.objection(case)
 
 

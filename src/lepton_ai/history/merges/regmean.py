@@ -4,8 +4,9 @@
 
 Gᵢ = Xᵢᵀ·Xᵢ is the Gram matrix of the inputs that the layer of model i sees, [inputs, inputs]; it is given for each
 model. Where the sum cannot be inverted, directions that no input has are averaged. Kernels of [inputs, outputs] (Keras)
-say ``inputs_first``. Tensors that are no matrix (biases, norms) are averaged. It holds some matrices of [inputs,
-inputs] in float64 (with ``inputs_first`` the tensor, too), and its last bits may differ between machines.
+say ``inputs_first``. Tensors that are no matrix (biases, norms) are averaged. NaN and infinity spread over the weights
+of one output. It holds some matrices of [inputs, inputs] in float64 (with ``inputs_first`` the tensor, too), and its
+last bits may differ between machines.
 
 >>> from lepton_ai.testing.merge_cases import merged
 >>> grams = [[[2.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]]
@@ -112,10 +113,10 @@ def _mixed(kernels: list[Any], factors: list[Any]) -> Any:
     import numpy as np
 
     wide = [kernel.astype(np.float64) for kernel in kernels]
-    average = wide[0] - np.sum([wide[0] - one for one in wide[1:]], axis=0) / len(wide)
-    return average + np.sum(
-        [(one - average) @ factor for one, factor in zip(wide, factors, strict=True)], axis=0
-    )
+    away = np.sum([wide[0] - one for one in wide], axis=0) / len(wide)
+    average = wide[0] - (away + 0.0)  # taken away, and no negative zero, as in sums.take_away
+    away = np.sum([(average - one) @ factor for one, factor in zip(wide, factors, strict=True)], axis=0)
+    return average - (away + 0.0)
 
 
 METHOD: Method = RegMean()

@@ -61,9 +61,11 @@ def largest(sizes: Sizes, count: int, k: int) -> Largest:
     """The ``k`` largest of ``count`` elements, 1 ≤ k ≤ count."""
     if k >= count:
         return Largest(0, count)
-    search = _Search(sizes, count, k)
-    floor = search.run()
-    return Largest(floor, _cut(sizes, count, floor, k))
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # as in passes: the sizes are computed
+        floor = _Search(sizes, count, k).run()
+        return Largest(floor, _cut(sizes, count, floor, k))
 
 
 def _cut(sizes: Sizes, count: int, floor: int, k: int) -> int:

@@ -3,7 +3,8 @@
     θ = sin((1 - t)·Ω)/sin Ω · θ₁ + sin(t·Ω)/sin Ω · θ₂        cos Ω = ⟨θ₁, θ₂⟩ / (‖θ₁‖·‖θ₂‖)
 
 over the whole tensor as one vector. ``t`` = 0 is ours, 1 is theirs. Where they are almost parallel or opposite
-(|cos Ω| > 0.9995) there is no arc to speak of, and it is the straight line: (1 - t)·θ₁ + t·θ₂. The base is not used.
+(|cos Ω| > 0.9995), or one of them is shorter than 10⁻⁸, there is no arc to speak of, and it is the straight line:
+(1 - t)·θ₁ + t·θ₂. The base is not used.
 
 >>> from lepton_ai.testing.merge_cases import merged
 >>> [round(x, 4) for x in merged(METHOD, [1.0, 0.0], [0.0, 1.0], t=0.5)]
@@ -51,8 +52,8 @@ class Slerp:
         if t in (0, 1):
             return case.models[int(t)].part
         (one, inner), (_, other) = products([model.part for model in case.models], case.size)
-        lengths = [length if length > SHORT else 1.0 for length in (math.sqrt(one), math.sqrt(other))]
-        cosine = max(-1.0, min(1.0, inner / lengths[0] / lengths[1]))
+        lengths = math.sqrt(one), math.sqrt(other)
+        cosine = 1.0 if min(lengths) <= SHORT else max(-1.0, min(1.0, inner / lengths[0] / lengths[1]))
         if abs(cosine) > PARALLEL:
             return summed(case.models, [1 - t, t], case)
         angle = math.acos(cosine)

@@ -50,9 +50,10 @@ def towards(
 
 
 def take_away(anchor: Floats, out: Floats) -> None:
-    """``out`` = anchor - out. Subtracting keeps a negative zero from which nothing is taken; adding would not."""
+    """``out`` = anchor - out. Where nothing is taken away the anchor stays, a negative zero too."""
     import numpy as np
 
+    np.add(out, 0.0, out=out)  # -0 - 0 is -0, but -0 - -0 is not
     np.subtract(anchor, out, out=out)
 
 

@@ -118,7 +118,7 @@ class Method(Protocol):
 
     @property
     def aids(self) -> tuple[str, ...]:
-        """The kinds of further tensors that it works with, one for each model; ``objection`` says when one is missing."""
+        """The kinds of further tensors that it works with, one for each model; ``objection`` misses them."""
 
     @property
     def takes(self) -> str:

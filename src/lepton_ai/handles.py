@@ -12,6 +12,7 @@ from lepton_ai.errors import Damaged, NotFound, UsageError
 from lepton_ai.history.carried import Carried
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.record import content_id, metric_values, timestamp
+from lepton_ai.later import Later
 from lepton_ai.types import (
     Attachment,
     Code,
@@ -28,7 +29,10 @@ from lepton_ai.types import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from lepton_ai.history.merging import outcome as outcomes
     from lepton_ai.repository import ModelRepository
+else:
+    outcomes = Later("lepton_ai.history.merging.outcome")
 
 
 class Branch:
@@ -230,6 +234,12 @@ class Version:
         kept = self.record.code.patch if self.record.code else None
         return self._attachment(kept, "patch") if kept else b""
 
+    @property
+    def merged(self) -> outcomes.Outcome | None:
+        """What the merge of weights that made it was asked, and did with every tensor; None when none made it."""
+        kept = self.record.operation.outcome
+        return outcomes.Outcome.of(self._attachment(kept, "account of the merge")) if kept else None
+
     def tensors(self) -> list[TensorInfo]:
         """Names, dtypes and shapes of every tensor, without reading data."""
         return self._repository.reader.tensor_infos(self._living().files)
@@ -276,19 +286,3 @@ class Version:
 
     def _living(self) -> Record:
         return self._repository.living(self).record
-
-
-def id_of(version: object) -> bytes:
-    """The id of a version's revision.
-
-    Raises:
-        UsageError: it is no version.
-    """
-    if isinstance(version, Draft):
-        version = version.saved()
-    if not isinstance(version, Version):
-        raise UsageError(
-            f"the version is a {type(version).__name__}, not a Version",
-            hint="repository.version(…) gives one",
-        )
-    return bytes.fromhex(version.id)

@@ -9,8 +9,8 @@ from typing import Self
 
 from lepton_ai import settings
 from lepton_ai.drafts import Draft
-from lepton_ai.errors import NotFound
-from lepton_ai.handles import Branch, Version, id_of
+from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.handles import Branch, Version
 from lepton_ai.history import given
 from lepton_ai.history import home as homes
 from lepton_ai.history.changes.attempt import Act, now
@@ -143,3 +143,19 @@ class Opened:
 
     def _act(self, why: str = "") -> Act:
         return Act(text(self.author, "the author"), now(), text(why, "the message"))
+
+
+def id_of(version: object) -> bytes:
+    """The id of a version's revision.
+
+    Raises:
+        UsageError: it is no version.
+    """
+    if isinstance(version, Draft):
+        version = version.saved()
+    if not isinstance(version, Version):
+        raise UsageError(
+            f"the version is a {type(version).__name__}, not a Version",
+            hint="repository.version(…) gives one",
+        )
+    return bytes.fromhex(version.id)

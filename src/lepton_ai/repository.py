@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from lepton_ai.drafts import Draft, files_of
-from lepton_ai.errors import UsageError
-from lepton_ai.handles import Branch, Version, id_of
+from lepton_ai.errors import Diverged, UsageError
+from lepton_ai.handles import Branch, Version
 from lepton_ai.history import given, listing
 from lepton_ai.history.carried import Carried, Prepared, prepare
 from lepton_ai.history.changes import branches, deletion, labels
@@ -20,11 +21,11 @@ from lepton_ai.history.leases import DEFAULT_GRACE
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.names import check_version_name
 from lepton_ai.history.paths import refuse_inside_home
-from lepton_ai.history.record import text
+from lepton_ai.history.record import content_id, text
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.save import Saved, Start
 from lepton_ai.later import Later
-from lepton_ai.opened import Opened, Where
+from lepton_ai.opened import Opened, Where, id_of
 from lepton_ai.store.coder import LONGEST
 from lepton_ai.types import LogLine, VersionInfo
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from lepton_ai.history import repack as repacking
     from lepton_ai.history import stats as counting
     from lepton_ai.history import verify as verifying
+    from lepton_ai.history.merging import verbs as merging
+    from lepton_ai.history.merging.asked import Asked
+    from lepton_ai.history.merging.report import Preview
 else:
     frameworks = Later("lepton_ai.formats.frameworks.registry")
     backups = Later("lepton_ai.history.backup")
@@ -47,6 +51,7 @@ else:
     loading = Later("lepton_ai.history.loading")
     repacking = Later("lepton_ai.history.repack")
     counting = Later("lepton_ai.history.stats")
+    merging = Later("lepton_ai.history.merging.verbs")
     verifying = Later("lepton_ai.history.verify")
 
 
@@ -154,16 +159,74 @@ class ModelRepository(Opened):
         why = message or f"roll back to {version.name if isinstance(version, Version) else address}"
         return self._version(self._saver.rollback(address, into, self._act(why), message))
 
-    def merge_branch(self, source: Where, into: Where = MAIN, *, message: str = "") -> Version | None:
+    def merge_branch(
+        self,
+        source: Where,
+        into: Where = MAIN,
+        *,
+        message: str = "",
+        fast_forward: bool = True,
+        **asked: Unpack[Asked],
+    ) -> Version | None:
         """Bring what ``source`` has into ``into``; None when there is nothing new.
 
+        ``into`` moves forward when it has nothing of its own (without ``fast_forward`` it gets a version with the
+        content of ``source``). Else the weights are merged: what one side alone changed is taken bit for bit, and what
+        both changed is merged as is ``asked`` for: by ``method``, ``rules``, ``parameters``, or ``on_conflict``.
+
         Raises:
-            Diverged: both have versions that the other lacks.
+            Diverged: something conflicts that nothing was said about, or cannot be merged; nothing was done.
         """
-        both = self._branch_name(source), self._branch_name(into)
-        act = self._act(message)
-        row = attempt(self.home.history, lambda: merge(self.lines, *both, act, message=message))
+        both, act, verbs = (self._branch_name(source), self._branch_name(into)), self._act(message), None
+        if asked:  # checked before anything moves
+            verbs = self._merging
+            verbs.request(asked)
+        try:
+            row = attempt(
+                self.home.history,
+                lambda: merge(self.lines, *both, act, message=message, fast_forward=fast_forward),
+            )
+        except Diverged:
+            verbs = verbs or self._merging
+            done = verbs.branch(*both, act, verbs.request(asked), message=message, fast_forward=fast_forward)
+            return self._made(done) if done else None
         return self._version(row) if row else None
+
+    def merge_versions(
+        self,
+        versions: Sequence[str | Version | Branch],
+        into: Where = MAIN,
+        *,
+        message: str = "",
+        **asked: Unpack[Asked],
+    ) -> Version:
+        """Merge several versions, and what ``into`` stands on, into its next version; see :meth:`merge_branch`."""
+        ids = [self._found(version).row.id for version in versions]
+        verbs = self._merging
+        return self._made(
+            verbs.versions(ids, self._branch_name(into), self._act(message), verbs.request(asked), message)
+        )
+
+    def preview_merge(
+        self,
+        source: Where | Sequence[str | Version | Branch],
+        into: Where = MAIN,
+        *,
+        fast_forward: bool = True,
+        **asked: Unpack[Asked],
+    ) -> Preview:
+        """What :meth:`merge_branch` (of several: :meth:`merge_versions`) would do, and whether it can."""
+        verbs, target = self._merging, self._branch_name(into)
+        if source is None or isinstance(source, str | Branch):
+            name, wanted = self._branch_name(source), verbs.request(asked)
+            return verbs.preview_branch(name, target, wanted, fast_forward=fast_forward)
+        ids = [self._found(version).row.id for version in source]
+        return verbs.preview_versions(ids, target, verbs.request(asked))
+
+    def replay_merge(self, version: str | Version) -> bool:
+        """Do a merge of weights again without saving it: whether it gives the content that the version has."""
+        found = self._found(version)
+        return self._merging.replay(found) == content_id(found.record.files)
 
     # Branches, tags, aliases
 
@@ -376,6 +439,10 @@ class ModelRepository(Opened):
         return self._made(self._saver.fill(start, files, prepared, self._act(prepared.message)), notes)
 
     # Inside
+
+    @cached_property
+    def _merging(self) -> merging.Verbs:
+        return merging.Verbs(self.home, self.lines, self._found, self.progress)
 
     def _version(self, row: VersionRow) -> Version:
         return Version(self, self.lines.version(row.id))

@@ -1,4 +1,4 @@
-"""``lepton branch``, ``lepton switch`` and ``lepton merge``."""
+"""``lepton branch`` and ``lepton switch``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from lepton_ai.cli import complete
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import MessageOption
 from lepton_ai.cli.output import ID_DIGITS, Column, local_time, print_json, print_table, say
-from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
-from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.repository import ModelRepository
 
@@ -117,37 +115,6 @@ def switch(
         print_json({"current": name})
     else:
         say(f"commands mean branch {name} now")
-
-
-@examples("lepton merge feature", "lepton merge feature --into release -m 'goes into 2.0'")
-def merge(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SRC", help="The branch whose versions are taken.", autocompletion=complete.branches
-        ),
-    ],
-    into: Annotated[
-        str, typer.Option("--into", metavar="DST", help="Where to.", autocompletion=complete.branches)
-    ] = MAIN,
-    message: MessageOption = None,
-    repo: Repo = None,
-    as_json: Json = False,
-) -> None:
-    """Bring what a branch has into another.
-
-    DST moves forward to the newest version of SRC when it has nothing that SRC lacks. Exits with 1 when both went
-    different ways.
-    """
-    with opened(repo, as_json=as_json) as repository:
-        version = repository.merge_branch(source, into, message=message or "")
-        brought = made(repository, version) if version is not None else None
-    if brought is not None:
-        brought.print(f"merged {source} into {into}, which stands on", as_json=as_json)
-    elif as_json:
-        print_json(None)
-    else:
-        say(f"{into} has everything of {source} already")
 
 
 def _check(names: list[str], *, delete: bool, rename: bool, base: str | None) -> None:

@@ -41,7 +41,7 @@ COMMANDS = (
     Entry("demo", "demo:demo", "Show the whole journey on a real model.", EVERYDAY),
     Entry("branch", "branches:branch", "List, create, rename or delete branches.", BRANCHES),
     Entry("switch", "branches:switch", "Choose the branch that commands mean.", BRANCHES),
-    Entry("merge", "branches:merge", "Bring what a branch has into another.", BRANCHES),
+    Entry("merge", "merging:merge", "Bring what a branch has into another.", BRANCHES),
     Entry("tag", "labels:tag", "List, set or remove tags: fixed names.", BRANCHES),
     Entry("alias", "labels:alias", "List, move or remove aliases: movable names.", BRANCHES),
     Entry("rollback", "undo:rollback", "Make a new version with what an older one carries.", UNDO),

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import NotFound, StorageFailed, UsageError
-from lepton_ai.formats.contract import check_range
+from lepton_ai.formats.contract import Source, check_range
 from lepton_ai.history import given
 from lepton_ai.history.home import DRAFT
 from lepton_ai.history.paths import folders, follow, refuse_inside_home, trouble
@@ -34,7 +34,8 @@ ALWAYS_IGNORED = (
 class Found(msgspec.Struct, frozen=True):
     """One file to save: where it goes in the version, where it is now; ``target`` makes it a link inside.
 
-    ``note`` is what whoever saves it should be told.
+    ``note`` is what whoever saves it should be told. A file that is nowhere has its bytes from ``source``; of one whose
+    content a parent version keeps, ``stored`` is the hexadecimal SHA-256, and nothing is read.
     """
 
     path: str
@@ -43,6 +44,13 @@ class Found(msgspec.Struct, frozen=True):
     executable: bool = False
     target: str | None = None
     note: str = ""
+    source: Source | None = None
+    stored: str = ""
+
+    @property
+    def lies_there(self) -> bool:
+        """Whether there is a file at ``place`` to be read."""
+        return self.target is None and self.source is None and not self.stored
 
     @property
     def name(self) -> str:

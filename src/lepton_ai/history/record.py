@@ -15,7 +15,10 @@ from lepton_ai.errors import Damaged, TooNew, UsageError
 from lepton_ai.types import Attachment, FileEntry, Record
 
 MAX_NESTING = 32
+SCHEMAS = (1, 2)
+"""What this version reads: 2 is a record whose operation has an outcome beside it."""
 TRAINING, PATCH, PACKAGES = "(training history)", "(code patch)", "(packages)"
+OUTCOME = "(account of the merge)"
 """How attachments are called for people."""
 
 
@@ -53,7 +56,7 @@ def parse_record(data: bytes, expected: bytes) -> Record:
         raise TooNew(
             f"the record of version {expected.hex()[:12]} has an unknown form", hint="use a newer lepton-ai"
         ) from problem
-    if record.schema != 1:
+    if record.schema not in SCHEMAS:
         raise TooNew(
             f"version {expected.hex()[:12]} has record schema {record.schema}", hint="use a newer lepton-ai"
         )
@@ -66,6 +69,7 @@ def attachments(record: Record) -> tuple[tuple[str, Attachment], ...]:
         (TRAINING, record.training),
         (PATCH, record.code.patch if record.code else None),
         (PACKAGES, record.environment.packages if record.environment else None),
+        (OUTCOME, record.operation.outcome),
     )
     return tuple((label, attachment) for label, attachment in found if attachment is not None)
 

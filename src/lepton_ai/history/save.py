@@ -243,15 +243,15 @@ def _check_room(home: Home, files: list[Found], progress: Progress) -> None:
     Raises:
         NoSpace, StorageFailed.
     """
-    sizes = [file.size for file in files]
+    total = sum(file.size for file in files if not file.stored)
     try:
-        check_space(home.place, sum(sizes))
+        check_space(home.place, total)
     except NoSpace:
-        progress.start("looking for what is stored already", sum(sizes))
+        progress.start("looking for what is stored already", total)
         reader, seen = Reader(home.history, home.store), home.seen()
-        new: dict[bytes, int] = {}
+        new = {file.path.encode(): file.size for file in files if file.source is not None and not file.stored}
         for file in files:
-            if file.target is None:
+            if file.lies_there:
                 with storage_errors(file.place):
                     digest = seen.digest(file.place, file.name)
                 new |= {} if reader.readable(digest) else {digest: file.size}

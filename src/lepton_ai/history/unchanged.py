@@ -43,7 +43,7 @@ def unchanged(
     """What is stored of those files, by path, whose bytes are certain without reading them; ``avoid`` are packs."""
     digests: dict[str, bytes] = {}
     for file in files:
-        known = seen.recall(file.place, file.name) if file.target is None else None
+        known = seen.recall(file.place, file.name) if file.lies_there else None
         if known is not None:
             digests[file.path] = known.digest
     rows = records.contents(set(digests.values()))

@@ -21,9 +21,10 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
 from lepton_ai.history.seen import Seen
+from lepton_ai.history.source_file import opened
 from lepton_ai.history.unchanged import Stored, stored_as, unchanged
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.contract import OPAQUE, Content, Run, Written
+from lepton_ai.store.contract import OPAQUE, Added, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, Record
@@ -85,17 +86,20 @@ class Saving:
 
     def add_files(self, files: list[Found], parent: Record | None) -> tuple[FileEntry, ...]:
         """Store files; those of ``parent`` serve as bases for differences. Returns their entries, sorted by path."""
-        sources = {file.path: FileSource(file.place, file.size) for file in files if file.target is None}
-        self._progress.start("saving", sum(source.size for source in sources.values()))
+        real = {file.path: FileSource(file.place, file.size) for file in files if file.lies_there}
+        sources = {file.path: file.source for file in files if file.source is not None} | real
+        self._progress.start(
+            "saving", sum(sources[f.path].size for f in files if f.path in sources and not f.stored)
+        )
         known: dict[str, Stored] = {}
         if self._seen is not None:
             known = unchanged(files, self._seen, self._history, self._store, self._avoid)
         asked = {path for path in sources if path not in known or known[path].depends}
-        looks = {file.path: _look(file) for file in files if file.path in asked}
+        looks = {file.path: _look(file) for file in files if file.path in asked and file.lies_there}
         try:
             found = layouts(sources, only=asked) if asked else {}
         finally:
-            for source in sources.values():
+            for source in real.values():
                 source.close()
         known = {path: old for path, old in known.items() if path not in found or old.told_as(found[path])}
         bases = Bases(Reader(self._history, self._store), parent if sources.keys() - known.keys() else None)
@@ -180,9 +184,14 @@ class Saving:
         if file.target is not None:
             self._tell(file)
             return FileEntry(file.path, "", 0, target=file.target)
+        if file.stored:
+            return FileEntry(file.path, file.stored, file.size, executable=file.executable)
         layout = found[file.path]
         self._tell(file, layout.note)
         plan = plan_of(layout.segments)
+        if file.source is not None:
+            added = self._writer.add(opened(file.source), plan, bases.for_file(file.path))
+            return self._added(file, added, layout)
         with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
             try:
                 with file.place.open("rb") as handle:
@@ -196,6 +205,9 @@ class Saving:
                 raise _changed(file) from problem
         if _look(file) != look:  # since before its layout was read
             raise _changed(file)
+        return self._added(file, added, layout)
+
+    def _added(self, file: Found, added: Added, layout: Layout) -> FileEntry:
         self._keep_best(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
         return FileEntry(file.path, added.sha256.hex(), added.size, executable=file.executable)
 

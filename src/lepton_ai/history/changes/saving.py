@@ -144,14 +144,14 @@ def new_revision(
 
 
 def merge(
-    lines: Lines, source_name: str, into: str, act: Act, *, message: str = ""
+    lines: Lines, source_name: str, into: str, act: Act, *, message: str = "", fast_forward: bool = True
 ) -> Result[VersionRow | None]:
     """Bring the versions that ``source_name`` has into ``into``; None when there are no new ones.
 
     A version that was updated since is the same version: both branches have all its revisions.
 
     Fast-forward when the target is where the source came from (or empty); a merge version with the source's
-    content when the line of names would suffer; anything else needs a merge of weights.
+    content when the line of names would suffer, or not ``fast_forward``; anything else needs a merge of weights.
 
     Raises:
         Diverged: both went different ways since they parted.
@@ -168,12 +168,13 @@ def merge(
     if not graph.has_version(lines.history, source.head, target.head):
         raise Diverged(
             f"{source_name!r} and {into!r} both have versions that the other lacks",
-            hint=f"take one side: lepton rollback {source_name}@{head.row.name} -b {into}",
+            hint=f"merge their weights: lepton merge {source_name} --into {into}",
         )
     old = graph.row(lines.history, target.head)
     on_line = graph.ancestor_at(lines.history, head.row, old.depth)
     if (
-        on_line is not None
+        fast_forward
+        and on_line is not None
         and on_line.first == old.first
         and not _names_clash(lines, target, head.row, old.depth)
     ):

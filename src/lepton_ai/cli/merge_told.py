@@ -1,0 +1,95 @@
+"""How ``lepton merge`` tells what it did, or would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lepton_ai.cli import exits
+from lepton_ai.cli.output import Column, human_size, note, plural, print_json, print_table, printable, say
+from lepton_ai.cli.results import Made
+from lepton_ai.handles import Version
+
+COLUMNS = (Column("Tensor", wrap=True), Column("Outcome"), Column("Method"), Column("Why", wrap=True))
+WORDS = {
+    "same": "as in the common ancestor",
+    "ours": "of ours",
+    "theirs": "of theirs",
+    "both": "changed equally",
+    "merged": "merged by a method",
+    "removed": "removed",
+    "conflict": "in conflict",
+}
+
+
+def print_made(
+    brought: Made | None, version: Version | None, sources: str, into: str, *, as_json: bool
+) -> int:
+    """Say what came of a merge; the exit code."""
+    if brought is None or version is None:
+        if as_json:
+            print_json(None)
+        else:
+            say(f"{into} has everything of {sources} already")
+        return exits.OK
+    brought.print(f"merged {sources} into {into}, which stands on", as_json=as_json)
+    done = version.merged
+    if done is not None and not as_json:
+        counts: dict[str, int] = {"same": done.same}
+        for one in done.tensors:
+            counts[one.outcome] = counts.get(one.outcome, 0) + 1
+        say(f"  {_counted(counts)}; {human_size(done.read)} of tensors read")
+    return exits.OK
+
+
+def print_preview(told: dict[str, Any], *, as_json: bool) -> int:
+    """Say what a merge would do; the exit code."""
+    if as_json:
+        print_json(told)
+        return exits.OK if told["possible"] else exits.DIFFERENT
+    into, models = told["into"], " and ".join(told["models"])
+    if told["way"] != "merge":
+        does = {
+            "nothing": f"{into} has everything of {models or 'it'} already",
+            "fast-forward": f"{into} would move forward to {models}; nothing would be computed",
+            "take": f"{into} would get a version with the content of {models}",
+        }
+        say(does[told["way"]])
+        return exits.OK
+    say(f"would merge {models} into {into}; common ancestor: {', '.join(told['bases']) or 'none'}")
+    say(f"  tensors: {_counted(told['counts'])}")
+    say(
+        f"  would read {human_size(told['to_read'])} of {human_size(told['total'])} for methods,"
+        f" and pass {human_size(told['to_pass'])} on into files; {human_size(told['read'])} read to decide"
+    )
+    shown = [one for one in told["tensors"] if one.get("why") or one.get("method")]
+    if shown:
+        print_table(
+            COLUMNS, ((t["name"], t["outcome"], t.get("method", ""), t.get("why", "")) for t in shown)
+        )
+    for file in told["files"]:
+        say(
+            f"  {printable(file['path'])}: {file['outcome']}"
+            + (f" ({file['why']})" if file.get("why") else "")
+        )
+    for text in told["notes"]:
+        note(text)
+    return _print_verdict(told)
+
+
+def _print_verdict(told: dict[str, Any]) -> int:
+    for text in told["obstacles"]:
+        say(f"cannot: {printable(text)}")
+    if told["conflicts"]:
+        say(
+            f"{plural(len(told['conflicts']), 'conflict')} to be decided: --method, --rule or --on-conflict say how"
+        )
+        for one in told["conflicts"]:
+            say(f"  {one['kind']} {printable(one['name'])}: {printable(one['why'])}")
+    if told["possible"]:
+        say("it can be merged like this")
+        return exits.OK
+    return exits.DIFFERENT
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{counts[key]} {word}" for key, word in WORDS.items() if counts.get(key)) or "none"

@@ -1,0 +1,225 @@
+"""``lepton merge``: a branch into another, several versions into a branch, or what either would do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from lepton_ai.cli import complete, exits, inputs
+from lepton_ai.cli.group import Json, Repo, examples
+from lepton_ai.cli.merge_told import print_made, print_preview
+from lepton_ai.cli.options import MessageOption
+from lepton_ai.cli.output import print_json, say
+from lepton_ai.cli.results import made
+from lepton_ai.cli.session import opened
+from lepton_ai.errors import Damaged, NotFound, UsageError
+from lepton_ai.handles import Version
+from lepton_ai.history.lines import MAIN
+from lepton_ai.repository import ModelRepository
+
+Many = list[str] | None
+SourcesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SRC",
+        help="The branch whose versions are taken; or several branches or versions.",
+        autocompletion=complete.branches,
+        show_default=False,
+    ),
+]
+IntoOption = Annotated[
+    str, typer.Option("--into", metavar="DST", help="Where to.", autocompletion=complete.branches)
+]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="M",
+        help="How tensors that both sides changed are merged: linear, slerp, ties, ours …",
+        show_default=False,
+    ),
+]
+OnConflictOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-conflict",
+        metavar="stop|ours|theirs|M",
+        help="What becomes of what is still in conflict then (default: stop).",
+        show_default=False,
+    ),
+]
+RuleOption = Annotated[
+    Many,
+    typer.Option(
+        "--rule",
+        metavar="GLOB=M",
+        help="Another method for some tensors, with parameters as GLOB=M:name=value,… The last that fits counts.",
+        show_default=False,
+    ),
+]
+WeightOption = Annotated[
+    Many,
+    typer.Option("--weight", metavar="NUMBER", help="One for each model, ours first.", show_default=False),
+]
+ParamOption = Annotated[
+    Many,
+    typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the methods.", show_default=False),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="For methods with chance (default: 0).", show_default=False),
+]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="VERSION",
+        help="Take this as the common ancestor (default: found in the history).",
+        autocompletion=complete.versions,
+        show_default=False,
+    ),
+]
+EverywhereOption = Annotated[
+    bool,
+    typer.Option("--everywhere", help="Use the method also where one side alone changed something."),
+]
+NoFfOption = Annotated[
+    bool, typer.Option("--no-ff", help="Make a version also where DST could just move forward.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would be done; exits with 1 when it cannot.")
+]
+ReplayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--replay",
+        metavar="VERSION",
+        help="Do that merge again, saving nothing, and check that the same comes of it.",
+        autocompletion=complete.versions,
+        show_default=False,
+    ),
+]
+
+
+@examples(
+    "lepton merge feature",
+    "lepton merge feature --into release -m 'goes into 2.0'",
+    "lepton merge feature --method ties --param density=0.5 --dry-run",
+    "lepton merge feature --method linear --rule 'lm_head.*=ours' --on-conflict theirs",
+    "lepton merge left right main@v3 --method task_arithmetic --weight 0.5 --weight 0.3 --weight 0.2",
+    "lepton merge --replay v7",
+)
+def merge(
+    sources: SourcesArgument = None,
+    *,
+    into: IntoOption = MAIN,
+    message: MessageOption = None,
+    method: MethodOption = None,
+    on_conflict: OnConflictOption = None,
+    rule: RuleOption = None,
+    weight: WeightOption = None,
+    param: ParamOption = None,
+    seed: SeedOption = None,
+    base: BaseOption = None,
+    everywhere: EverywhereOption = False,
+    no_ff: NoFfOption = False,
+    dry_run: DryRunOption = False,
+    replay: ReplayOption = None,
+    repo: Repo = None,
+    as_json: Json = False,
+) -> int:
+    """Bring what a branch has into another.
+
+    DST moves forward when it has nothing that SRC lacks. Else the weights are merged: a tensor that one side alone
+    changed is taken bit for bit, one that both changed is merged as you say. Exits with 1, and changes nothing, when
+    something conflicts that you said nothing about.
+    """
+    asked: dict[str, Any] = {
+        "method": method,
+        "on_conflict": on_conflict,
+        "rules": rule,
+        "weights": _weights(weight),
+        "parameters": inputs.params(param),
+        "seed": seed,
+        "base": base,
+        "everywhere": everywhere or None,
+    }
+    asked = {key: value for key, value in asked.items() if value is not None}
+    with opened(repo, as_json=as_json) as repository:
+        if replay is not None:
+            return _replayed(repository, replay, sources, as_json=as_json)
+        if not sources:
+            raise UsageError("nothing is named to be merged", hint="lepton merge BRANCH")
+        single = sources[0] if len(sources) == 1 and _is_branch(repository, sources[0]) else None
+        if dry_run:
+            found = repository.preview_merge(
+                sources if single is None else single, into, fast_forward=not no_ff, **asked
+            )
+            version, brought = None, None
+        else:
+            version = _merged(repository, single, sources, into, message or "", asked, no_ff=no_ff)
+            brought = made(repository, version) if version is not None else None
+    if dry_run:
+        return print_preview(msgspec.to_builtins(found), as_json=as_json)
+    return print_made(brought, version, ", ".join(sources), into, as_json=as_json)
+
+
+def _merged(
+    repository: ModelRepository,
+    single: str | None,
+    sources: list[str],
+    into: str,
+    message: str,
+    asked: dict[str, Any],
+    *,
+    no_ff: bool,
+) -> Version | None:
+    if single is None:
+        return repository.merge_versions(sources, into, message=message, **asked)
+    return repository.merge_branch(single, into, message=message, fast_forward=not no_ff, **asked)
+
+
+def _is_branch(repository: ModelRepository, name: str) -> bool:
+    """Whether a branch is called so; what is nothing at all is taken for one, and refused as such."""
+    try:
+        repository.lines.branch(name, deleted=True)
+    except NotFound as missing:
+        try:
+            repository.version(name)
+        except NotFound:
+            raise missing from None
+        return False
+    return True
+
+
+def _weights(given: list[str] | None) -> list[float] | None:
+    if not given:
+        return None
+    found: list[float] = []
+    for text in given:
+        for one in text.split(","):
+            try:
+                found.append(float(one))
+            except ValueError:
+                raise UsageError(
+                    f"--weight {one} is not a number", hint="--weight 0.7 --weight 0.3"
+                ) from None
+    return found
+
+
+def _replayed(repository: ModelRepository, address: str, sources: list[str] | None, *, as_json: bool) -> int:
+    if sources:
+        raise UsageError("--replay merges nothing new", hint="lepton merge --replay VERSION")
+    version = repository.version(address)
+    if not repository.replay_merge(version):
+        raise Damaged(
+            f"the merge {version.name!r} gives another content when it is done again",
+            hint="was it made with another version of a method? lepton verify checks what is stored",
+        )
+    if as_json:
+        print_json({"version": version.id, "content_id": version.content_id, "same": True})
+    else:
+        say(f"{version.address} done again: the same content, {version.content_id[:12]}")
+    return exits.OK

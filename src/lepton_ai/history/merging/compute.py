@@ -1,0 +1,158 @@
+"""The elements of the tensors that a method merges: a part at a time, on all cores, into a private file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lepton_ai.formats.contract import PartSource, Source
+from lepton_ai.formats.encodings.dtypes import dtype_of
+from lepton_ai.history.elements import Elements
+from lepton_ai.history.files import FileSource
+from lepton_ai.history.merges.registry import method as method_called
+from lepton_ai.history.merging.carriers import Carrier
+from lepton_ai.history.merging.tensors import Fate, case_of, is_float
+from lepton_ai.history.merging.virtual import ElementsSource, rounded
+from lepton_ai.progress import Progress
+from lepton_ai.store.pipeline import Pool
+
+if TYPE_CHECKING:
+    from lepton_ai.history.merges.contract import Floats
+
+STRETCH = 1 << 20
+"""Elements that a thread computes at a time: 4 MB of float32."""
+
+WINDOW = 1 << 20
+"""Elements of a parent that are converted at a time, and kept while methods walk over them in small steps."""
+KEPT = 3
+
+
+class Scratch:
+    """A private file for computed elements, one tensor behind the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._place = folder / "computed"
+        self._file: BinaryIO = self._place.open("xb")
+        self._size = 0
+        self._sources: list[FileSource] = []
+
+    def take(self, portions: Iterator[bytes]) -> tuple[int, int]:
+        """Write one tensor; where it is: offset and length in bytes."""
+        start = self._size
+        for portion in portions:
+            self._file.write(portion)
+            self._size += len(portion)
+        return start, self._size - start
+
+    def source(self, place: tuple[int, int]) -> Source:
+        """What was written, for reading."""
+        self._file.flush()
+        whole = FileSource(self._place, self._size)
+        self._sources.append(whole)
+        return PartSource(whole, *place)
+
+    def close(self) -> None:
+        """Let go of the file; its folder is removed by whoever made it."""
+        self._file.close()
+        for source in self._sources:
+            source.close()
+
+
+class Walked:
+    """A parent of a case: the elements as floats, converted a window at a time."""
+
+    def __init__(self, elements: Elements, kind: Any) -> None:
+        self._elements, self._kind = elements, kind
+        self._windows: dict[int, Floats] = {}
+        self._lock = threading.Lock()
+        self.shape, self.size = elements.shape, elements.size
+
+    def part(self, start: int, stop: int) -> Floats:
+        """The elements ``start … stop``, flat."""
+        import numpy as np
+
+        first, last = start // WINDOW, max(start, stop - 1) // WINDOW
+        if first == last:
+            return self._window(first)[start - first * WINDOW : stop - first * WINDOW]
+        if stop - start >= WINDOW * KEPT:
+            return self._converted(start, stop)
+        whole = np.concatenate([self._window(number) for number in range(first, last + 1)])
+        return whole[start - first * WINDOW : stop - first * WINDOW]
+
+    def _window(self, number: int) -> Floats:
+        with self._lock:
+            found = self._windows.pop(number, None)
+            if found is None:
+                start = number * WINDOW
+                found = self._converted(start, min(start + WINDOW, self.size))
+                while len(self._windows) >= KEPT:
+                    del self._windows[next(iter(self._windows))]
+            self._windows[number] = found
+            return found
+
+    def _converted(self, start: int, stop: int) -> Floats:
+        part: Floats = self._elements.part(start, stop).astype(self._kind, copy=False)
+        part.flags.writeable = False
+        return part
+
+
+def news(carrier: Carrier, asked_seed: int, scratch: Scratch, progress: Progress) -> dict[str, Source]:
+    """The new elements of every tensor of the carrier's file that changes, by its name there.
+
+    Advances ``progress`` by the bytes of the tensors that are computed.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    found: dict[str, Source] = {}
+    for name, fate in carrier.changes.items():
+        mine = fate.slot.models[carrier.number]
+        if mine is None:
+            raise ValueError(f"{name} changes in a file that lacks it")
+        if fate.outcome == "merged":
+            places[name] = scratch.take(_computed(fate, mine, asked_seed, progress))
+        else:
+            taken = _again(fate, carrier)
+            found[name] = ElementsSource(taken, mine.dtype)
+    return found | {name: scratch.source(place) for name, place in places.items()}
+
+
+def _again(fate: Fate, carrier: Carrier) -> Elements:
+    """The tensor that is taken, counted as one that only passes through."""
+    taken = fate.result
+    if taken is None:
+        raise ValueError(f"{fate.address} is taken from nowhere")
+    return carrier.models[fate.taken].passing[taken.address]
+
+
+def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress) -> Iterator[bytes]:
+    """The merged elements in the type of ``mine``, in order."""
+    import numpy as np
+
+    pick = fate.pick
+    if pick is None:
+        raise ValueError(f"no method is chosen for {fate.address}")
+    method = method_called(pick.method)
+    there = [one for one in fate.slot.everywhere if one is not None]
+    if method.takes:  # only the base's elements come this way: bits, not numbers
+        base = next(one for one in fate.slot.bases if one is not None)
+        for start, stop in _stretches(base.size):
+            yield rounded(base.part(start, stop), mine.dtype)
+        return
+    wide = any(one.tensor.dtype == "float64" for one in there)
+    kind = np.dtype(np.float64 if wide else np.float32)
+    held = {id(one): Walked(one, kind) for one in there if is_float(one)}
+    part = method.prepare(case_of(fate.address, fate.slot, pick, seed, held, wide=wide))
+    dtype = dtype_of(mine.tensor.dtype)
+
+    def work(stretch: tuple[int, int]) -> bytes:
+        return rounded(part(*stretch), dtype)
+
+    with Pool() as pool:
+        for data in pool.map(work, _stretches(mine.size)):
+            progress.advance(len(data))
+            yield data
+
+
+def _stretches(size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + STRETCH, size)) for start in range(0, size, STRETCH))

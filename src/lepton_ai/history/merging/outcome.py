@@ -1,0 +1,94 @@
+"""What a merge did, as the merged version keeps it beside its record: enough to do it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lepton_ai.errors import TooNew
+from lepton_ai.history.merging.asked import Request
+from lepton_ai.history.merging.plan import FileFate, Plan
+from lepton_ai.history.merging.tensors import Fate
+from lepton_ai.history.record import plain_params
+
+SCHEMA = 1
+
+
+class TensorFate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one tensor.
+
+    ``outcome``: ours, theirs (``model`` says which, where there are several), both (changed equally), removed, merged
+    (by ``method`` with ``parameters``) or conflict. ``why``: what conflicted, also where a side was chosen.
+    """
+
+    name: str
+    outcome: str
+    model: int = 0
+    method: str = ""
+    parameters: dict[str, Any] = {}
+    why: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a merge did.
+
+    ``models`` are the ids of the versions that were merged, ours first, ``bases`` those of their common ancestors,
+    ``request`` what was asked. Of the tensors only those are told that somebody changed; ``same`` counts the others.
+    ``read`` counts the bytes that were read to decide and to compute.
+    """
+
+    models: tuple[str, ...]
+    bases: tuple[str, ...]
+    request: Request
+    files: tuple[FileFate, ...]
+    tensors: tuple[TensorFate, ...]
+    same: int
+    read: int
+    schema: int = SCHEMA
+
+    @classmethod
+    def of(cls, data: bytes) -> Outcome:
+        """What :func:`encode` wrote.
+
+        Raises:
+            TooNew: it has a form that this version of the tool does not know.
+        """
+        try:
+            found = msgspec.json.decode(data, type=cls)
+        except msgspec.ValidationError as problem:
+            what = f"the account of a merge has an unknown form: {problem}"
+            raise TooNew(what, hint="use a newer lepton-ai") from problem
+        if found.schema != SCHEMA:
+            raise TooNew(f"the account of a merge has schema {found.schema}", hint="use a newer lepton-ai")
+        return found
+
+
+def outcome(plan: Plan) -> Outcome:
+    """What a plan does, or did."""
+    return Outcome(
+        models=tuple(side.id for side in plan.models),
+        bases=tuple(side.id for side in plan.bases),
+        request=plan.asked,
+        files=tuple(plan.files),
+        tensors=tuple(_told(fate, len(plan.models)) for fate in plan.fates if fate.outcome != "same"),
+        same=sum(fate.outcome == "same" for fate in plan.fates),
+        read=sum(side.bytes_read for side in (*plan.models, *plan.bases)),
+    )
+
+
+def encode(done: Outcome) -> bytes:
+    """JSON with sorted keys."""
+    return msgspec.json.encode(done, order="sorted")
+
+
+def _told(fate: Fate, models: int) -> TensorFate:
+    pick = fate.pick
+    return TensorFate(
+        fate.address,
+        fate.outcome,
+        fate.taken if models > 2 else 0,
+        pick.method if pick else "",
+        plain_params(pick.parameters) if pick else {},
+        fate.why,
+    )

@@ -1,0 +1,227 @@
+"""From versions to what becomes of every file and tensor, before anything is computed or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from lepton_ai.history.elements import Elements
+from lepton_ai.history.merging import compatibility, contents, units
+from lepton_ai.history.merging.asked import STOP, Request, check_models
+from lepton_ai.history.merging.carriers import Carrier, carrier
+from lepton_ai.history.merging.sides import Side, Slot, file_slots, tensor_slots
+from lepton_ai.history.merging.tensors import Fate, fate
+from lepton_ai.history.merging.units import Unit
+from lepton_ai.history.states import Conflict
+from lepton_ai.types import FileEntry
+
+
+class FileFate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What becomes of a file, for people and machines. ``why``: what conflicted, or cannot be done."""
+
+    path: str
+    outcome: str
+    why: str = ""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A file that is put together: the carrier's, with other tensors or (``data``) as it is given here."""
+
+    path: str
+    entry: FileEntry
+    carrier: Carrier | None = None
+    data: bytes = b""
+
+
+class Plan(msgspec.Struct):
+    """What a merge will do.
+
+    ``kept`` are files that a side has as they are (with the number of the model), ``made`` those that are put together.
+    ``conflicts`` are open, and ``obstacles`` cannot be overcome: with either there is no merge.
+    """
+
+    models: list[Side]
+    bases: list[Side]
+    asked: Request
+    files: list[FileFate] = []
+    fates: list[Fate] = []
+    kept: list[tuple[int, FileEntry]] = []
+    made: list[Made] = []
+    conflicts: list[Conflict] = []
+    obstacles: list[str] = []
+    notes: list[str] = []
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can be carried out."""
+        return not self.conflicts and not self.obstacles
+
+    @property
+    def fates_merged(self) -> bool:
+        """Whether tensors of several sides come together in one file."""
+        return any(made.carrier is not None for made in self.made)
+
+    @property
+    def same_as(self) -> int | None:
+        """The model whose files the merged version has, all of them and no others; None: it has other ones."""
+        if any(made.carrier is None or made.carrier.changes for made in self.made):
+            return None
+        wanted = {entry for _, entry in self.kept}
+        wanted |= {entry for made in self.made if made.carrier for entry in made.carrier.entries}
+        return next((n for n, side in enumerate(self.models) if set(side.record.files) == wanted), None)
+
+    @property
+    def to_read(self) -> int:
+        """Bytes of tensors that methods will read, once."""
+        sides = (one for fate in self.fates if fate.outcome == "merged" for one in fate.slot.everywhere)
+        return sum(one.nbytes for one in sides if one is not None)
+
+    @property
+    def to_pass(self) -> int:
+        """Bytes of the files that are put together: they are hashed anew."""
+        return sum(
+            entry.size
+            for made in self.made
+            for entry in ([made.entry] if made.carrier is None else made.carrier.entries)
+        )
+
+
+def plan(models: list[Side], bases: list[Side], asked: Request) -> Plan:
+    """Decide everything that can be decided. Reads elements only where blocks cannot tell whether they are equal.
+
+    Raises:
+        UsageError: a method takes not so many models, or not what it is told.
+    """
+    check_models(asked, len(models))
+    made = Plan(models, bases, asked)
+    found = [
+        units.unit(slot, models, bases, everywhere=asked.everywhere) for slot in file_slots(models, bases)
+    ]
+    tensors = _by_unit(found, tensor_slots(models, bases))
+    for unit in found:
+        _place(made, unit, tensors.get(id(unit), []))
+    _check_paths(made)
+    _check_meanings(made)
+    return made
+
+
+def _place(made: Plan, unit: Unit, slots: list[Slot[Elements]]) -> None:
+    if unit.way == "tensors":
+        _put_together(made, unit, [fate(slot, made.asked) for slot in slots])
+        return
+    made.fates += [_of_file(slot, unit) for slot in slots]
+    if unit.way in ("same", "both", "ours", "theirs"):
+        entry = unit.slot.models[unit.taken]
+        if entry is not None:
+            _keep(made, unit.taken, entry, _path(unit, entry))
+        if unit.way != "same":
+            made.files.append(FileFate(unit.path, unit.way))
+    elif unit.way == "removed":
+        made.files.append(FileFate(unit.path, "removed"))
+    else:
+        _content(made, unit)
+
+
+def _put_together(made: Plan, unit: Unit, fates: list[Fate]) -> None:
+    """A file whose tensors both changed: the carrier's, with the tensors that it lacks."""
+    found = carrier(unit, fates, made.models, made.bases, made.asked)
+    made.fates += found.fates
+    made.notes += found.notes
+    made.obstacles += found.obstacles
+    made.conflicts += [
+        Conflict("tensor", one.address, one.why) for one in found.fates if one.outcome == "conflict"
+    ]
+    made.made.append(Made(found.entries[0].path, found.entries[0], found))
+    made.files.append(FileFate(unit.path, "tensors merged"))
+
+
+def _content(made: Plan, unit: Unit) -> None:
+    """A file without tensors that both changed, or one that somebody removed."""
+    merged = contents.merged(unit, made.models, made.bases) if unit.way == "content" else None
+    ours = unit.slot.models[0]
+    if merged is not None and merged.clean and ours is not None:
+        made.made.append(Made(ours.path, ours, data=merged.data))
+        made.files.append(FileFate(unit.path, f"merged by {merged.outcome}"))
+        return
+    why = merged.why if merged is not None else "changed on one side, removed on the other"
+    side = {"take_ours": 0, "take_theirs": 1}.get(made.asked.on_conflict)
+    if side is None:
+        if made.asked.on_conflict != STOP:
+            why += f"; {made.asked.on_conflict} is for tensors"
+        made.conflicts.append(Conflict("file", unit.path, why))
+        made.files.append(FileFate(unit.path, "conflict", why))
+        return
+    entry = unit.slot.models[side]
+    if entry is not None:
+        _keep(made, side, entry, entry.path)
+    made.files.append(FileFate(unit.path, "removed" if entry is None else ("ours", "theirs")[side], why))
+
+
+def _keep(made: Plan, side: int, entry: FileEntry, path: str) -> None:
+    first, *beside = units.of_side(made.models[side], entry)
+    made.kept.append((side, msgspec.structs.replace(first, path=path)))
+    made.kept += [(side, one) for one in beside]
+
+
+def _path(unit: Unit, entry: FileEntry) -> str:
+    """Where a file goes that is taken as it is: where ours has it, if ours moved it."""
+    ours, base = unit.slot.models[0], next((one for one in unit.slot.bases if one is not None), None)
+    moved = ours is not None and base is not None and ours.path != base.path
+    return ours.path if moved and ours is not None else entry.path
+
+
+def _of_file(slot: Slot[Elements], unit: Unit) -> Fate:
+    """The fate of a tensor in a file that is taken, or goes, as it is."""
+    mine = slot.models[unit.taken]
+    others = [one for one in [*slot.models, *slot.bases] if one is not mine]
+    same = mine is not None and all(other is not None and mine.same_as(other) for other in others)
+    if unit.way == "same" or same:
+        return Fate(slot.any.address, slot, "same", unit.taken)
+    outcome = {"both": "both", "ours": "ours", "theirs": "theirs"}.get(unit.way, "removed")
+    return Fate(slot.any.address, slot, outcome if mine is not None else "removed", unit.taken)  # type: ignore[arg-type]  # one of Outcome
+
+
+def _by_unit(found: list[Unit], slots: Iterable[Slot[Elements]]) -> dict[int, list[Slot[Elements]]]:
+    """The tensors of each unit: that of the file which has them on the first side that does."""
+    places = {
+        (side, entry.path): id(unit)
+        for unit in found
+        for side, entry in enumerate(unit.slot.everywhere)
+        if entry is not None
+    }
+    result: dict[int, list[Slot[Elements]]] = {}
+    for slot in slots:
+        side, one = next((n, one) for n, one in enumerate(slot.everywhere) if one is not None)
+        result.setdefault(places[side, one.path], []).append(slot)
+    return result
+
+
+def _check_paths(made: Plan) -> None:
+    """Two files at one path: say so before anything is done."""
+    seen: set[str] = set()
+    entries = [entry for _, entry in made.kept]
+    entries += [
+        entry for one in made.made for entry in ([one.entry] if one.carrier is None else one.carrier.entries)
+    ]
+    for entry in entries:
+        if entry.path in seen:
+            made.obstacles.append(f"two different files would be called {entry.path}")
+        seen.add(entry.path)
+
+
+def _check_meanings(made: Plan) -> None:
+    """Vocabularies and labels that number words differently: elements of the two sides then mean different things."""
+    ours = _told(made.models[0])
+    for side in made.models[1:]:
+        params = made.models[0].record.params, side.record.params
+        for finding in compatibility.meanings(ours, _told(side), params):
+            if finding.grave and made.asked.on_conflict == STOP and made.fates_merged:
+                made.conflicts.append(Conflict("file", finding.where, finding.said))
+            else:
+                made.notes.append(f"{finding.where} differs: {finding.said}")
+
+
+def _told(side: Side) -> dict[str, bytes]:
+    paths = [path for path, one in side.files.items() if one.target is None and compatibility.tells(path)]
+    return {path: side.source(path).read(0, side.source(path).size) for path in paths}

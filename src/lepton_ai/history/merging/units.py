@@ -1,0 +1,74 @@
+"""What becomes of each file, as a whole: a file goes with those that it describes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from lepton_ai.history.merging.deciding import decide
+from lepton_ai.history.merging.sides import Side, Slot
+from lepton_ai.types import FileEntry
+
+Mark = tuple[object, ...] | None
+Way = Literal["same", "ours", "theirs", "both", "removed", "tensors", "content", "presence"]
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A file (with those that it describes) on every side, and what becomes of it.
+
+    ``way``: nobody changed it; ours or theirs (model ``taken``) alone did; both equally; it is removed; both changed
+    the ``tensors`` of it, or the ``content`` of a file without tensors; or one removed what another changed.
+    """
+
+    slot: Slot[FileEntry]
+    way: Way
+    taken: int = 0
+
+    @property
+    def path(self) -> str:
+        """What it is called: as ours calls it, if it has it."""
+        return self.slot.any.path
+
+
+def unit(slot: Slot[FileEntry], models: list[Side], bases: list[Side], *, everywhere: bool = False) -> Unit:
+    """Decide what becomes of a file, from digests alone.
+
+    ``everywhere``: tensors that one side alone changed are merged as well.
+    """
+    marks = [_mark(side, entry) for side, entry in zip(models, slot.models, strict=True)]
+    before = [_mark(side, entry) for side, entry in zip(bases, slot.bases, strict=True)]
+    decision = decide(marks, before, lambda one, other: one == other)
+    if decision.kind == "same":
+        return Unit(slot, "same")
+    inside = _inside(slot, models)
+    if decision.kind == "conflict" or (everywhere and decision.kind == "one" and inside == "tensors"):
+        return Unit(slot, inside)
+    if marks[decision.taken] is None:
+        return Unit(slot, "removed", decision.taken)
+    if decision.kind == "both" and decision.taken == 0:
+        return Unit(slot, "both")
+    return Unit(slot, "theirs" if decision.taken else "ours", decision.taken)
+
+
+def _inside(slot: Slot[FileEntry], models: list[Side]) -> Way:
+    if any(entry is None for entry in slot.models):
+        return "presence"
+    there = [
+        entry is not None and entry.path in side.models
+        for side, entry in zip(models, slot.models, strict=True)
+    ]
+    return "tensors" if all(there) else "content"
+
+
+def _mark(side: Side, entry: FileEntry | None) -> Mark:
+    """What tells one state of a file from another; its path does not."""
+    if entry is None:
+        return None
+    beside = [(path, side.files[path].sha256) for path in side.together.get(entry.path, ())]
+    return entry.sha256, entry.executable, entry.target, tuple(beside)
+
+
+def of_side(side: Side, entry: FileEntry) -> list[FileEntry]:
+    """A file of a side with those that it describes."""
+    return [entry, *(side.files[path] for path in side.together.get(entry.path, ()))]

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from lepton_ai import errors
+from lepton_ai.handles import Version
 from lepton_ai.repository import ModelRepository
 
 
@@ -37,6 +38,18 @@ class Expected:
     purged: bool = False
     tags: set[str] = field(default_factory=set)
     aliases: set[str] = field(default_factory=set)
+    merged: Expected | None = None
+
+    def reached(self) -> set[int]:
+        """Itself and all that it comes from, over all parents."""
+        found: set[int] = set()
+        front = [self]
+        while front:
+            version = front.pop()
+            if id(version) not in found:
+                found.add(id(version))
+                front += [one for one in (version.parent, version.merged) if one is not None]
+        return found
 
     @property
     def pinned(self) -> bool:
@@ -68,6 +81,10 @@ class Line:
             found.append(version)
             version = version.parent
         return found
+
+    def reached(self) -> set[int]:
+        """All that the branch comes from, over all parents."""
+        return self.head.reached() if self.head is not None else set()
 
 
 class RepositoryMachine(RuleBasedStateMachine):
@@ -221,27 +238,30 @@ class RepositoryMachine(RuleBasedStateMachine):
         else:
             self._unalias(name)
 
-    @rule(source=lines, into=lines)
-    def merge(self, source: Line, into: Line) -> None:
-        """Fast-forward where that is possible; nothing where there is nothing new; else refused."""
+    @rule(target=versions, source=lines, into=lines)
+    def merge(self, source: Line, into: Line) -> MultipleResults[Expected] | Expected:
+        """Nothing where there is nothing new, a move where that is enough, else a version with two parents."""
         if not (source.alive and into.alive) or source is into:
-            return
+            return multiple()
         clash = {v.name for v in into.stepped_back} & {
             v.name for v in source.chain() if v not in into.chain()
         }
         if clash:
-            return
+            return multiple()
+        ours, theirs = into.head, source.head
         try:
-            done = self.repo.merge_branch(source.name, into.name)
-        except errors.Diverged:
-            assert into.head not in source.chain()
-            assert source.head not in into.chain()
-            return
+            done = self.repo.merge_branch(source.name, into.name, on_conflict="theirs")
+        except errors.NotFound:
+            assert any(version.purged for version in self.all)
+            return multiple()
         if done is None:
-            assert source.head is None or source.head in into.chain()
-        else:
-            assert into.head is None or into.head in source.chain()
-            into.head, into.high = source.head, max(into.high, source.high)
+            assert theirs is None or id(theirs) in into.reached()
+            return multiple()
+        if theirs is not None and done.id == theirs.ids[-1]:
+            assert ours is None or id(ours) in source.reached()
+            into.head, into.high = theirs, max(into.high, source.high)
+            return multiple()
+        return self._merged(into, ours, theirs, done)
 
     @precondition(lambda self: any(line.alive for line in self.branches[1:]))
     @rule(which=st.integers(0, 9), name=st.integers(0, 9), fresh=st.booleans())
@@ -270,13 +290,13 @@ class RepositoryMachine(RuleBasedStateMachine):
         kept: set[int] = set()
         for other in self.branches:
             if other.alive:
-                kept |= {id(v) for v in other.chain()}
+                kept |= other.reached()
                 for aside in other.stepped_back:
-                    kept |= {id(v) for v in Line("", -1, aside).chain()} if aside.living else set()
+                    kept |= aside.reached() if aside.living else set()
         for version in self.all:
             if version.pinned:
-                kept |= {id(v) for v in Line("", -1, version).chain()}
-        for version in [*line.chain(), *line.stepped_back]:
+                kept |= version.reached()
+        for version in self._own(line):
             if id(version) not in kept and version.living:
                 version.deleted = line.name
 
@@ -299,7 +319,7 @@ class RepositoryMachine(RuleBasedStateMachine):
             return
         assert not self._taken(line.name)
         line.alive = True
-        for version in [*line.chain(), *line.stepped_back]:
+        for version in self._own(line):
             if version.deleted not in (None, "alone"):
                 version.deleted = None
         line.head = next((version for version in line.chain() if version.living), None)
@@ -377,6 +397,11 @@ class RepositoryMachine(RuleBasedStateMachine):
             assert not self._taken(new)
             line.name = new
 
+    def _own(self, line: Line) -> list[Expected]:
+        """All that a branch comes from, and what it stepped back behind."""
+        reached = line.reached() | {id(version) for version in line.stepped_back}
+        return [version for version in self.all if id(version) in reached]
+
     def _pick(self, which: int) -> Line:
         """A living branch that is not main."""
         living = [line for line in self.branches[1:] if line.alive]
@@ -396,6 +421,21 @@ class RepositoryMachine(RuleBasedStateMachine):
         version = Expected(name, line.number, line.head, [data], [version_id], line.high)
         line.head = version
         self.all.append(version)
+        return version
+
+    def _merged(self, into: Line, ours: Expected | None, theirs: Expected | None, done: Version) -> Expected:
+        """A version with two parents; equal contents stay what they are."""
+        assert ours is not None
+        assert theirs is not None
+        assert done.parents == (ours.ids[-1], theirs.ids[-1])
+        out = self.folder / "merged"
+        done.checkout(out)
+        data = (out / "model.bin").read_bytes()
+        shutil.rmtree(out)
+        if ours.revisions[-1] == theirs.revisions[-1]:
+            assert data == ours.revisions[-1]
+        version = self._grown(into, done.name, data, done.id)
+        version.merged = theirs
         return version
 
     def _file(self, data: bytes) -> Path:

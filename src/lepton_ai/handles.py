@@ -29,6 +29,7 @@ from lepton_ai.types import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from lepton_ai.comparing import Comparable, Difference, TensorHistory, Wanted
     from lepton_ai.history.merging import outcome as outcomes
     from lepton_ai.repository import ModelRepository
 else:
@@ -84,6 +85,10 @@ class Branch:
     def delete_version(self, address: str | Version, *, why: str = "") -> None:
         """Put a tombstone on a version; :meth:`ModelRepository.restore_version` takes it off again."""
         self._repository.delete_version(address, self, why=why)
+
+    def tensor_history(self, name: str, **asked: Any) -> TensorHistory:
+        """A tensor's element or statistic along the branch, as :meth:`ModelRepository.tensor_history` takes them."""
+        return self._repository.tensor_history(name, self, **asked)
 
 
 class Version:
@@ -252,6 +257,10 @@ class Version:
             Ambiguous: several files have it: write ``file:name``.
         """
         return self._repository.reader.tensor(self._living().files, name)
+
+    def diff(self, other: Comparable, **asked: Unpack[Wanted]) -> Difference:
+        """What lies between this version and ``other``, as the newer side; see :meth:`ModelRepository.diff`."""
+        return self._repository.diff(self, other, **asked)
 
     def checkout(self, folder: str | Path = ".", *, force: bool = False) -> list[Path]:
         """Write the files, byte for byte as they were saved, into ``folder``; their places."""

@@ -30,6 +30,7 @@ from lepton_ai.store.coder import LONGEST
 from lepton_ai.types import LogLine, VersionInfo
 
 if TYPE_CHECKING:
+    from lepton_ai import comparing
     from lepton_ai.formats.frameworks import registry as frameworks
     from lepton_ai.history import backup as backups
     from lepton_ai.history import bundle as bundles
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from lepton_ai.history.merging.asked import Asked
     from lepton_ai.history.merging.report import Preview
 else:
+    comparing = Later("lepton_ai.comparing")
     frameworks = Later("lepton_ai.formats.frameworks.registry")
     backups = Later("lepton_ai.history.backup")
     bundles = Later("lepton_ai.history.bundle")
@@ -358,6 +360,24 @@ class ModelRepository(Opened):
         return checkouts.checkout(
             self.reader, self.home, entries, target, force=force, progress=self.progress
         )
+
+    # Comparing
+
+    def diff(
+        self,
+        before: comparing.Comparable,
+        after: comparing.Comparable | None = None,
+        branch: Where = None,
+        **asked: Unpack[comparing.Wanted],
+    ) -> comparing.Difference:
+        """What lies between two versions, or a version and files on the disk; see :func:`lepton_ai.comparing.diff`."""
+        return comparing.diff(self, before, after, branch, **asked)
+
+    def tensor_history(
+        self, name: str, branch: Where = None, *, element: tuple[int, ...] | None = None, stat: str = "norm"
+    ) -> comparing.TensorHistory:
+        """A tensor's element or statistic along a branch; see :func:`lepton_ai.comparing.tensor_history`."""
+        return comparing.tensor_history(self, name, branch, element=element, stat=stat)
 
     # Deleting
 

@@ -178,7 +178,7 @@ class _Beside:
 
     def __init__(self, like: Tensors, array: np.ndarray) -> None:
         self._like, self._data = like["w"], array.tobytes()
-        self._own = like["w"]._held
+        self._own = like["w"].held
 
     def tensors(self) -> list[tuple[str, Tensor]]:
         return [("model.safetensors", self._like.tensor)]

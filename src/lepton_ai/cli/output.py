@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import combining, east_asian_width
@@ -48,11 +48,16 @@ def note(text: str) -> None:
     sys.stderr.write(f"lepton: {printable(text)}\n")
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of texts below their titles; a pipe gets every row on one line, never cut."""
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, bold: Collection[int] = ()
+) -> None:
+    """Print rows of texts below their titles; a pipe gets every row on one line, never cut.
+
+    ``bold``: the numbers of rows that stand out on a terminal.
+    """
     cells = [[printable(cell) for cell in row] for row in rows]
     if (console := colours()) is not None:
-        _print_with_rich(console, columns, cells)
+        _print_with_rich(console, columns, cells, bold)
         return
     lines = [[column.title for column in columns], *cells]
     widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
@@ -137,7 +142,9 @@ def plural(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _print_with_rich(console: Console, columns: Sequence[Column], rows: list[list[str]]) -> None:
+def _print_with_rich(
+    console: Console, columns: Sequence[Column], rows: list[list[str]], bold: Collection[int]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -150,8 +157,9 @@ def _print_with_rich(console: Console, columns: Sequence[Column], rows: list[lis
             no_wrap=not column.wrap,
             overflow="fold",
         )
-    for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    for number, row in enumerate(rows):
+        texts = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
+        table.add_row(*texts, style="bold" if number in bold else None)
     console.width = max(console.width, _least_width(columns, rows))
     console.print(table)
 

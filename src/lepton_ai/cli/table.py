@@ -36,6 +36,7 @@ COMMANDS = (
     Entry("log", "log:log", "Show who moved what, when and why.", EVERYDAY),
     Entry("show", "show:show", "Show everything that a version carries.", EVERYDAY),
     Entry("checkout", "files:checkout", "Write a version's files into a folder.", EVERYDAY),
+    Entry("diff", "diff:diff", "Show what lies between two versions.", EVERYDAY),
     Entry("tensors", "tensors:tensors", "List the tensors of a version.", EVERYDAY),
     Entry("tensor", "tensors:tensor", "Read one tensor of a version.", EVERYDAY),
     Entry("demo", "demo:demo", "Show the whole journey on a real model.", EVERYDAY),

@@ -131,6 +131,16 @@ class Wire:
         except UnicodeDecodeError as error:
             raise Malformed(f"a name that is not UTF-8 at byte {field.offset}") from error
 
+    def data(self, field: Field, most: int) -> bytes:
+        """The content of a field.
+
+        Raises:
+            Malformed: it has no bytes, or more than ``most``.
+        """
+        if field.wire != BYTES or field.length > most:
+            raise Malformed(f"field {field.number} at byte {field.start} is not a short run of bytes")
+        return self._window.read(field.offset, field.length)
+
     def numbers(self, field: Field, most: int) -> list[int]:
         """The varints of a repeated field, packed or not, as signed 64-bit numbers.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from lepton_ai.errors import Damaged
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
+from lepton_ai.store.contract import OPAQUE, Content
 from lepton_ai.store.pairing import Pairing
 from lepton_ai.types import FileEntry, Record
 
@@ -28,6 +30,17 @@ class Bases:
             return None
         own = self._contents.get(path)
         return Pairing([own] if own is not None else [], self._any)
+
+    def hold(self, contents: Iterable[Content]) -> bool:
+        """Whether every tensor with blocks of its own is the parent's of that name; the first other one ends it."""
+        streams = (stream for content in contents for stream in content.streams if stream.key != OPAQUE)
+        there = False
+        for stream in streams:
+            partner = self._any.partner(stream.key, stream.dtype)
+            if partner is None or partner.blocks != stream.blocks:
+                return False
+            there = True
+        return there
 
 
 def _undamaged(reader: Reader, entries: list[FileEntry]) -> dict[str, Manifest]:

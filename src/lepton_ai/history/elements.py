@@ -77,7 +77,7 @@ class Elements:
     """
 
     def __init__(self, held: Held, address: str, path: str, tensor: Tensor, whole: _Whole) -> None:
-        self._held, self._whole = held, whole
+        self.held, self._whole = held, whole
         self.address, self.path, self.tensor = address, path, tensor
         self.bytes_read = 0
         self.decoding = threading.Lock()
@@ -137,6 +137,20 @@ class Elements:
         data = self._bytes(start * width, (stop - start) * width)
         return np.frombuffer(data, np.uint8).view(self.dtype)
 
+    def joined(self, start: int, stop: int, blocks: Mapping[bytes, bytes | memoryview]) -> Array:
+        """As :meth:`part` of a plain tensor, out of the blocks that its :meth:`covering` pieces are of."""
+        import numpy as np
+
+        parts = [memoryview(blocks[id_])[at : at + length] for id_, at, length in self.covering(start, stop)]
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._count(len(data))
+        return np.frombuffer(data, np.uint8).view(self.dtype)
+
+    def covering(self, start: int, stop: int) -> list[Piece]:
+        """The pieces that elements ``start`` … ``stop`` of a plain tensor are made of."""
+        width = self.dtype.itemsize
+        return list(_within(self.pieces, start * width, stop * width))
+
     def array(self) -> Array:
         """All of it in its shape, for tensors that are known to be small."""
         return self.part(0, self.size).reshape(self.shape)
@@ -169,7 +183,7 @@ class Elements:
     @cached_property
     def pieces(self) -> list[Piece]:
         """Which parts of which blocks its bytes are made of, in order."""
-        return [piece for extent in self.tensor.extents for piece in self._held.pieces(self.path, extent)]
+        return [piece for extent in self.tensor.extents for piece in self.held.pieces(self.path, extent)]
 
     def _written_as(self, other: Elements) -> bool:
         mine, its = self.tensor, other.tensor
@@ -181,7 +195,7 @@ class Elements:
         def work() -> Array:
             parts = []
             for extent in self.tensor.extents:
-                parts.append(self._held.read(self.path, extent, 0, extent.length))
+                parts.append(self.held.read(self.path, extent, 0, extent.length))
                 self._count(extent.length)
             return decoded(self.path, self.tensor, parts)
 
@@ -196,7 +210,7 @@ class Elements:
                 break
             amount = min(length, extent.length - offset)
             if amount > 0:
-                parts.append(self._held.read(self.path, extent, offset, amount))
+                parts.append(self.held.read(self.path, extent, offset, amount))
                 offset, length = 0, length - amount
             else:
                 offset -= extent.length
@@ -227,6 +241,18 @@ class _Whole:
             with self._lock:
                 self._kept[id(elements)] = elements, array
         return array
+
+
+def _within(pieces: list[Piece], start: int, stop: int) -> Iterator[Piece]:
+    """The pieces, or parts of them, that are the bytes ``start`` … ``stop`` of all."""
+    at = 0
+    for id_, begin, length in pieces:
+        first, last = max(start - at, 0), min(stop - at, length)
+        if first < last:
+            yield Piece(id_, begin + first, last - first)
+        at += length
+        if at >= stop:
+            break
 
 
 def _unlike(ours: list[Piece], theirs: list[Piece]) -> Iterator[Range]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from lepton_ai.formats.contract import Extent, Tensor
+from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Opened, Reader, place_of
 from lepton_ai.store.blocks.span import Span
 from lepton_ai.types import FileEntry
@@ -39,8 +40,9 @@ class Stored:
     """What a version's files hold, in the store: the blocks of its manifests."""
 
     def __init__(self, reader: Reader, entries: Iterable[FileEntry]) -> None:
-        self._reader = reader
+        self.reader = reader
         self._opened: Opened = reader.opened(entries)
+        self.manifests: dict[str, Manifest] = self._opened.manifests
         self._spans: dict[str, Span] = {}
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
@@ -54,7 +56,11 @@ class Stored:
     def read(self, path: str, extent: Extent, offset: int, length: int) -> bytes:
         """Bytes of an extent; only the blocks that cover them are opened."""
         content = self._opened.manifests[place_of(path, extent)].content
-        return self._reader.read(content, extent.offset + offset, length)
+        return self.reader.read(content, extent.offset + offset, length)
+
+    def blocks(self, ids: Iterable[bytes]) -> dict[bytes, bytes | memoryview]:
+        """Whole blocks, read together: what one of them is a difference to is decoded once."""
+        return self.reader.blocks(ids)
 
     def pieces(self, path: str, extent: Extent) -> Iterable[Piece]:
         """The blocks, as the manifest tells them."""

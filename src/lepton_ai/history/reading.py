@@ -134,6 +134,14 @@ class Reader:
         """
         return self._store.read(content, offset, length)
 
+    def blocks(self, ids: Iterable[bytes]) -> dict[bytes, bytes | memoryview]:
+        """Blocks by their ids, read together: what one of them is a difference to is decoded once.
+
+        Raises:
+            Damaged, KeyMissing, TooNew, StorageFailed.
+        """
+        return self._store.blocks(ids)
+
     def opened(self, entries: Iterable[FileEntry]) -> Opened:
         """The files, ready to be asked for tensors. The last ones are kept: whoever asks for one asks for more."""
         files = [entry for entry in entries if entry.target is None]

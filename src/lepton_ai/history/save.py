@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, NoSpace, UsageError
-from lepton_ai.history import provenance
+from lepton_ai.history import provenance, saved_alike
 from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, Result, attempt
@@ -296,4 +296,5 @@ def _save(
         row = attempt(home.history, built)
     seen.store()
     freed, notes = settled(home.history, home.store, saving.superseded, saving.packs)
-    return Saved(row, (*saving.notes, *notes), saving.new_bytes - freed)
+    alike = saved_alike.said(home, order.files and order.parent, row, perhaps=saving.perhaps_alike)
+    return Saved(row, (*saving.notes, *alike, *notes), saving.new_bytes - freed)

@@ -71,6 +71,8 @@ class Saving:
         self._parents: set[bytes] = set()
         self._written = Written((), frozenset(), frozenset(), 0)
         self.notes: list[str] = []
+        self.perhaps_alike = False
+        """Whether every large tensor that was stored is the parent's."""
 
     def __enter__(self) -> Saving:
         self._writer.__enter__()
@@ -105,12 +107,14 @@ class Saving:
         bases = Bases(Reader(self._history, self._store), parent if sources.keys() - known.keys() else None)
         if parent is not None:
             self._parents.update(bytes.fromhex(entry.sha256) for entry in parent.files if entry.sha256)
-        return tuple(
+        entries = tuple(
             self._again(file, known[file.path])
             if file.path in known
             else self._add(file, found, bases, looks.get(file.path))
             for file in files
         )
+        self.perhaps_alike = bases.hold(self._stored.values())
+        return entries
 
     def attach(self, data: bytes) -> Attachment:
         """Store a larger thing that belongs to the record; equal ones are stored once."""

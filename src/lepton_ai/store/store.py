@@ -86,6 +86,15 @@ class Store:
             turn=turn,
         )
 
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block of a new tensor."""
+        return self._block_size
+
+    def object_id(self, plain: bytes) -> bytes:
+        """The id that a block of these bytes has, or would have."""
+        return self._reader.object_id(plain)
+
     def read(self, content: Content, offset: int, length: int) -> bytes:
         """``length`` bytes of a file from ``offset``; opens only the blocks (and bases) that cover them.
 
@@ -133,6 +142,15 @@ class Store:
             KeyMissing, TooNew, StorageFailed.
         """
         return bytes(self._reader.fetch([object_id])[object_id])
+
+    def blocks(self, ids: Iterable[bytes]) -> dict[bytes, bytes | memoryview]:
+        """Blocks by their ids. Those that others of them are differences to had better come first.
+
+        Raises:
+            Damaged, KeyMissing, TooNew, StorageFailed.
+        """
+        fetched = self._reader.fetch(ids)
+        return {id_: data if isinstance(data, bytes) else memoryview(data) for id_, data in fetched.items()}
 
     def small(self, object_ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Many small objects, as :meth:`get` gives one."""

@@ -1,0 +1,43 @@
+"""Files that commands write where somebody says: whole or not at all, and over nothing without ``--force``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from lepton_ai.errors import StorageFailed, WouldOverwrite
+
+
+def target(given: str | None, *, force: bool) -> Path | None:
+    """The place of a file that is to be written; to be asked before any work.
+
+    Raises:
+        WouldOverwrite: there is one, and not ``force``.
+    """
+    if not given:
+        return None
+    place = Path(given).expanduser()
+    if place.exists() and not force:
+        raise WouldOverwrite(f"there is a file {place} already", hint="choose another name, or use --force")
+    return place
+
+
+def write(place: Path, content: Callable[[BinaryIO], object]) -> None:
+    """Let ``content`` write a file.
+
+    Raises:
+        StorageFailed.
+    """
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            content(file)
+        part.replace(place)
+    except OSError as problem:
+        raise StorageFailed(
+            f"{place} cannot be written: {problem.strerror}", hint="check the path and its permissions"
+        ) from problem
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,154 @@
+"""Comparing: two versions, a version with files on the disk, one tensor along a branch."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from lepton_ai.errors import InvalidName, NotFound, UsageError
+from lepton_ai.handles import Branch, Version
+from lepton_ai.history.course import Course, course
+from lepton_ai.history.diff import page
+from lepton_ai.history.diff.contract import Report
+from lepton_ai.history.diff.run import Asked, Side, difference
+from lepton_ai.history.diff.tensors import SORTS, Sort
+from lepton_ai.history.outside import Outside
+
+if TYPE_CHECKING:
+    from lepton_ai.repository import ModelRepository
+
+Comparable = str | Path | Version | Branch
+
+
+class Wanted(TypedDict, total=False):
+    """What may be asked of a difference: see :func:`diff`."""
+
+    tensor: str | None
+    everything: bool
+    whole: bool
+    sort: Sort
+
+
+class Difference(Report, frozen=True):
+    """What lies between two versions; a notebook shows it as a table with charts."""
+
+    def page(self) -> str:
+        """A whole HTML page that needs nothing beside it."""
+        return page.difference(self)
+
+    def _repr_html_(self) -> str:
+        return page.part_of_difference(self)
+
+
+class TensorHistory(Course, frozen=True):
+    """One tensor along a branch; a notebook shows it as a table with a plot."""
+
+    def page(self) -> str:
+        """A whole HTML page that needs nothing beside it."""
+        return page.course(self)
+
+    def _repr_html_(self) -> str:
+        return page.part_of_course(self)
+
+
+def diff(
+    repository: ModelRepository,
+    before: Comparable,
+    after: Comparable | None = None,
+    branch: str | Branch | None = None,
+    **asked: Unpack[Wanted],
+) -> Difference:
+    """What lies between ``before`` and ``after``; of one version alone, what it changed of the one before it.
+
+    A side is a version, its address, a branch (its newest), or the path of a file or folder; where a text may be both,
+    it is the version. ``tensor``: only tensors whose names fit this glob. ``everything``: also what is the same.
+    ``whole``: read all of the tensors that changed, not only the blocks that differ. ``sort``: "moved", "max",
+    "changed", "name", "file".
+
+    Raises:
+        NotFound: there is no such version, and no such path.
+        UsageError: there is no such order, or a single version without one before it.
+    """
+    tensor, sort = asked.get("tensor"), asked.get("sort", "moved")
+    if sort not in SORTS:
+        raise UsageError(f"there is no order {sort!r}", hint=f"one of {', '.join(SORTS)}")
+    with ExitStack() as opened:
+        one, other = _both(repository, before, after, branch)
+        report = difference(
+            repository.reader,
+            _side(repository, one, branch, opened),
+            _side(repository, other, branch, opened),
+            Asked(tensor, asked.get("everything", False), asked.get("whole", False), sort),
+            repository.progress,
+        )
+    return Difference(**{field: getattr(report, field) for field in report.__struct_fields__})
+
+
+def tensor_history(
+    repository: ModelRepository,
+    name: str,
+    branch: str | Branch | None = None,
+    *,
+    element: tuple[int, ...] | None = None,
+    stat: str = "norm",
+) -> TensorHistory:
+    """A tensor's ``element``, or a statistic of it, in every living version of a branch, oldest first.
+
+    ``stat``: "norm", "mean", "std", "min", "max", "rms", "nan", "inf", or "moved" (‖Δ‖/‖before‖).
+
+    Raises:
+        NotFound: no version has such a tensor.
+        UsageError: there is no such statistic or element.
+    """
+    where = branch.name if isinstance(branch, Branch) else branch or repository.current_branch
+    versions = [repository.version(info.id) for info in repository.list_versions(where)]
+    records = [(version.id, version.record) for version in versions]
+    found = course(repository.reader, records, name, branch=where, element=element, stat=stat)
+    return TensorHistory(**{field: getattr(found, field) for field in found.__struct_fields__})
+
+
+def _both(
+    repository: ModelRepository,
+    before: Comparable,
+    after: Comparable | None,
+    branch: str | Branch | None,
+) -> tuple[Comparable, Comparable]:
+    if after is not None:
+        return before, after
+    version = _version(repository, before, branch)
+    if isinstance(version, Path):
+        raise UsageError(f"{version} has nothing before it", hint="name both sides")
+    if not version.parents:
+        raise UsageError(f"{version.name!r} is the first version of its line", hint="name both sides")
+    return repository.version(version.parents[0]), version
+
+
+def _side(
+    repository: ModelRepository, given: Comparable, branch: str | Branch | None, opened: ExitStack
+) -> Side:
+    found = _version(repository, given, branch)
+    if isinstance(found, Path):
+        outside = opened.enter_context(Outside(found, repository.home.store))
+        return Side(str(found), outside.entries, outside=outside)
+    return Side(found.address, found.files, found.id, found.record)
+
+
+def _version(repository: ModelRepository, given: Comparable, branch: str | Branch | None) -> Version | Path:
+    """The version that is meant, or the path."""
+    if isinstance(given, Path):
+        return given
+    if isinstance(given, Version):
+        repository.living(given)
+        return given
+    if isinstance(given, Branch):
+        return repository.version(given.name, given)
+    if given.startswith(("./", "../", "~")) or Path(given).is_absolute():
+        return Path(given).expanduser()
+    try:
+        return repository.version(given, branch)
+    except (NotFound, InvalidName):
+        if os.path.exists(given):  # noqa: PTH110  (Path.exists raises for a name that is too long)
+            return Path(given)
+        raise

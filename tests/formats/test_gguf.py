@@ -14,7 +14,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.gguf import BLOCKS, FORMAT, NUMBERS
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     return [Sample.of(path, expected) for make, path in paths.items() if (expected := make(path))]
 
 
-class TestGguf(FormatSuite, SpliceSuite):
+class TestGguf(FormatSuite, MergeSuite):
     @pytest.fixture
     def reader(self) -> Any:
         return FORMAT

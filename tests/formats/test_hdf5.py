@@ -21,7 +21,7 @@ from lepton_ai.formats.hdf5 import FORMAT
 from lepton_ai.formats.hdf5_file import messages
 from lepton_ai.formats.hdf5_file.access import Access, Cursor
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 from tests.formats import hdf5_files as files
 from tests.formats.hdf5_files import truth
 
@@ -67,7 +67,7 @@ def reader() -> object:
     return FORMAT
 
 
-class TestHDF5(FormatSuite, SpliceSuite):
+class TestHDF5(FormatSuite, MergeSuite):
     """The suite that every reader passes."""
 
     refused: ClassVar[Mapping[str, str]] = {

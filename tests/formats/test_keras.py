@@ -16,7 +16,7 @@ from lepton_ai.formats import hdf5
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.keras import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 from tests.formats import hdf5_files, keras_models
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-class TestKeras(FormatSuite, SpliceSuite):
+class TestKeras(FormatSuite, MergeSuite):
     """The suite that every reader passes."""
 
     @pytest.fixture
@@ -61,7 +61,7 @@ class TestKeras(FormatSuite, SpliceSuite):
             return hdf5_files.truth(archive.read(WEIGHTS))
 
 
-class TestKerasHDF5(FormatSuite, SpliceSuite):
+class TestKerasHDF5(FormatSuite, MergeSuite):
     """The same for Keras' files that are HDF5 themselves."""
 
     @pytest.fixture

@@ -12,7 +12,7 @@ from lepton_ai.formats import lightgbm as reader_module
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed, Tensor
 from lepton_ai.formats.lightgbm import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
     return result
 
 
-class TestLightGBM(FormatSuite, SpliceSuite):
+class TestLightGBM(FormatSuite, MergeSuite):
     own_segments = False
 
     @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.npy import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestNpy(FormatSuite, SpliceSuite):
+class TestNpy(FormatSuite, MergeSuite):
     """The promises of a reader."""
 
     def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:

@@ -13,7 +13,7 @@ import pytest
 from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.npz import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestNpz(FormatSuite, SpliceSuite):
+class TestNpz(FormatSuite, MergeSuite):
     """The promises of a reader, for stored and deflated archives."""
 
     def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:

@@ -16,7 +16,7 @@ from lepton_ai.formats.contract import BytesSource, Extent, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.onnx import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -205,7 +205,7 @@ def lay(data: bytes, **others: bytes) -> Layout:
     return FORMAT.layout("m.onnx", sources["m.onnx"], sources)
 
 
-class TestOnnx(FormatSuite, SpliceSuite):
+class TestOnnx(FormatSuite, MergeSuite):
     @pytest.fixture
     def reader(self) -> Any:
         return FORMAT

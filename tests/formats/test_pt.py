@@ -19,7 +19,7 @@ from lepton_ai.formats.contract import BytesSource, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.pt import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 from tests.formats import torch_archives as made
 
 pytestmark = pytest.mark.frameworks
@@ -94,7 +94,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestPt(FormatSuite, SpliceSuite):
+class TestPt(FormatSuite, MergeSuite):
     """The promises of a reader."""
 
     def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:

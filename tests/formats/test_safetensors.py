@@ -17,7 +17,7 @@ from lepton_ai.formats.contract import BytesSource, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.safetensors import FORMAT, MAX_HEADER
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +118,7 @@ def samples() -> list[Sample]:
     return [every_type(), edges(), Sample(files, shard, {"a.weight": np.arange(8, dtype=np.float32)})]
 
 
-class TestSafetensors(FormatSuite, SpliceSuite):
+class TestSafetensors(FormatSuite, MergeSuite):
     """The promises of a reader."""
 
     def loaded(self, main: str, files: Mapping[str, bytes], folder: Path) -> Mapping[str, Array]:

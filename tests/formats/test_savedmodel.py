@@ -13,7 +13,7 @@ from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.savedmodel import FORMAT
 from lepton_ai.formats.sstable import MAGIC, entries
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
     return {make.__name__: make(folder / make.__name__) for make in (saved_model, many, sliced)}
 
 
-class TestSavedModel(FormatSuite, SpliceSuite):
+class TestSavedModel(FormatSuite, MergeSuite):
     @pytest.fixture
     def reader(self) -> Any:
         return FORMAT

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from lepton_ai.formats.contract import BytesSource, Layout, Malformed, Tensor
 from lepton_ai.formats.skops import FORMAT
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 pytestmark = pytest.mark.frameworks
 
@@ -66,7 +66,7 @@ def samples() -> list[Sample]:
     ]
 
 
-class TestSkops(FormatSuite, SpliceSuite):
+class TestSkops(FormatSuite, MergeSuite):
     """The promises of a reader."""
 
     def may_change(self, tensor: Tensor) -> bool:

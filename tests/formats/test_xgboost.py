@@ -15,7 +15,7 @@ from lepton_ai.formats import json_arrays, ubjson
 from lepton_ai.formats.contract import BytesSource, Malformed, Tensor, check_partition
 from lepton_ai.formats.xgboost import FORMAT, TYPES
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
-from lepton_ai.testing.splicing import SpliceSuite
+from lepton_ai.testing.merging import MergeSuite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sample]:
     return result
 
 
-class TestXGBoost(FormatSuite, SpliceSuite):
+class TestXGBoost(FormatSuite, MergeSuite):
     own_segments = False
     fixed_mutations = 100
 

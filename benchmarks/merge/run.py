@@ -1,0 +1,141 @@
+"""Merging two tuned models: seconds and largest resident set of whole processes, beside mergekit on the same inputs.
+
+    MERGEKIT_PYTHON=…/python python benchmarks/merge/run.py [--layers 8] [--dtype bfloat16] [--repeat 3] [--json FILE]
+
+MERGEKIT_PYTHON is the Python of an environment with mergekit 0.1.5. mergekit reads three files and writes one. Ours
+merges two branches of an encrypted repository: it reads stored blocks and stores the merged version, hashed, packed
+and sealed; "and a file" adds writing it out. Input files are in the page cache for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from models import MODELS, write
+
+WEIGHTS = {"weight": 0.6}
+METHODS: dict[str, dict[str, Any]] = {
+    "linear": {"weight": 0.5},
+    "slerp": {"t": 0.4},
+    "task_arithmetic": WEIGHTS,
+    "ties": {**WEIGHTS, "density": 0.4},
+    "dare_linear": {**WEIGHTS, "density": 0.4},
+}
+
+
+def yaml_of(method: str, told: dict[str, Any], dtype: str) -> str:
+    """mergekit's configuration; JSON is YAML."""
+    base = {"linear": None, "slerp": "left"}.get(method, "base")
+    config: dict[str, Any] = {
+        "merge_method": method,
+        "models": [{"model": name} for name in ("left", "right")],
+        "parameters": told,
+        "dtype": dtype,
+    }
+    return json.dumps(config | ({"base_model": base} if base else {}))
+
+
+def run(argv: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds and the largest resident set in MB of a process."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(argv)}: exit code {process.returncode}\n{said.read().decode()[-2000:]}")
+    return seconds, usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024) / 1e6
+
+
+def theirs(python: str, folder: Path, method: str, dtype: str, environment: dict[str, str]) -> tuple[float, float]:
+    """mergekit."""
+    (folder / "merge.yml").write_text(yaml_of(method, METHODS[method], dtype))
+    options = ["--no-copy-tokenizer", "--no-write-model-card", "--quiet"]
+    command = [python, "-m", "mergekit.scripts.run_yaml", "merge.yml", "out", *options]
+    measured = run(command, folder, environment)
+    shutil.rmtree(folder / "out")
+    return measured
+
+
+def lepton(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
+    """One command of ours."""
+    return run([str(Path(sys.executable).with_name("lepton")), *arguments], folder, environment)
+
+
+def ours(folder: Path, method: str, environment: dict[str, str]) -> tuple[float, float, float]:
+    """Merge the branch right into left in a copy of the repository; then write the merged file out."""
+    copy = folder / "copy"
+    shutil.copytree(folder / "repository", copy)
+    told = [f"--param={name}={value}" for name, value in METHODS[method].items()]
+    try:
+        seconds, peak = lepton(copy, environment, "merge", "right", "--into", "left", "--method", method, *told)
+        more, _ = lepton(copy, environment, "checkout", "left", "-o", str(folder / "checked-out"))
+    finally:
+        shutil.rmtree(copy)
+        shutil.rmtree(folder / "checked-out", ignore_errors=True)
+    return seconds, peak, seconds + more
+
+
+def prepare(folder: Path, layers: int, dtype: str, environment: dict[str, str]) -> int:
+    """The three models as files, and as a repository with two branches; the bytes of one."""
+    repository = folder / "repository"
+    repository.mkdir()
+    for number, name in enumerate(MODELS):
+        weights = write(folder / name, layers, dtype, number)
+        if number:
+            lepton(repository, environment, "branch", name, "--from", "v1")
+        shutil.copy(weights, repository / "model.safetensors")
+        lepton(repository, environment, "save", "model.safetensors", *(["-b", name] if number else []))
+    (repository / "model.safetensors").unlink()
+    return weights.stat().st_size
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    python = os.environ.get("MERGEKIT_PYTHON")
+    results = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        mine = os.environ | {"HOME": place, "XDG_CONFIG_HOME": place, "LEPTON_AI_NO_PROVENANCE": "1"}
+        plain = {name: value for name, value in mine.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+        size = prepare(folder, given.layers, given.dtype, mine)
+        print(f"three models of {size / 1e9:.2f} GB, {given.dtype}, {os.cpu_count()} cores, median of {given.repeat}")
+        for method in given.only:
+            row: dict[str, Any] = {"method": method, "bytes": size, "dtype": given.dtype}
+            some = [ours(folder, method, mine) for _ in range(given.repeat)]
+            row["lepton"] = {"seconds": statistics.median(s for s, _, _ in some), "peak_mb": max(p for _, p, _ in some)}
+            row["lepton"]["seconds_and_a_file"] = statistics.median(s for _, _, s in some)
+            told = f"{method:16} lepton {row['lepton']['seconds']:6.1f} s, and a file {row['lepton']['seconds_and_a_file']:6.1f} s"
+            told += f" {row['lepton']['peak_mb']:6.0f} MB"
+            if python:
+                others = [theirs(python, folder, method, given.dtype, plain) for _ in range(given.repeat)]
+                row["mergekit"] = {"seconds": statistics.median(s for s, _ in others), "peak_mb": max(p for _, p in others)}
+                told += f" · mergekit {row['mergekit']['seconds']:6.1f} s {row['mergekit']['peak_mb']:6.0f} MB"
+            results.append(row)
+            print(told, flush=True)
+    if given.json:
+        given.json.write_text(json.dumps({"platform": platform.platform(), "results": results}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A base and two models tuned from it: Llama's tensors, filled piece by piece with numbers like those of trained ones."""
+"""A base and two models tuned from it: Llama's tensors, with numbers like those of trained ones."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def write(folder: Path, layers: int, dtype: str, number: int) -> Path:
         for index, shape in enumerate(shapes(layers).values()):
             weights = np.random.default_rng([1, index]).standard_normal(shape, np.float32)
             if number:
-                weights += MOVED * np.random.default_rng([1, index, number]).standard_normal(shape, np.float32)
+                weights += MOVED * np.random.default_rng([1, index, number]).standard_normal(
+                    shape, np.float32
+                )
             weights *= np.float32(0.02)
             file.write(weights.astype(kind).tobytes())
     return place

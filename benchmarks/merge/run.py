@@ -56,18 +56,22 @@ def run(argv: list[str], folder: Path, environment: dict[str, str]) -> tuple[flo
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            raise SystemExit(f"{' '.join(argv)}: exit code {process.returncode}\n{said.read().decode()[-2000:]}")
+            raise SystemExit(
+                f"{' '.join(argv)}: exit code {process.returncode}\n{said.read().decode()[-2000:]}"
+            )
     return seconds, usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024) / 1e6
 
 
-def theirs(python: str, folder: Path, method: str, dtype: str, environment: dict[str, str]) -> tuple[float, float]:
+def theirs(
+    python: str, folder: Path, method: str, dtype: str, environment: dict[str, str]
+) -> dict[str, float]:
     """mergekit."""
     (folder / "merge.yml").write_text(yaml_of(method, METHODS[method], dtype))
     options = ["--no-copy-tokenizer", "--no-write-model-card", "--quiet"]
     command = [python, "-m", "mergekit.scripts.run_yaml", "merge.yml", "out", *options]
-    measured = run(command, folder, environment)
+    seconds, peak = run(command, folder, environment)
     shutil.rmtree(folder / "out")
-    return measured
+    return {"seconds": seconds, "with_a_file": seconds, "peak_mb": peak}
 
 
 def lepton(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
@@ -75,18 +79,20 @@ def lepton(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[
     return run([str(Path(sys.executable).with_name("lepton")), *arguments], folder, environment)
 
 
-def ours(folder: Path, method: str, environment: dict[str, str]) -> tuple[float, float, float]:
+def ours(folder: Path, method: str, environment: dict[str, str]) -> dict[str, float]:
     """Merge the branch right into left in a copy of the repository; then write the merged file out."""
     copy = folder / "copy"
     shutil.copytree(folder / "repository", copy)
     told = [f"--param={name}={value}" for name, value in METHODS[method].items()]
     try:
-        seconds, peak = lepton(copy, environment, "merge", "right", "--into", "left", "--method", method, *told)
+        seconds, peak = lepton(
+            copy, environment, "merge", "right", "--into", "left", "--method", method, *told
+        )
         more, _ = lepton(copy, environment, "checkout", "left", "-o", str(folder / "checked-out"))
     finally:
         shutil.rmtree(copy)
         shutil.rmtree(folder / "checked-out", ignore_errors=True)
-    return seconds, peak, seconds + more
+    return {"seconds": seconds, "with_a_file": seconds + more, "peak_mb": peak}
 
 
 def prepare(folder: Path, layers: int, dtype: str, environment: dict[str, str]) -> int:
@@ -103,9 +109,28 @@ def prepare(folder: Path, layers: int, dtype: str, environment: dict[str, str]) 
     return weights.stat().st_size
 
 
+def middle(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The median of the times, the largest of the memory."""
+    return {
+        name: (max if name == "peak_mb" else statistics.median)([one[name] for one in runs])
+        for name in runs[0]
+    }
+
+
+def told(row: dict[str, Any]) -> str:
+    """A line for people."""
+    sides = [(name, row[name]) for name in ("lepton", "mergekit") if name in row]
+    return f"{row['method']:16}" + " · ".join(
+        f"{name} {one['seconds']:6.1f} s, with a file {one['with_a_file']:6.1f} s, {one['peak_mb']:5.0f} MB"
+        for name, one in sides
+    )
+
+
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--repeat", type=int, default=3)
@@ -117,22 +142,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         mine = os.environ | {"HOME": place, "XDG_CONFIG_HOME": place, "LEPTON_AI_NO_PROVENANCE": "1"}
-        plain = {name: value for name, value in mine.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+        plain = {name: value for name, value in mine.items() if name != "PYTHONPATH"} | {
+            "HF_HUB_OFFLINE": "1"
+        }
         size = prepare(folder, given.layers, given.dtype, mine)
-        print(f"three models of {size / 1e9:.2f} GB, {given.dtype}, {os.cpu_count()} cores, median of {given.repeat}")
+        print(
+            f"three models of {size / 1e9:.2f} GB, {given.dtype}, {os.cpu_count()} cores, median of {given.repeat}"
+        )
         for method in given.only:
             row: dict[str, Any] = {"method": method, "bytes": size, "dtype": given.dtype}
-            some = [ours(folder, method, mine) for _ in range(given.repeat)]
-            row["lepton"] = {"seconds": statistics.median(s for s, _, _ in some), "peak_mb": max(p for _, p, _ in some)}
-            row["lepton"]["seconds_and_a_file"] = statistics.median(s for _, _, s in some)
-            told = f"{method:16} lepton {row['lepton']['seconds']:6.1f} s, and a file {row['lepton']['seconds_and_a_file']:6.1f} s"
-            told += f" {row['lepton']['peak_mb']:6.0f} MB"
+            row["lepton"] = middle([ours(folder, method, mine) for _ in range(given.repeat)])
             if python:
-                others = [theirs(python, folder, method, given.dtype, plain) for _ in range(given.repeat)]
-                row["mergekit"] = {"seconds": statistics.median(s for s, _ in others), "peak_mb": max(p for _, p in others)}
-                told += f" · mergekit {row['mergekit']['seconds']:6.1f} s {row['mergekit']['peak_mb']:6.0f} MB"
+                some = [theirs(python, folder, method, given.dtype, plain) for _ in range(given.repeat)]
+                row["mergekit"] = middle(some)
             results.append(row)
-            print(told, flush=True)
+            print(told(row), flush=True)
     if given.json:
         given.json.write_text(json.dumps({"platform": platform.platform(), "results": results}, indent=1))
 

@@ -130,3 +130,11 @@ def test_merge_of_branches_that_went_different_ways(three: Lepton) -> None:
     error = three("merge", "feature", "--json", code=1).error
     assert error["kind"] == "diverged"
     assert three("merge", "nope", "--json", code=2).error["kind"] == "not-found"
+
+
+def test_merge_of_weights(three: Lepton) -> None:
+    three("branch", "feature", "--from", "v2")
+    three("save", model(step=5), "-b", "feature")
+    done = three("merge", "feature", "--method", "linear")
+    assert done.out.startswith("merged feature into main, which stands on main@v4  ")
+    assert "1 merged by a method" in done.out

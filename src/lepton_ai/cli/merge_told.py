@@ -7,7 +7,7 @@ from typing import Any
 from lepton_ai.cli import exits
 from lepton_ai.cli.output import Column, human_size, note, plural, print_json, print_table, printable, say
 from lepton_ai.cli.results import Made
-from lepton_ai.handles import Version
+from lepton_ai.history.merging.outcome import Outcome
 
 COLUMNS = (Column("Tensor", wrap=True), Column("Outcome"), Column("Method"), Column("Why", wrap=True))
 WORDS = {
@@ -21,18 +21,15 @@ WORDS = {
 }
 
 
-def print_made(
-    brought: Made | None, version: Version | None, sources: str, into: str, *, as_json: bool
-) -> int:
+def print_made(brought: Made | None, done: Outcome | None, sources: str, into: str, *, as_json: bool) -> int:
     """Say what came of a merge; the exit code."""
-    if brought is None or version is None:
+    if brought is None:
         if as_json:
             print_json(None)
         else:
             say(f"{into} has everything of {sources} already")
         return exits.OK
     brought.print(f"merged {sources} into {into}, which stands on", as_json=as_json)
-    done = version.merged
     if done is not None and not as_json:
         counts: dict[str, int] = {"same": done.same}
         for one in done.tensors:

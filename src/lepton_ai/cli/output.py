@@ -81,7 +81,7 @@ def colours() -> Console | None:
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print names and values below each other, the values aligned; empty ones are left out."""
-    kept = [(name, printable(value)) for name, value in facts if value]
+    kept = [(printable(name), printable(value)) for name, value in facts if value]
     width = max((len(name) for name, _ in kept), default=0)
     for name, value in kept:
         say(f"{name + ':':<{width + 1}}  {value}")

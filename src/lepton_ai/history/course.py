@@ -15,6 +15,7 @@ from lepton_ai.history.counterparts import TensorPair
 from lepton_ai.history.diff import moments
 from lepton_ai.history.diff.measure import measure
 from lepton_ai.history.diff.moments import Own
+from lepton_ai.history.diff.told import flat
 from lepton_ai.history.elements import Elements, Tensors
 from lepton_ai.history.reading import Reader
 from lepton_ai.types import Record
@@ -157,7 +158,7 @@ def _named(tensors: Tensors, name: str, version: str) -> Elements | None:
 
 
 def _point(id_: str, record: Record, value: float | None, delta: float | None, note: str) -> Point:
-    params = record.params
+    params = flat(record.params)
     return Point(
         record.name,
         id_,
@@ -166,7 +167,7 @@ def _point(id_: str, record: Record, value: float | None, delta: float | None, n
         delta,
         record.operation.kind,
         record.message,
-        {key: text for key, text in params.items() if _UPDATE.search(key)} or dict(params),
-        dict(params),
+        {key: value for key, value in params.items() if _UPDATE.search(key)} or params,
+        dict(record.params),
         note,
     )

@@ -67,7 +67,8 @@ def line(labels: Sequence[str], values: Sequence[float | None], width: int = 720
         for i, label in enumerate(labels)
         if i % every == 0
     )
-    ticks = "".join(_tick(low + (high - low) * i / 4, i, left, right, top, bottom) for i in range(5))
+    heights = [low + (high - low) * i / 4 for i in range(5)]
+    ticks = "".join(_tick(told, i, left, right, top, bottom) for i, told in enumerate(_distinct(heights)))
     return (
         f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="values by version">'
         f'{ticks}{names}<path class="line" d="{path}"/>{dots}</svg>'
@@ -78,9 +79,18 @@ def _bar(number: int, step: float, base: float, rise: float) -> str:
     return f"M{number * step:.1f} {base:g}h{step * 0.85:.1f}v{rise:.1f}h{-step * 0.85:.1f}z"
 
 
-def _tick(value: float, number: int, left: int, right: int, top: int, bottom: int) -> str:
+def _distinct(values: Sequence[float]) -> list[str]:
+    """The numbers with as few digits as tell them apart."""
+    for digits in range(3, 17):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
+
+
+def _tick(told: str, number: int, left: int, right: int, top: int, bottom: int) -> str:
     y = bottom - (bottom - top) * number / 4
     return (
         f'<path class="grid" d="M{left} {y:.1f}H{right}"/>'
-        f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+        f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{told}</text>'
     )

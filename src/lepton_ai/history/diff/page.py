@@ -142,7 +142,7 @@ def _tensor(tensor: TensorChange) -> tuple[str, ...]:
 
 def _both(before: Numbers | None, after: Numbers | None, what: str) -> str:
     sides = [words.short(getattr(side, what)) for side in (before, after) if side is not None]
-    return "<br>→ ".join(side or "–" for side in sides)
+    return "<br>→ ".join(dict.fromkeys(side or "–" for side in sides))
 
 
 def _files(report: Report) -> str:

@@ -22,7 +22,7 @@ def sections(
         Damaged: a list of packages cannot be read.
     """
     found = {
-        "params": (_flat(before.params), _flat(after.params)),
+        "params": (flat(before.params), flat(after.params)),
         "metrics": (metric_values(before.metrics), metric_values(after.metrics)),
         "dataset": (_dataset(before.dataset), _dataset(after.dataset)),
         "code": (_code(before.code), _code(after.code)),
@@ -58,12 +58,12 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one, with dots between the names: ``optimizer.lr``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[prefix + key] = value
     return found
@@ -72,7 +72,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _dataset(dataset: Dataset | None) -> dict[str, Any]:
     plain = msgspec.to_builtins(dataset) if dataset else {}
     extra = plain.pop("extra", {})
-    return _flat({**plain, **extra})
+    return flat({**plain, **extra})
 
 
 def _code(code: Code | None) -> dict[str, Any]:

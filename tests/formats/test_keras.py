@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,9 +15,12 @@ import pytest
 
 from lepton_ai.formats import hdf5
 from lepton_ai.formats.contract import BytesSource, Malformed
+from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.keras import FORMAT
+from lepton_ai.formats.splice import splice
 from lepton_ai.testing.formats import Array, FormatSuite, Sample, read_tensors
 from lepton_ai.testing.merging import MergeSuite
+from lepton_ai.testing.splicing import whole
 from tests.formats import hdf5_files, keras_models
 
 if TYPE_CHECKING:
@@ -155,3 +159,31 @@ def test_claims_by_suffix_and_signature() -> None:
     assert FORMAT.claims("some/Model.KERAS", b"PK\x03\x04")
     assert not FORMAT.claims("some/model.zip", b"PK\x03\x04")
     assert not FORMAT.claims("some/model.keras", b"\x89HDF\r\n\x1a\n")
+
+
+LOADS = """
+import sys, keras, numpy
+found = {path: keras.models.load_model(path, compile=False) for path in sys.argv[2:]}
+values = {f"{n} {w.path}": numpy.asarray(keras.ops.convert_to_numpy(keras.ops.cast(w, "float32")))
+          for n, model in enumerate(found.values()) for w in model.weights}
+numpy.savez(sys.argv[1], **values)
+"""
+
+
+def test_keras_loads_what_was_spliced(folder: Path, tmp_path: Path) -> None:
+    """The model's own loader, in a process of its own."""
+    new = np.arange(25, dtype=np.float32).reshape(5, 5) / 7
+    names = ["deep.keras", "deep.h5"]
+    for name in names:
+        source = {name: BytesSource((folder / name).read_bytes())}
+        layout = layouts(source)[name]
+        tensor = [t.name for t in layout.tensors if t.shape == (5, 5)][3]
+        found = splice(name, layout, source, {tensor: BytesSource(new.tobytes())})
+        (tmp_path / name).write_bytes(whole(found[name]))
+    program = [sys.executable, "-c", LOADS, "found.npz", *names]
+    settings = {**os.environ, "KERAS_BACKEND": "torch"}
+    run = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path, env=settings)
+    assert run.returncode == 0, run.stderr
+    with np.load(tmp_path / "found.npz") as arrays:
+        kernels = [name for name in arrays if arrays[name].shape == (5, 5) and (arrays[name] == new).all()]
+    assert [name[:1] for name in kernels] == ["0", "1"], kernels

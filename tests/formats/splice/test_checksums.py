@@ -6,7 +6,7 @@ import random
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.formats.contract import BytesSource
@@ -16,7 +16,10 @@ from lepton_ai.formats.splice.crc32 import crc32, edited_crc32
 from lepton_ai.formats.splice.crc32c import ROW, crc32c, masked_of
 from lepton_ai.formats.splice.edited import Edited
 
+PATIENT = settings(deadline=None)
 
+
+@PATIENT
 @given(st.binary(min_size=1, max_size=2000), st.data())
 def test_the_checksum_of_edited_bytes_is_that_of_the_whole(data: bytes, draw: st.DataObject) -> None:
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), min_size=2, max_size=6)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lepton_ai.formats.contract import Source, Tensor, check_range
 from lepton_ai.formats.encodings.chunked import fletcher32, unfiltered
 from lepton_ai.formats.encodings.dtypes import ITEMSIZE
+from lepton_ai.formats.splice.kept import LAST, Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 SLAB = 64 << 20
-"""Bytes of new elements that are kept for the chunks beside each other."""
+"""Bytes of rows that are read together at most; beyond, runs are read one by one."""
 
 
 class Boxes:
-    """The chunks of ``tensor``, by their place among its extents, before and after."""
+    """The chunks of ``tensor``, by their place among its extents, before and after.
 
-    def __init__(self, source: Source, tensor: Tensor, new: Source) -> None:
-        self._source, self._tensor, self._new = source, tensor, new
+    ``slabs`` keeps the rows of new elements that the chunks beside each other are cut from.
+    """
+
+    def __init__(self, source: Source, tensor: Tensor, new: Source, slabs: Kept) -> None:
+        self._source, self._tensor, self._new, self._slabs = source, tensor, new, slabs
         args = tensor.args
         self._chunk: list[int] = args["chunk"]
         self._numbers: Sequence[int] = args.get("numbers", range(len(tensor.extents)))
@@ -33,7 +37,6 @@ class Boxes:
         self._skipped: list[int] = args.get("skipped", [])
         self._width = ITEMSIZE[tensor.dtype]
         self._counts = [-(-extent // step) for extent, step in zip(tensor.shape, self._chunk, strict=True)]
-        self._slab, self._rows = b"", range(0)
 
     def old(self, number: int) -> bytes:
         """The elements of a chunk as they are in the file now, with what lies beyond the array."""
@@ -42,11 +45,11 @@ class Boxes:
         size = math.prod(self._chunk) * self._width
         return unfiltered(self._tensor, data, self._mask(number), size)
 
-    def new(self, number: int) -> bytes:
-        """The same with the new elements."""
+    def new(self, number: int, old: bytes) -> bytes:
+        """The same with the new elements in them."""
         import numpy as np
 
-        box = np.frombuffer(bytearray(self.old(number)), f"V{self._width}").reshape(self._chunk)
+        box = np.frombuffer(bytearray(old), f"V{self._width}").reshape(self._chunk)
         start = self._start(self._numbers[number])
         extents = [
             min(step, extent - first)
@@ -97,9 +100,11 @@ class Boxes:
         row = math.prod(shape[1:]) * width
         if row * extents[0] <= SLAB:
             rows = range(start[0], start[0] + extents[0])
-            if rows != self._rows:
-                self._slab, self._rows = self._new.read(rows.start * row, len(rows) * row), rows
-            slab = np.frombuffer(self._slab, f"V{width}").reshape(len(rows), *shape[1:])
+            data = self._slabs.get(self, rows)
+            if data is None:
+                data = self._new.read(rows.start * row, len(rows) * row)
+                self._slabs.put(self, rows, data)
+            slab = np.frombuffer(data, f"V{width}").reshape(len(rows), *shape[1:])
             inner = tuple(slice(a, a + n) for a, n in zip(start[1:], extents[1:], strict=True))
             return np.frombuffer(slab[(slice(None), *inner)].tobytes(), np.uint8)
         axis = len(shape)
@@ -120,13 +125,16 @@ class Chunk:
 
     def __init__(self, boxes: Boxes, number: int, size: int) -> None:
         self._boxes, self._number, self.size = boxes, number, size
-        self._data = b""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``offset``; kept until the end has been read."""
+        """Exactly ``length`` bytes from ``offset``."""
         check_range(offset, length, self.size)
-        data = self._data or self._boxes.filtered(self._number, self._boxes.new(self._number))
-        self._data = b"" if offset + length == self.size else data
+        data: bytes | None = LAST.get(self, 0)
+        if data is None:
+            old = self._boxes.old(self._number)
+            data = self._boxes.filtered(self._number, self._boxes.new(self._number, old))
+            if length < self.size:
+                LAST.put(self, 0, data)
         return data[offset : offset + length]
 
 

@@ -18,6 +18,7 @@ from lepton_ai.formats.splice.contract import Edit, Refused
 from lepton_ai.formats.splice.edited import Edited
 from lepton_ai.formats.splice.hdf5_end import end_of
 from lepton_ai.formats.splice.hdf5_index import Block, Index, index_of
+from lepton_ai.formats.splice.kept import Kept
 from lepton_ai.formats.splice.lookup3 import lookup3
 from lepton_ai.formats.splice.plain import Plain, equal, sharing
 
@@ -34,6 +35,7 @@ class Hdf5:
     def __init__(self, source: Source, tensors: Sequence[Tensor], changed: Collection[str]) -> None:
         self._source = source
         self._access, _ = open_file(source)
+        self._slabs = Kept()
         self._end = end_of(source, self._access)
         self._tensors = {tensor.name: tensor for tensor in tensors if tensor.name in changed}
         chunked = {name for name, tensor in self._tensors.items() if tensor.encoding == "chunked"}
@@ -75,7 +77,7 @@ class Hdf5:
         """Those of the elements, of the index of chunks that move, and of checksums."""
         edits = self._plain.edits({name: new for name, new in news.items() if self._flat(name)})
         blocks: list[Block] = []
-        appended: list[Source] = []
+        tail = _Tail(self._source.size)
         done: dict[tuple[int, ...], str] = {}
         for name, new in news.items():
             tensor = self._tensors[name]
@@ -92,22 +94,23 @@ class Hdf5:
                     )
                 continue
             done[runs] = name
-            edits += self._chunks(tensor, new, self._indexes[runs], appended)
-        edits += self._appended(appended, blocks)
+            edits += self._chunks(tensor, new, self._indexes[runs], tail)
+        edits += self._appended(tail, blocks)
         return edits + self._checksums(edits, blocks)
 
     def _flat(self, name: str) -> bool:
         return self._tensors[name].encoding != "chunked"
 
-    def _chunks(self, tensor: Tensor, new: Source, index: Index, appended: list[Source]) -> list[Edit]:
-        boxes, edits = Boxes(self._source, tensor, new), []
+    def _chunks(self, tensor: Tensor, new: Source, index: Index, tail: _Tail) -> list[Edit]:
+        boxes, edits = Boxes(self._source, tensor, new, self._slabs), []
         filtered = bool(tensor.args.get("filters"))
         for number, extent in enumerate(tensor.extents):
             if not filtered:
                 edits.append(Edit(extent.offset, extent.length, Chunk(boxes, number, extent.length)))
                 continue
-            data = boxes.new(number)
-            if data == boxes.old(number):
+            old = boxes.old(number)
+            data = boxes.new(number, old)
+            if data == old:
                 continue
             chunk = Chunk(boxes, number, len(boxes.filtered(number, data)))
             slot = index.slots[extent.offset - self._access.base]
@@ -118,20 +121,19 @@ class Hdf5:
             if chunk.size <= extent.length:
                 edits.append(Edit(extent.offset, chunk.size, chunk))
             else:
-                place = self._source.size + sum(other.size for other in appended) - self._access.base
+                place = tail.end - self._access.base
                 edits.append(self._number(slot.address_at, place, self._access.address_size))
-                appended.append(chunk)
+                tail.put(chunk)
         return edits
 
-    def _appended(self, appended: list[Source], blocks: list[Block]) -> list[Edit]:
+    def _appended(self, tail: _Tail, blocks: list[Block]) -> list[Edit]:
         """Chunks behind all that there is, and the new end of the file."""
-        if not appended:
+        if not tail.chunks:
             return []
-        end = self._source.size + sum(chunk.size for chunk in appended)
         if self._end.block:
             blocks.append(self._end.block)
-        field = self._number(self._end.at, end - self._access.base + self._end.moved, self._end.width)
-        return [*(Edit(self._source.size, 0, chunk) for chunk in appended), field]
+        field = self._number(self._end.at, tail.end - self._access.base + self._end.moved, self._end.width)
+        return [*(Edit(self._source.size, 0, chunk) for chunk in tail.chunks), field]
 
     def _number(self, address: int, value: int, width: int) -> Edit:
         return Edit(self._access.base + address, width, BytesSource(value.to_bytes(width, "little")))
@@ -150,3 +152,16 @@ class Hdf5:
 
 def _runs(tensor: Tensor) -> tuple[int, ...]:
     return tuple(extent.offset for extent in tensor.extents)
+
+
+class _Tail:
+    """What is put on at the ``end`` of the file."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.chunks: list[Source] = []
+
+    def put(self, chunk: Source) -> None:
+        """Put one more."""
+        self.chunks.append(chunk)
+        self.end += chunk.size

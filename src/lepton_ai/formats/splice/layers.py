@@ -10,6 +10,7 @@ from lepton_ai.formats.contract import Source, Tensor, check_range
 from lepton_ai.formats.encodings.dtypes import BITS
 from lepton_ai.formats.encodings.shapes import count_of
 from lepton_ai.formats.splice.bits import pack
+from lepton_ai.formats.splice.kept import LAST
 from lepton_ai.formats.splice.places import Places, Run, places_of
 from lepton_ai.formats.window import Window
 
@@ -167,7 +168,6 @@ class Laid:
         self._base, self._layers = base, layers
         self.start = min(layer.start for layer, _ in layers)
         self._end = max(layer.end for layer, _ in layers)
-        self._number, self._band = -1, b""
 
     @property
     def size(self) -> int:
@@ -175,20 +175,18 @@ class Laid:
         return self._end - self.start
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``offset``; the band that was read last is kept."""
+        """Exactly ``length`` bytes from ``offset``."""
         check_range(offset, length, self.size)
         parts, at = [], offset
         while at < offset + length:
             number, within = divmod(at, BAND)
-            count = min(BAND - within, offset + length - at)
-            if number != self._number:
-                low = self.start + number * BAND
-                band, margin = self._banded(low)
-                self._number, self._band = number, band[margin : margin + BAND].tobytes()
-            parts.append(self._band[within : within + count])
-            at += count
-        if offset + length == self.size:  # whoever has read to the end will hardly come again
-            self._number, self._band = -1, b""
+            band = LAST.get(self, number)
+            if band is None:
+                made, margin = self._banded(self.start + number * BAND)
+                band = made[margin : margin + BAND].tobytes()
+                LAST.put(self, number, band)
+            parts.append(band[within : within + offset + length - at])
+            at += len(parts[-1])
         return b"".join(parts)
 
     def differing(self) -> int | None:

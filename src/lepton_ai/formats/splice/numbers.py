@@ -15,6 +15,7 @@ from lepton_ai.formats.encodings.dtypes import BITS, dtype_of
 from lepton_ai.formats.encodings.shapes import count_of
 from lepton_ai.formats.encodings.varint import varints
 from lepton_ai.formats.splice.bits import pack
+from lepton_ai.formats.splice.kept import LAST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,11 @@ class Blocks(Protocol):
 
 
 class Made:
-    """A Source of blocks, of which the last one is kept."""
+    """A Source of blocks."""
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
         self._starts = [0, *accumulate(blocks.lengths())]
-        self._number, self._bytes = -1, b""
 
     @property
     def size(self) -> int:
@@ -59,10 +59,12 @@ class Made:
         parts, at = [], offset
         while at < offset + length:
             number = bisect_right(self._starts, at) - 1
-            if number != self._number:
-                self._number, self._bytes = number, self._blocks.block(number)
+            block = LAST.get(self, number)
+            if block is None:
+                block = self._blocks.block(number)
+                LAST.put(self, number, block)
             begin = at - self._starts[number]
-            parts.append(self._bytes[begin : begin + offset + length - at])
+            parts.append(block[begin : begin + offset + length - at])
             at += len(parts[-1])
         return b"".join(parts)
 
@@ -184,9 +186,9 @@ class Texts:
         dtype, (extent,) = dtype_of(self._tensor.dtype), self._tensor.extents
         text = self._source.read(extent.offset, extent.length)
         wanted = np.frombuffer(self._new.read(0, self._new.size), dtype)
-        kind = np.float64 if dtype.kind == "f" else np.int64
+        kind, read = (np.float64, float) if dtype.kind == "f" else (np.int64, int)
         with np.errstate(over="ignore", under="ignore"):
-            stood = np.array([_value(token) for token in TOKEN.findall(text)], kind).astype(dtype)
+            stood = np.array([read(token) for token in TOKEN.findall(text)], kind).astype(dtype)
         if len(stood) != len(wanted):
             raise Malformed(f"{self._tensor.name!r}: {len(stood)} numbers for {len(wanted)} elements")
         width = f"u{dtype.itemsize}"
@@ -199,13 +201,6 @@ class Texts:
             return found[0] if next(same) else _text(value, json=json)
 
         return TOKEN.sub(written, text)
-
-
-def _value(token: bytes) -> float | int:
-    try:
-        return int(token)
-    except ValueError:
-        return float(token)
 
 
 def _text(value: Any, *, json: bool) -> bytes:

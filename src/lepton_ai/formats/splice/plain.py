@@ -66,7 +66,7 @@ class Plain:
         first = layers[0]
         alone = len(group) == 1 and isinstance(first, Spread)
         if alone and isinstance(first, Spread) and first.places.dense and not first.places.swapped:
-            return Edit(first.start, first.end - first.start, news[group[0].name])
+            return Edit(first.places.start, first.places.end - first.places.start, news[group[0].name])
         pairs = [(layer, news[tensor.name]) for layer, tensor in zip(layers, group, strict=True)]
         laid = Laid(self._source, pairs)
         apart = isinstance(first, Spread) and first.places.apart
@@ -88,7 +88,7 @@ def sharing(tensors: Iterable[Tensor], changed: Collection[str]) -> dict[str, st
     """Refusals of changed tensors that share bytes with one that does not change, or that is written otherwise."""
     reasons: dict[str, str] = {}
     open_: list[tuple[Extent, Tensor]] = []
-    runs = [(extent, tensor) for tensor in tensors for extent in tensor.extents]
+    runs = [(extent, tensor) for tensor in tensors for extent in tensor.extents if extent.length]
     for extent, tensor in sorted(runs, key=lambda run: (run[0].offset, run[0].length)):
         open_ = [one for one in open_ if one[0].offset + one[0].length > extent.offset]
         for _, other in open_:

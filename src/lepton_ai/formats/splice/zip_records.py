@@ -78,8 +78,9 @@ class Records:
         name = int.from_bytes(head[26:28], "little")
         if int.from_bytes(head[14:18], "little") == member.crc:
             head[14:18] = now.crc.to_bytes(4, "little")
-        if int.from_bytes(head[18:22], "little") in {member.packed, NARROW}:
-            _widen(head, (22, 18), LOCAL + name, len(head), (now.size, now.packed))
+        begin, fields = LOCAL + name, (22, 18)
+        if _told(head, fields, begin, len(head)) == (member.size, member.packed):
+            _widen(head, fields, begin, len(head), (now.size, now.packed))
         return bytes(_aligned(head, LOCAL + name, shift))
 
     def described(self, member: Member, now: Now) -> bytes:
@@ -99,11 +100,10 @@ class Records:
         for place in self._entries():
             name, extra = struct.unpack_from("<2H", central, place + 28)
             begin = place + CENTRAL + name
-            old = _narrow_or_wide(central, place + 42, begin, begin + extra, (24, 20), place)
-            member = now.get(old)
+            fields = place + 24, place + 20, place + 42
+            member = now.get(_told(central, fields, begin, begin + extra)[2])
             if member is not None:
                 central[place + 16 : place + 20] = member.crc.to_bytes(4, "little")
-                fields = (place + 24, place + 20, place + 42)
                 _widen(central, fields, begin, begin + extra, (member.size, member.packed, member.header))
         edits = (
             [Edit(self.start, len(central), BytesSource(bytes(central)))] if central != self._central else []
@@ -156,16 +156,15 @@ def _widen(record: bytearray, fields: tuple[int, ...], begin: int, end: int, val
             struct.pack_into("<I", record, field, value)
 
 
-def _narrow_or_wide(
-    record: bytearray, field: int, begin: int, end: int, before: tuple[int, ...], base: int
-) -> int:
-    """The number at ``field``; in the zip64 extra behind those of ``before`` that are there, too."""
-    value = int.from_bytes(record[field : field + 4], "little")
-    if value != NARROW:
-        return value
-    skipped = sum(record[base + at : base + at + 4] == b"\xff" * 4 for at in before)
-    found: int = struct.unpack_from("<Q", record, _wide_place(record, begin, end) + 8 * skipped)[0]
-    return found
+def _told(record: bytearray, fields: tuple[int, ...], begin: int, end: int) -> tuple[int, ...]:
+    """The numbers in the fields of 32 bits at ``fields``, or in the zip64 extra that stands in for them."""
+    values, wide = [], _wide_place(record, begin, end)
+    for field in fields:
+        value = int.from_bytes(record[field : field + 4], "little")
+        if value == NARROW:
+            value, wide = int.from_bytes(record[wide : wide + 8], "little"), wide + 8
+        values.append(value)
+    return tuple(values)
 
 
 def _wide_place(record: bytearray, begin: int, end: int) -> int:

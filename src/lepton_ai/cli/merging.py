@@ -157,14 +157,13 @@ def merge(
             found = repository.preview_merge(
                 sources if single is None else single, into, fast_forward=not no_ff, **asked
             )
-            brought, done = None, None
+            brought = None
         else:
             version = _merged(repository, single, sources, into, message or "", asked, no_ff=no_ff)
-            brought = made(repository, version) if version is not None else None
-            done = version.merged if version is not None else None
+            brought = (made(repository, version), version.merged) if version is not None else None
     if dry_run:
         return print_preview(msgspec.to_builtins(found), as_json=as_json)
-    return print_made(brought, done, ", ".join(sources), into, as_json=as_json)
+    return print_made(brought, ", ".join(sources), into, as_json=as_json)
 
 
 def _merged(

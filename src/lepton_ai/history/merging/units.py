@@ -42,7 +42,8 @@ def unit(slot: Slot[FileEntry], models: list[Side], bases: list[Side], *, everyw
     if decision.kind == "same":
         return Unit(slot, "same")
     inside = _inside(slot, models)
-    if decision.kind == "conflict" or (everywhere and decision.kind == "one" and inside == "tensors"):
+    closer = everywhere or len(bases) > 1  # a file may equal one ancestor, and a tensor in it another
+    if decision.kind == "conflict" or (closer and decision.kind == "one" and inside == "tensors"):
         return Unit(slot, inside)
     if marks[decision.taken] is None:
         return Unit(slot, "removed", decision.taken)

@@ -1,0 +1,94 @@
+"""``lepton merge``."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Lepton, model
+
+
+@pytest.fixture
+def parted(three: Lepton) -> Lepton:
+    """A branch that went another way from v2, and changed the same tensor as main."""
+    three("branch", "feature", "--from", "v2")
+    three("save", model(step=5), "-b", "feature")
+    return three
+
+
+def test_conflicts_are_named_and_nothing_happens(parted: Lepton) -> None:
+    error = parted("merge", "feature", "--json", code=1).error
+    assert error["kind"] == "diverged"
+    assert "layer.weight" in error["message"]
+    assert "--method" in error["hint"]
+    assert parted("show", "main", "--json").json["name"] == "v3"
+
+
+def test_a_dry_run_says_what_would_be_done(parted: Lepton) -> None:
+    told = parted("merge", "feature", "--dry-run", "--json", code=1).json
+    assert (told["way"], told["possible"], told["bases"]) == ("merge", False, ["main@v2"])
+    assert [one["name"] for one in told["conflicts"]] == ["layer.weight"]
+    lines = parted("merge", "feature", "--dry-run", code=1).out
+    assert "would merge main@v3 and feature@v3 into main; common ancestor: main@v2" in lines
+    assert "tensor layer.weight: changed on both sides" in lines
+    told = parted("merge", "feature", "--method", "linear", "--dry-run", "--json").json
+    assert told["possible"]
+    assert told["counts"] == {"merged": 1, "same": 1}
+    assert told["to_read"] == 3 * 64 * 32 * 4
+    assert "it can be merged like this" in parted("merge", "feature", "--method", "linear", "--dry-run").out
+    assert parted("show", "main", "--json").json["name"] == "v3"
+
+
+def test_a_method_and_a_replay(parted: Lepton) -> None:
+    done = parted("merge", "feature", "--method", "linear", "--weight", "1,3", "-m", "both")
+    assert done.out.startswith("merged feature into main, which stands on main@v4")
+    assert "1 merged by a method" in done.out
+    told = parted("show", "v4", "--json").json
+    assert (told["operation"]["kind"], told["message"], len(told["parents"])) == ("merge", "both", 2)
+    assert "the same content" in parted("merge", "--replay", "v4").out
+    assert parted("merge", "--replay", "v4", "--json").json["same"] is True
+    assert parted("merge", "--replay", "v3", "--json", code=2).error["kind"] == "not-found"
+    assert parted("verify", "--json").json["clean"]
+
+
+def test_rules_and_sides(parted: Lepton) -> None:
+    parted("merge", "feature", "--rule", "layer.*=linear:weight=0/1", "--no-ff")
+    shown = [parted("show", address, "--json").json["content_id"] for address in ("main", "feature")]
+    assert shown[0] == shown[1]
+
+
+def test_no_ff_makes_a_version(three: Lepton) -> None:
+    three("branch", "feature")
+    three("save", model(step=5), "-b", "feature")
+    assert "would get a version" in three("merge", "feature", "--no-ff", "--dry-run").out
+    assert "would move forward" in three("merge", "feature", "--dry-run").out
+    told = three("merge", "feature", "--no-ff", "--json").json
+    assert (told["name"], told["branch"]) == ("v4", "main")
+    assert "has everything" in three("merge", "feature", "--dry-run").out
+
+
+def test_several_branches_and_versions(parted: Lepton) -> None:
+    parted("branch", "other", "--from", "v2")
+    parted("save", model(step=9), "-b", "other")
+    error = parted("merge", "feature", "other", "--json", code=1).error
+    assert "layer.weight" in error["message"]
+    told = parted("merge", "feature", "other@v3", "--method", "linear", "--json").json
+    assert told["name"] == "v4"
+    assert len(parted("show", "v4", "--json").json["parents"]) == 3
+    error = parted("merge", "feature", "other", "--json", code=2).error
+    assert "has everything" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["feature", "--method", "mean"], "there is no merge method 'mean'"),
+        (["feature", "--weight", "much"], "--weight much is not a number"),
+        (["feature", "--rule", "x"], "'x' is no rule"),
+        (["feature", "--method", "linear", "--param", "speed=1"], "no parameter 'speed'"),
+        (["nope"], "there is no branch 'nope'"),
+        ([], "nothing is named"),
+        (["feature", "--replay", "v1"], "merges nothing new"),
+    ],
+)
+def test_what_is_wrong_is_said(parted: Lepton, typed: list[str], said: str) -> None:
+    assert said in parted("merge", *typed, "--json", code=2).error["message"]

@@ -21,11 +21,7 @@ WORDS = {
 }
 
 
-<<<<<<< HEAD
-def print_made(brought: Made | None, done: Outcome | None, sources: str, into: str, *, as_json: bool) -> int:
-=======
 def print_made(brought: tuple[Made, Outcome | None] | None, sources: str, into: str, *, as_json: bool) -> int:
->>>>>>> a4865c0 (Tests of merging: laws, journeys, races, deaths, the command)
     """Say what came of a merge; the exit code."""
     if brought is None:
         if as_json:
@@ -33,12 +29,8 @@ def print_made(brought: tuple[Made, Outcome | None] | None, sources: str, into: 
         else:
             say(f"{into} has everything of {sources} already")
         return exits.OK
-<<<<<<< HEAD
-    brought.print(f"merged {sources} into {into}, which stands on", as_json=as_json)
-=======
     version, done = brought
     version.print(f"merged {sources} into {into}, which stands on", as_json=as_json)
->>>>>>> a4865c0 (Tests of merging: laws, journeys, races, deaths, the command)
     if done is not None and not as_json:
         counts: dict[str, int] = {"same": done.same}
         for one in done.tensors:

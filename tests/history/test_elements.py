@@ -141,8 +141,9 @@ class TestEqualWithoutReading:
         assert one.pieces == two.pieces == three.pieces
         assert not one.same_as(two)
         assert not one.same_as(three)
+        assert one.differing(two) == []
         with pytest.raises(ValueError, match="compared"):
-            one.differing(two)
+            one.differing(three)
 
     def test_what_is_decoded_whole_is_equal_or_not_as_a_whole(
         self, repo: ModelRepository, tmp_path: Path

@@ -141,7 +141,7 @@ def _print(report: Report, *, listed: bool) -> None:
 
 def _print_tensors(report: Report, *, listed: bool) -> None:
     numbered = [t for t in report.tensors if t.changed_fraction is not None and (t.changed or listed)]
-    others = [t for t in report.tensors if t.status in ("added", "removed", "renamed", "retyped", "reshaped")]
+    others = [t for t in report.tensors if t.status not in ("same", "changed") or t.changed_fraction is None]
     short = not listed and len(numbered) > MOST
     if numbered:
         rows, bold = _rows(report.layers, [] if short else numbered, coloured())
@@ -151,6 +151,9 @@ def _print_tensors(report: Report, *, listed: bool) -> None:
         say(f"\n--tensor '*' lists the {len(numbered)} tensors, --tensor 'GLOB' some of them")
     if not short and (text := words.partly(report)):
         say(f"\n{text}")
+    for tensor in report.tensors:
+        if tensor.note:
+            note(f"{tensor.name}: {tensor.note}")
     if others:
         say("\nTensors that came, went or are otherwise")
         for tensor in others:

@@ -163,9 +163,9 @@ class Elements:
         """The elements (start, stop) that lie in blocks which differ; all where parts cannot be compared, or read.
 
         Raises:
-            ValueError: the other has another type or shape.
+            ValueError: the other has another type or number of elements.
         """
-        if (self.dtype, self.shape) != (other.dtype, other.shape):
+        if (self.dtype, self.size) != (other.dtype, other.size):
             raise ValueError(f"{self!r} is compared with {other!r}")
         if not self.size or self.same_as(other):
             return []

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.errors import NotFound, Unsupported, UsageError
 from lepton_ai.history import provenance
 from lepton_ai.history.diff import words
 from lepton_ai.history.diff.contract import TensorChange
+from lepton_ai.history.elements import Elements
 from lepton_ai.repository import ModelRepository
 from lepton_ai.store.blobs.counting import CountingBlobs
 from lepton_ai.store.store import BLOCK_SIZE
@@ -194,6 +196,31 @@ class TestTensors:
         assert tensor.max_abs is None
         assert "bytes are compared" in tensor.note
 
+    def test_one_that_cannot_be_decoded_hides_nothing(
+        self, repo: ModelRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, two = save(repo, layers(0)), save(repo, layers(1))
+        real = Elements.joined
+
+        def joined(self: Elements, *given: Any) -> np.ndarray:
+            if self.name == "layers.1.weight":
+                raise Unsupported("tensor 'layers.1.weight' of model.safetensors cannot be decoded: a reason")
+            return real(self, *given)
+
+        monkeypatch.setattr(Elements, "joined", joined)
+        found = _by_name(one.diff(two).tensors)
+        assert len(found) == 6
+        assert found["layers.1.weight"].status == "changed"
+        assert found["layers.1.weight"].changed_fraction is None
+        assert found["layers.1.weight"].note.endswith("a reason")
+        assert found["layers.0.weight"].changed_fraction == 1
+
+    def test_another_shape_over_the_same_bytes_costs_nothing(self, repo: ModelRepository) -> None:
+        array = np.random.default_rng(0).normal(size=(300, 200))
+        found = save(repo, {"w": array}).diff(save(repo, {"w": array.reshape(200, 300)}))
+        assert [(t.status, t.changed) for t in found.tensors] == [("reshaped", 0)]
+        assert found.bytes_read == 0
+
 
 class TestWhatIsRead:
     def test_blocks_that_are_known_to_be_equal_are_never_read(self, repo: ModelRepository) -> None:
@@ -247,6 +274,14 @@ class TestWhatIsRead:
         assert found.same_weights
         assert "identical weights" in words.verdict(found)[0]
         assert "identical weights" in words.verdict(one.diff(one))[0]
+
+    def test_the_same_weights_under_other_names(self, repo: ModelRepository) -> None:
+        other = {name.replace("layers", "blocks"): array for name, array in layers().items()}
+        found = save(repo, layers()).diff(save(repo, other))
+        assert {t.status for t in found.tensors} == {"renamed"}
+        assert words.verdict(found) == [
+            "These two versions hold identical weights; 6 of 6 tensors are called otherwise."
+        ]
 
 
 class TestTold:

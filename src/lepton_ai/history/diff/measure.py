@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lepton_ai.errors import Unsupported
 from lepton_ai.history import together
 from lepton_ai.history.counterparts import TensorPair
 from lepton_ai.history.diff import moments
@@ -25,11 +26,15 @@ STEP = 1 << 16
 
 
 class Measured(NamedTuple):
-    """What was found of a pair: ``elements`` were looked at; ``numeric`` says whether they are numbers."""
+    """What was found of a pair: ``elements`` were looked at; ``numeric`` says whether they are numbers.
+
+    ``problem``: why they cannot be looked at.
+    """
 
     moved: Moved = moments.NOTHING
     elements: int = 0
     numeric: bool = True
+    problem: str = ""
 
 
 class _Task(NamedTuple):
@@ -48,18 +53,19 @@ def measure(
     measured each for itself.
 
     Raises:
-        Unsupported: a tensor cannot be decoded here. Damaged, KeyMissing, TooNew, StorageFailed.
+        Damaged, KeyMissing, TooNew, StorageFailed.
     """
     ranges = [_ranges(pair, whole=whole) for pair in pairs]
     found = [Measured() for _ in pairs]
     progress.start("comparing", sum(_nbytes(p, r) for p, r in zip(pairs, ranges, strict=True)))
     with Pool() as pool:
-        for task, result in pool.map(_work, _tasks(pairs, ranges)):
+        for task, result in pool.map(_try, _tasks(pairs, ranges)):
             before = found[task.number]
             found[task.number] = Measured(
                 before.moved.joined(result.moved),
                 before.elements + result.elements,
                 before.numeric and result.numeric,
+                before.problem or result.problem,
             )
             progress.advance(_nbytes(task.pair, [(task.start, task.stop)]))
     return found
@@ -76,7 +82,7 @@ def _ranges(pair: TensorPair, *, whole: bool) -> list[Range]:
         return [(0, (before or after).size)]  # type: ignore[union-attr]  # one of them is there
     if not comparable(pair):
         return [(0, max(before.size, after.size))]
-    alike = (before.dtype, before.shape) == (after.dtype, after.shape)
+    alike = before.tensor.dtype == after.tensor.dtype
     return before.differing(after) if alike and not whole else [(0, before.size)]
 
 
@@ -99,6 +105,14 @@ def _step(pair: TensorPair) -> int:
 def _nbytes(pair: TensorPair, ranges: list[Range]) -> int:
     width = sum(side.dtype.itemsize for side in pair if side is not None)
     return width * sum(stop - start for start, stop in ranges)
+
+
+def _try(task: _Task) -> tuple[_Task, Measured]:
+    """One that cannot be decoded here must not hide what is known of all the others."""
+    try:
+        return _work(task)
+    except Unsupported as problem:
+        return task, Measured(problem=problem.message)
 
 
 def _work(task: _Task) -> tuple[_Task, Measured]:

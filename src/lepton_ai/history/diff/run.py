@@ -54,7 +54,7 @@ def difference(
     """Compare two sides. Blocks that are known to be equal are not read (without ``asked.whole``).
 
     Raises:
-        Unsupported: a tensor that differs cannot be decoded here. Damaged, KeyMissing, TooNew, StorageFailed.
+        Damaged, KeyMissing, TooNew, StorageFailed.
     """
     held = before.outside or Stored(reader, before.entries), after.outside or Stored(reader, after.entries)
     one, other = Tensors(held[0]), Tensors(held[1])

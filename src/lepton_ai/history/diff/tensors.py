@@ -126,7 +126,7 @@ def _status(pair: TensorPair, measured: Measured, equal: bool) -> TensorStatus:
         return "retyped"
     if before.tensor.shape != after.tensor.shape:
         return "reshaped"
-    if not equal and measured.moved.changed:
+    if not equal and (measured.moved.changed or measured.problem):
         return "changed"
     return "same" if before.name == after.name else "renamed"
 
@@ -158,6 +158,8 @@ def _kind(side: Elements | None, when: str) -> dict[str, Any]:
 
 
 def _numbers(pair: TensorPair, measured: Measured) -> dict[str, Any]:
+    if measured.problem:
+        return {"note": measured.problem}
     moved, size = measured.moved, max(side.size for side in pair if side)
     facts: dict[str, Any] = {"measured_fraction": measured.elements / size if size else 0.0}
     if comparable(pair):

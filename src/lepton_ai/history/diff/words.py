@@ -23,6 +23,10 @@ def verdict(report: Report) -> list[str]:
         return ["No tensors can be compared."]
     if not differ:
         return [f"All {total} tensors that fit are identical." if total > 1 else "The tensor is identical."]
+    if all(tensor.status == "renamed" for tensor in differ):
+        return [
+            f"These two versions hold identical weights; {len(differ)} of {total} tensors are called otherwise."
+        ]
     counts = {status: sum(tensor.status == status for tensor in differ) for status in _ORDER}
     counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     same = f"; {report.same} identical" if report.same else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -25,8 +24,9 @@ from lepton_ai.history.record import content_id, text
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.save import Saved, Start
 from lepton_ai.later import Later
-from lepton_ai.opened import Opened, Where, id_of
+from lepton_ai.opened import Where, id_of
 from lepton_ai.store.coder import LONGEST
+from lepton_ai.together import Together
 from lepton_ai.types import LogLine, VersionInfo
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from lepton_ai.history import repack as repacking
     from lepton_ai.history import stats as counting
     from lepton_ai.history import verify as verifying
-    from lepton_ai.history.merging import verbs as merging
     from lepton_ai.history.merging.asked import Asked
     from lepton_ai.history.merging.report import Preview
 else:
@@ -53,11 +52,10 @@ else:
     loading = Later("lepton_ai.history.loading")
     repacking = Later("lepton_ai.history.repack")
     counting = Later("lepton_ai.history.stats")
-    merging = Later("lepton_ai.history.merging.verbs")
     verifying = Later("lepton_ai.history.verify")
 
 
-class ModelRepository(Opened):
+class ModelRepository(Together):
     """The line of versions of one model, in a folder with ``.lepton/`` in it."""
 
     # Saving
@@ -181,16 +179,20 @@ class ModelRepository(Opened):
         """
         both, act, verbs = (self._branch_name(source), self._branch_name(into)), self._act(message), None
         if asked:  # checked before anything moves
-            verbs = self._merging
+            verbs = self.merging
             verbs.request(asked)
+            verbs.open_of(asked)
         try:
             row = attempt(
                 self.home.history,
                 lambda: merge(self.lines, *both, act, message=message, fast_forward=fast_forward),
             )
         except Diverged:
-            verbs = verbs or self._merging
-            done = verbs.branch(*both, act, verbs.request(asked), message=message, fast_forward=fast_forward)
+            verbs = verbs or self.merging
+            done = verbs.branch(
+                *both, act, verbs.request(asked), message=message, fast_forward=fast_forward,
+                open_=verbs.open_of(asked),
+            )  # fmt: skip
             return self._made(done) if done else None
         return self._version(row) if row else None
 
@@ -204,9 +206,16 @@ class ModelRepository(Opened):
     ) -> Version:
         """Merge several versions, and what ``into`` stands on, into its next version; see :meth:`merge_branch`."""
         ids = [self._found(version).row.id for version in versions]
-        verbs = self._merging
+        verbs = self.merging
         return self._made(
-            verbs.versions(ids, self._branch_name(into), self._act(message), verbs.request(asked), message)
+            verbs.versions(
+                ids,
+                self._branch_name(into),
+                self._act(message),
+                verbs.request(asked),
+                message,
+                verbs.open_of(asked),
+            )
         )
 
     def preview_merge(
@@ -218,7 +227,7 @@ class ModelRepository(Opened):
         **asked: Unpack[Asked],
     ) -> Preview:
         """What :meth:`merge_branch` (of several: :meth:`merge_versions`) would do, and whether it can."""
-        verbs, target = self._merging, self._branch_name(into)
+        verbs, target = self.merging, self._branch_name(into)
         if source is None or isinstance(source, str | Branch):
             name, wanted = self._branch_name(source), verbs.request(asked)
             return verbs.preview_branch(name, target, wanted, fast_forward=fast_forward)
@@ -228,7 +237,7 @@ class ModelRepository(Opened):
     def replay_merge(self, version: str | Version) -> bool:
         """Do a merge of weights again without saving it: whether it gives the content that the version has."""
         found = self._found(version)
-        return self._merging.replay(found) == content_id(found.record.files)
+        return self.merging.replay(found) == content_id(found.record.files)
 
     # Branches, tags, aliases
 
@@ -459,10 +468,6 @@ class ModelRepository(Opened):
         return self._made(self._saver.fill(start, files, prepared, self._act(prepared.message)), notes)
 
     # Inside
-
-    @cached_property
-    def _merging(self) -> merging.Verbs:
-        return merging.Verbs(self.home, self.lines, self._found, self.progress)
 
     def _version(self, row: VersionRow) -> Version:
         return Version(self, self.lines.version(row.id))

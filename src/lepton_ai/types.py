@@ -63,14 +63,15 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
     """What made a version: save, update, rollback, merge, import, draft.
 
     ``source`` is the id of the version that a rollback, merge or import took over; ``detail`` is for people.
-    ``outcome`` (of a merge of weights) says what was asked and what became of every tensor; a record with it has
-    schema 2, so that programs which would not keep it refuse the record.
+    ``outcome`` (of a merge of weights) says what was asked and what became of every tensor, ``given`` is what people
+    gave for it; a record with it has schema 2, so that programs which would not keep it refuse the record.
     """
 
     kind: str
     source: str | None = None
     detail: str = ""
     outcome: Attachment | None = None
+    given: tuple[Attachment, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -25,7 +25,7 @@ def test_a_branch_from_nothing(lepton: Lepton) -> None:
 def test_branches_are_listed(three: Lepton) -> None:
     three("branch", "feature")
     first, second = three("branch", "--json").json
-    assert list(first) == ["name", "current", "head", "created_at", "created_by", "status"]
+    assert list(first) == ["name", "current", "head", "created_at", "created_by", "status", "merge"]
     assert (first["name"], first["current"], first["head"]["name"]) == ("main", True, "v3")
     assert (second["name"], second["current"], second["created_by"]) == ("feature", False, "Anna")
     title, one, two = three("branch").out.splitlines()

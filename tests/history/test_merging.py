@@ -19,7 +19,7 @@ CONFLICTS = (
     states.Conflict("tensor", "layer.0.weight", "changed on both sides"),
     states.Conflict("tensor", "layer.1.weight", "changed on both sides"),
     states.Conflict("file", "config.json", "2 hunks"),
-    states.Conflict("code", "(code)"),
+    states.Conflict("file", "vocab.txt"),
 )
 
 
@@ -144,7 +144,7 @@ class TestResolve:
 
     def test_globs_mean_several(self, world: Merging) -> None:
         assert world.resolve("layer.*") == ("layer.0.weight", "layer.1.weight")
-        assert world.open == ["config.json", "(code)"]
+        assert world.open == ["config.json", "vocab.txt"]
 
     def test_a_name_with_signs_of_globs_means_itself(self) -> None:
         assert merging.fits("w[0]", "w[0]")
@@ -167,8 +167,6 @@ class TestResolve:
         ("target", "how"),
         [
             ("config.json", "method"),
-            ("(code)", "file"),
-            ("(code)", "base"),
             ("layer.*", "file"),
             ("*", "method"),
         ],
@@ -185,7 +183,7 @@ class TestResolve:
             errors.Diverged, match=r"anna decided for layer\.0\.weight already, .*: base \(because\)"
         ):
             world.resolve("layer.*", "theirs", "bert")
-        assert world.open == ["layer.1.weight", "config.json", "(code)"]
+        assert world.open == ["layer.1.weight", "config.json", "vocab.txt"]
         world.resolve("layer.*", "theirs", "bert", force=True)
         decided = merging.decided(world.state.state, "layer.0.weight")
         assert decided is not None

@@ -9,7 +9,8 @@ import typer
 from lepton_ai.cli import complete
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import MessageOption
-from lepton_ai.cli.output import ID_DIGITS, Column, local_time, print_json, print_table, say
+from lepton_ai.cli.output import ID_DIGITS, Column, local_time, note, print_json, print_table, say
+from lepton_ai.cli.reminders import reminders
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
 from lepton_ai.history.record import timestamp
@@ -132,6 +133,7 @@ def _check(names: list[str], *, delete: bool, rename: bool, base: str | None) ->
 
 def _list(repository: ModelRepository, *, deleted: bool, as_json: bool) -> None:
     current = repository.current_branch
+    waiting = {merge.branch: merge.said for merge in repository.merges_in_progress()}
     found = []
     for line in repository.lines.branches(deleted=deleted):
         head = repository.lines.version(line.head) if line.head else None
@@ -143,12 +145,15 @@ def _list(repository: ModelRepository, *, deleted: bool, as_json: bool) -> None:
                 "created_at": timestamp(line.state.created_at),
                 "created_by": line.state.created_by,
                 "status": "Active" if line.state.deleted is None else "Deleted",
+                "merge": waiting.get(line.name),
             }
         )
     if as_json:
         print_json(found)
     else:
         print_table(COLUMNS, (_row(line) for line in found))
+        for text in reminders(repository):
+            note(text)
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:

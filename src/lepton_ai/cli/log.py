@@ -24,6 +24,7 @@ from lepton_ai.cli.output import (
     printable,
     say,
 )
+from lepton_ai.cli.reminders import reminders
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
 
@@ -71,6 +72,7 @@ def log(
     with opened(repo, as_json=as_json) as repository:
         drawn = lineage(repository, branch, limit) if graph else []
         told = [] if graph else moves(repository, ref, branch, limit)
+        waits = [] if as_json else reminders(repository)
     if as_json:
         print_json([_graph_json(each) for each in drawn] if graph else told)
     elif not drawn and not told:
@@ -79,6 +81,8 @@ def log(
         _print_graph(drawn)
     else:
         print_table(COLUMNS, (_row(move) for move in told))
+    for text in waits:
+        note(text)
 
 
 def _row(move: dict[str, Any]) -> tuple[str, ...]:

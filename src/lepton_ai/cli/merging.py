@@ -8,7 +8,9 @@ import msgspec
 import typer
 
 from lepton_ai.cli import complete, exits, inputs
+from lepton_ai.cli.conflicts import ended
 from lepton_ai.cli.group import Json, Repo, examples
+from lepton_ai.cli.judging import BestOption, ByOption, CandidateOption, EvaluateOption
 from lepton_ai.cli.merge_told import print_made, print_preview
 from lepton_ai.cli.options import MessageOption
 from lepton_ai.cli.output import print_json, say
@@ -101,6 +103,10 @@ ReplayOption = Annotated[
         show_default=False,
     ),
 ]
+ContinueOption = Annotated[
+    bool, typer.Option("--continue", help="Finish the merge in progress: all its conflicts are decided.")
+]
+AbortOption = Annotated[bool, typer.Option("--abort", help="Give the merge in progress up.")]
 
 
 @examples(
@@ -109,6 +115,9 @@ ReplayOption = Annotated[
     "lepton merge feature --method ties --param density=0.5 --dry-run",
     "lepton merge feature --method linear --rule 'lm_head.*=ours' --on-conflict theirs",
     "lepton merge left right main@v3 --method task_arithmetic --weight 0.5 --weight 0.3 --weight 0.2",
+    "lepton merge feature --on-conflict stop",
+    "lepton merge --continue",
+    "lepton merge feature --evaluate 'python eval.py {dir}' --candidate ours --candidate slerp:t=0.3",
     "lepton merge --replay v7",
 )
 def merge(
@@ -127,6 +136,12 @@ def merge(
     no_ff: NoFfOption = False,
     dry_run: DryRunOption = False,
     replay: ReplayOption = None,
+    evaluate: EvaluateOption = None,
+    candidate: CandidateOption = None,
+    by: ByOption = None,
+    best: BestOption = None,
+    continue_: ContinueOption = False,
+    abort: AbortOption = False,
     repo: Repo = None,
     as_json: Json = False,
 ) -> int:
@@ -134,7 +149,8 @@ def merge(
 
     DST moves forward when it has nothing that SRC lacks. Else the weights are merged: a tensor that one side alone
     changed is taken bit for bit, one that both changed is merged as you say. Exits with 1, and changes nothing, when
-    something conflicts that you said nothing about.
+    something conflicts that you said nothing about. With --on-conflict stop the merge then waits, for everybody to see:
+    lepton conflicts and lepton resolve decide, --continue makes the version, --abort gives it up.
     """
     asked: dict[str, Any] = {
         "method": method,
@@ -145,9 +161,16 @@ def merge(
         "seed": seed,
         "base": base,
         "everywhere": everywhere or None,
+        "evaluate": evaluate,
+        "candidates": candidate,
+        "metric": by,
+        "best": best,
     }
     asked = {key: value for key, value in asked.items() if value is not None}
     with opened(repo, as_json=as_json) as repository:
+        if continue_ or abort:
+            _check_ending(sources, asked, both=continue_ and abort)
+            return ended(repository, into, abort=abort, message=message or "", as_json=as_json)
         if replay is not None:
             return _replayed(repository, replay, sources, as_json=as_json)
         if not sources:
@@ -179,6 +202,17 @@ def _merged(
     if single is None:
         return repository.merge_versions(sources, into, message=message, **asked)
     return repository.merge_branch(single, into, message=message, fast_forward=not no_ff, **asked)
+
+
+def _check_ending(sources: list[str] | None, asked: dict[str, Any], *, both: bool) -> None:
+    if both:
+        raise UsageError("--continue and --abort exclude each other", hint="say one of them")
+    if sources or asked:
+        what = (sources or sorted(asked))[0]
+        raise UsageError(
+            f"the merge in progress knows what it merges and how; {what!r} is too much",
+            hint="lepton merge --continue, with --into BRANCH for another branch than main",
+        )
 
 
 def _is_branch(repository: ModelRepository, name: str) -> bool:

@@ -43,9 +43,15 @@ COMMANDS = (
     Entry("branch", "branches:branch", "List, create, rename or delete branches.", BRANCHES),
     Entry("switch", "branches:switch", "Choose the branch that commands mean.", BRANCHES),
     Entry("merge", "merging:merge", "Bring what a branch has into another.", BRANCHES),
+    Entry("conflicts", "conflicts:conflicts", "Show what a merge in progress waits for.", BRANCHES),
+    Entry("resolve", "conflicts:resolve", "Decide conflicts of a merge in progress.", BRANCHES),
+    Entry(
+        "cherry-pick", "picking:cherry_pick", "Take one version's change over to another branch.", BRANCHES
+    ),
     Entry("tag", "labels:tag", "List, set or remove tags: fixed names.", BRANCHES),
     Entry("alias", "labels:alias", "List, move or remove aliases: movable names.", BRANCHES),
     Entry("rollback", "undo:rollback", "Make a new version with what an older one carries.", UNDO),
+    Entry("revert", "picking:revert", "Take one version's change back.", UNDO),
     Entry("delete", "undo:delete", "Delete a version, restorable until gc.", UNDO),
     Entry("restore", "undo:restore", "Bring a deleted version or branch back.", UNDO),
     Entry("gc", "house:gc", "Free what no living or restorable version needs.", HOUSE),

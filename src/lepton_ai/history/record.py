@@ -18,7 +18,7 @@ MAX_NESTING = 32
 SCHEMAS = (1, 2)
 """What this version reads: 2 is a record whose operation has an outcome beside it."""
 TRAINING, PATCH, PACKAGES = "(training history)", "(code patch)", "(packages)"
-OUTCOME = "(account of the merge)"
+OUTCOME, GIVEN = "(account of the merge)", "(given for the merge)"
 """How attachments are called for people."""
 
 
@@ -70,6 +70,7 @@ def attachments(record: Record) -> tuple[tuple[str, Attachment], ...]:
         (PATCH, record.code.patch if record.code else None),
         (PACKAGES, record.environment.packages if record.environment else None),
         (OUTCOME, record.operation.outcome),
+        *((GIVEN, attachment) for attachment in record.operation.given),
     )
     return tuple((label, attachment) for label, attachment in found if attachment is not None)
 

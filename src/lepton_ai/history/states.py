@@ -109,9 +109,11 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a merge could not decide: a tensor (by its address), a file (by its path) or the code; ``why`` in words."""
+    """What a merge could not decide, and ``why`` in words: a tensor (by its address), a file (by its path), or the
+    ``meaning`` of what tensors hold: words that have one number here and another there.
+    """
 
-    kind: Literal["tensor", "file", "code", "params", "dataset"]
+    kind: Literal["tensor", "file", "meaning"]
     name: str
     why: str = ""
 

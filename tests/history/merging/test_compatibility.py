@@ -122,6 +122,7 @@ class TestLabels:
     def test_class_names_among_the_params(self) -> None:
         found = meanings({}, {}, ({"class_names": ["cat", "dog"]}, {"class_names": ["dog", "cat"]}))
         assert [(f.where, f.grave) for f in found] == [("params:class_names", True)]
+        assert meanings({}, {}, ({"classes": [0, 1]}, {"classes": [1, 2]})) == []  # numbers of no words
 
     @pytest.mark.parametrize(
         "text", ["", "[", "7", "[1]", '{"id2label": 7}', '{"id2label": {"a": "b"}}', '{"model": []}']

@@ -54,7 +54,7 @@ class TestScore:
         folder = tmp_path / "a b'c"
         folder.mkdir()
         (folder / "value").write_text("0.25")
-        for command in ("cat {dir}/value", f'cat "${VARIABLE}"/value'):
+        for command in ("cat {dir}/value", "cat '{dir}'/value", f'cat "${VARIABLE}"/value'):
             assert score(judge(command), "ours", folder) == Score("ours", "metric", 0.25)
 
     def test_pipes_and_quotes_are_the_shells(self, tmp_path: Path) -> None:

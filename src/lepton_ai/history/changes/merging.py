@@ -155,6 +155,23 @@ def resolve(
     return Result(commit, tuple(conflict.name for conflict in meant))
 
 
+def move_on(lines: Lines, under: UnderWay, state: states.MergeState, act: Act) -> Result[None]:
+    """Set a merge upon what its branch stands on by now.
+
+    Raises:
+        LostRace: somebody decided something, or saved on the branch, meanwhile.
+    """
+    branch = lines.branch(under.branch)
+    if branch.state.head != state.ours:
+        raise LostRace(f"branch {under.branch!r} moved on once more", hint="repeat it")
+    key = under.ref.key
+    pins = {move.key: move for move in _pins(lines, key, under.state, on=False)}
+    pins |= {move.key: move for move in _pins(lines, key, state, on=True)}
+    checks = {branch.ref.key: branch.ref.stamp}
+    moves = (states.set_(key, under.ref, state), *pins.values())
+    return Result(Commit(act.actor, "move merge on", act.why, act.at, moves, checks), None)
+
+
 def abort(lines: Lines, branch: str, act: Act) -> Result[UnderWay]:
     """Give a merge up; its branch was never touched.
 
@@ -215,8 +232,11 @@ def _check_kinds(resolution: states.Resolution, meant: list[states.Conflict]) ->
                 f"{conflict.name} is no tensor: no method merges it",
                 hint="--ours, --theirs, --base or --file",
             )
-        if resolution.how in ("base", "file") and conflict.kind not in ("tensor", "file"):
-            raise UsageError(f"{conflict.name} is neither tensor nor file", hint="take --ours or --theirs")
+        if resolution.how != "ours" and conflict.kind == "meaning":
+            raise UsageError(
+                f"{conflict.name} is nothing to take or give: {conflict.why}",
+                hint="--ours goes on in spite of it; or give one side the numbers of the other, and merge that",
+            )
     if resolution.how == "file" and len(meant) > 1:
         raise UsageError(
             f"{resolution.target!r} means {len(meant)} conflicts, and one file is given", hint="name one"

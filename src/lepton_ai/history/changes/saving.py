@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lepton_ai.errors import AlreadyExists, Diverged, InUse, LostRace
 from lepton_ai.history import graph, names, states
 from lepton_ai.history.changes.attempt import Act, Result
+from lepton_ai.history.changes.merging import none_under_way
 from lepton_ai.history.lines import Branch, Found, Lines
 from lepton_ai.history.record import canonical, timestamp, version_id
 from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move, VersionRow
@@ -156,8 +157,10 @@ def merge(
     Raises:
         Diverged: both went different ways since they parted.
         NotFound: there is no such branch.
+        InUse: a merge into ``into`` is in progress.
     """
     source, target = lines.branch(source_name), lines.branch(into)
+    none_under_way(lines, into)
     if source.head is None:
         return Result(None, None)
     head = lines.version(source.head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import msgspec
 
@@ -12,6 +12,7 @@ from lepton_ai.errors import UsageError
 from lepton_ai.history.merges.parameters import settled
 from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.record import plain_params, text
+from lepton_ai.types import Attachment
 
 STOP = "stop"
 TAKE = {"ours": "take_ours", "theirs": "take_theirs", "base": "take_base"}
@@ -26,13 +27,29 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, Any] = {}
 
 
+class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody decided for one conflict: a method (files: one that takes a side), or content that was given. That
+    words mean other numbers is accepted, whatever the method.
+
+    ``given`` is a file's content, or of a tensor an .npy file, whose array has ``shape``.
+    """
+
+    kind: Literal["tensor", "file", "meaning"]
+    name: str
+    method: str = ""
+    parameters: dict[str, Any] = {}
+    given: Attachment | None = None
+    shape: tuple[int, ...] = ()
+
+
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """How to merge. Everything that decides on the result besides the versions themselves.
 
     ``method`` ("": none) merges the tensors that both sides changed differently; of the ``rules`` that fit a tensor the
     last one goes before it. ``on_conflict`` says what becomes of the rest: "stop", or a method. ``parameters`` go to
     every method that knows them. ``everywhere``: the method merges every tensor in which the models differ, also those
-    that one side alone changed. ``base`` is the id of the version to take as the common ancestor.
+    that one side alone changed. ``base`` is the id of the version to take as the common ancestor. ``choices`` are for
+    single conflicts, and go before everything else.
     """
 
     method: str = ""
@@ -42,13 +59,20 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     seed: int = 0
     everywhere: bool = False
     base: str = ""
+    choices: tuple[Choice, ...] = ()
+
+    def choice(self, kind: str, name: str) -> Choice | None:
+        """What was decided for a conflict."""
+        return next((one for one in self.choices if (one.kind, one.name) == (kind, name)), None)
 
 
 class Asked(TypedDict, total=False):
     """What may be asked of a merge; see :class:`Request`.
 
     ``rules``: "GLOB=METHOD" or "GLOB=METHOD:name=value,name=value", pairs, or a mapping glob → method. ``weights``: one
-    number for each model, ours first (the parameter ``weight``). ``base``: the address of a version.
+    number for each model, ours first (the parameter ``weight``). ``base``: the address of a version. ``evaluate``: a
+    command that judges the ``candidates`` (sides and methods) for what is in conflict, by a ``metric`` whose ``best``
+    is "highest" or "lowest"; see :mod:`lepton_ai.history.merging.evaluation`.
     """
 
     method: str | None
@@ -59,6 +83,10 @@ class Asked(TypedDict, total=False):
     seed: int | None
     everywhere: bool
     base: str | None
+    evaluate: str | None
+    candidates: Sequence[str] | None
+    metric: str | None
+    best: str | None
 
 
 class Pick(msgspec.Struct, frozen=True):
@@ -106,6 +134,9 @@ def picks(asked: Request, name: str, models: int) -> list[Pick]:
     """
     fitting = [rule for rule in asked.rules if fnmatchcase(name, rule.pattern)]
     found: list[Pick] = []
+    chosen = asked.choice("tensor", name)
+    if chosen is not None and chosen.method:
+        found.append(_pick(asked, chosen.method, chosen.parameters, models))
     if fitting:
         found.append(_pick(asked, fitting[-1].method, fitting[-1].parameters, models))
     elif asked.method:

@@ -97,7 +97,8 @@ def _held(fate: Fate, number: int, asked: Request) -> Fate:
     why = _misfit(fate, mine)
     if not why:
         return fate
-    side = {"take_ours": 0, "take_theirs": 1}.get(asked.on_conflict)
+    chosen = asked.choice("tensor", fate.address)
+    side = {"take_ours": 0, "take_theirs": 1}.get(chosen.method if chosen else asked.on_conflict)
     why = "; ".join(filter(None, (fate.why, why)))
     if side != number:
         return msgspec.structs.replace(fate, outcome="conflict", pick=None, why=why)

@@ -156,8 +156,8 @@ _LABEL_KEYS = ("id2label", "label2id", "class_names", "classes", "class_indices"
 
 
 def _numbers(value: Any) -> Numbers | None:
-    """A list of words, or a mapping between words and numbers either way, as word → number."""
-    if isinstance(value, list):
+    """A list of texts, or a mapping between words and numbers either way, as word → number."""
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
         return {str(word): number for number, word in enumerate(value)}
     if not isinstance(value, dict):
         return None

@@ -13,8 +13,10 @@ from lepton_ai.history.elements import Elements
 from lepton_ai.history.files import FileSource
 from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging.carriers import Carrier
+from lepton_ai.history.merging.given_arrays import array
 from lepton_ai.history.merging.tensors import Fate, case_of, is_float
 from lepton_ai.history.merging.virtual import ElementsSource, rounded
+from lepton_ai.history.reading import Reader
 from lepton_ai.progress import Progress
 from lepton_ai.store.pipeline import Pool
 
@@ -110,7 +112,7 @@ def news(carrier: Carrier, asked_seed: int, scratch: Scratch, progress: Progress
         if mine is None:
             raise ValueError(f"{name} changes in a file that lacks it")
         if fate.outcome == "merged":
-            places[name] = scratch.take(_computed(fate, mine, asked_seed, progress))
+            places[name] = scratch.take(_computed(fate, mine, asked_seed, progress, carrier.side.reader))
         else:
             taken = _again(fate, carrier)
             found[name] = ElementsSource(taken, mine.dtype)
@@ -125,10 +127,17 @@ def _again(fate: Fate, carrier: Carrier) -> Elements:
     return carrier.models[fate.taken].passing[taken.address]
 
 
-def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress) -> Iterator[bytes]:
+def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress, reader: Reader) -> Iterator[bytes]:
     """The merged elements in the type of ``mine``, in order."""
     import numpy as np
 
+    if fate.given is not None:
+        given = array(reader.attachment(fate.given), fate.address).reshape(-1)
+        for start, stop in _stretches(mine.size):
+            data = rounded(given[start:stop], mine.dtype)
+            progress.advance(len(data))
+            yield data
+        return
     pick = fate.pick
     if pick is None:
         raise ValueError(f"no method is chosen for {fate.address}")

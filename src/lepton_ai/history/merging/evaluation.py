@@ -70,7 +70,8 @@ def score(by: Judge, candidate: str, folder: Path) -> Score:
 
     A program that ends with an error, or prints no such number, is a failed candidate: the others may do better.
     """
-    command = by.command.replace(PLACE, shlex.quote(str(folder)))
+    quoted = shlex.quote(str(folder))
+    command = by.command.replace(f"'{PLACE}'", quoted).replace(PLACE, quoted)
     environment = {**os.environ, VARIABLE: str(folder)}
     done = subprocess.run(
         ["/bin/sh", "-c", command],

@@ -8,9 +8,11 @@ import msgspec
 
 from lepton_ai.errors import TooNew
 from lepton_ai.history.merging.asked import Request
+from lepton_ai.history.merging.evaluation import Judge, Score
 from lepton_ai.history.merging.plan import FileFate, Plan
 from lepton_ai.history.merging.tensors import Fate
 from lepton_ai.history.record import plain_params
+from lepton_ai.history.states import Resolution
 
 SCHEMA = 1
 
@@ -35,7 +37,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
     ``models`` are the ids of the versions that were merged, ours first, ``bases`` those of their common ancestors,
     ``request`` what was asked. Of the tensors only those are told that somebody changed; ``same`` counts the others.
-    ``read`` counts the bytes that were read to decide and to compute.
+    ``read`` counts the bytes that were read to decide and to compute. ``resolutions`` are what people decided, who,
+    when and why; ``scores`` what the candidates were worth to the ``judge``, where one was asked.
     """
 
     models: tuple[str, ...]
@@ -45,6 +48,9 @@ class Outcome(msgspec.Struct, frozen=True):
     tensors: tuple[TensorFate, ...]
     same: int
     read: int
+    resolutions: tuple[Resolution, ...] = ()
+    scores: tuple[Score, ...] = ()
+    judge: Judge | None = None
     schema: int = SCHEMA
 
     @classmethod
@@ -64,9 +70,20 @@ class Outcome(msgspec.Struct, frozen=True):
         return found
 
 
-def outcome(plan: Plan) -> Outcome:
+class Account(msgspec.Struct, frozen=True):
+    """What is told of a merge besides what it did: see :class:`Outcome`."""
+
+    resolutions: tuple[Resolution, ...] = ()
+    scores: tuple[Score, ...] = ()
+    judge: Judge | None = None
+
+
+def outcome(plan: Plan, account: Account = Account()) -> Outcome:  # noqa: B008  (frozen)
     """What a plan does, or did."""
     return Outcome(
+        resolutions=account.resolutions,
+        scores=account.scores,
+        judge=account.judge,
         models=tuple(side.id for side in plan.models),
         bases=tuple(side.id for side in plan.bases),
         request=plan.asked,
@@ -88,7 +105,7 @@ def _told(fate: Fate, models: int) -> TensorFate:
         fate.address,
         fate.outcome,
         fate.taken if models > 2 else 0,
-        pick.method if pick else "",
+        pick.method if pick else "given" if fate.given else "",
         plain_params(pick.parameters) if pick else {},
         fate.why,
     )

@@ -138,6 +138,8 @@ def _put_together(made: Plan, unit: Unit, fates: list[Fate]) -> None:
 
 def _content(made: Plan, unit: Unit) -> None:
     """A file without tensors that both changed, or one that somebody removed."""
+    if _as_chosen(made, unit):
+        return
     merged = contents.merged(unit, made.models, made.bases) if unit.way == "content" else None
     ours = unit.slot.models[0]
     if merged is not None and merged.clean and ours is not None:
@@ -156,6 +158,34 @@ def _content(made: Plan, unit: Unit) -> None:
     if entry is not None:
         _keep(made, side, entry, entry.path)
     made.files.append(FileFate(unit.path, "removed" if entry is None else ("ours", "theirs")[side], why))
+
+
+def _as_chosen(made: Plan, unit: Unit) -> bool:
+    """Do what somebody decided for a file; whether somebody did."""
+    chosen = made.asked.choice("file", unit.path)
+    if chosen is None:
+        return False
+    entry: FileEntry | None
+    if chosen.given is not None:
+        entry = unit.slot.any
+        data = made.models[0].reader.attachment(chosen.given)
+        made.made.append(Made(entry.path, msgspec.structs.replace(entry, target=None), data=data))
+        made.files.append(FileFate(unit.path, "given", _WHY[unit.way]))
+        return True
+    if chosen.method == "take_base":
+        number, entry = next(((n, e) for n, e in enumerate(unit.slot.bases) if e is not None), (0, None))
+        made.kept += [(-1, one) for one in (units.of_side(made.bases[number], entry) if entry else [])]
+    else:
+        side = {"take_ours": 0, "take_theirs": 1}[chosen.method]
+        entry = unit.slot.models[side]
+        if entry is not None:
+            _keep(made, side, entry, entry.path)
+    outcome = chosen.method.removeprefix("take_") if entry is not None else "removed"
+    made.files.append(FileFate(unit.path, outcome, _WHY[unit.way]))
+    return True
+
+
+_WHY = {"content": "changed on both sides", "presence": "changed on one side, removed on the other"}
 
 
 def _keep(made: Plan, side: int, entry: FileEntry, path: str) -> None:
@@ -216,8 +246,9 @@ def _check_meanings(made: Plan) -> None:
     for side in made.models[1:]:
         params = made.models[0].record.params, side.record.params
         for finding in compatibility.meanings(ours, _told(side), params):
-            if finding.grave and made.asked.on_conflict == STOP and made.fates_merged:
-                made.conflicts.append(Conflict("file", finding.where, finding.said))
+            accepted = made.asked.on_conflict != STOP or made.asked.choice("meaning", finding.where)
+            if finding.grave and made.fates_merged and not accepted:
+                made.conflicts.append(Conflict("meaning", finding.where, finding.said))
             else:
                 made.notes.append(f"{finding.where} differs: {finding.said}")
 

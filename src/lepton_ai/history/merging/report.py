@@ -93,7 +93,7 @@ def refuse(plan: Plan, into: str) -> None:
         more = f" and {len(plan.conflicts) - SHOWN} more" if len(plan.conflicts) > SHOWN else ""
         count = len(plan.conflicts)
         kinds = {conflict.kind for conflict in plan.conflicts}
-        what = kinds.pop() if len(kinds) == 1 else "conflict"
+        what = next(iter(kinds)) if len(kinds) == 1 and kinds != {"meaning"} else "conflict"
         raise Diverged(
             f"{into!r} and {plan.models[-1].label} both changed {count} {what}{'s' if count > 1 else ''}"
             f" differently: {named}{more} ({first.name}: {first.why})",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import msgspec
 
@@ -21,11 +22,12 @@ from lepton_ai.history.merging import assemble, outcome, report
 from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.merging.carrying import carried
 from lepton_ai.history.merging.compute import Scratch
-from lepton_ai.history.merging.plan import Plan, plan
+from lepton_ai.history.merging.plan import Plan
+from lepton_ai.history.merging.plan import plan as planned
 from lepton_ai.history.merging.sides import Side
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import content_id
-from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.refs.contract import Commit, VersionRow
 from lepton_ai.history.save import Order, Saved, save
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.types import Attachment, FileEntry, Operation
@@ -45,6 +47,25 @@ class Job(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class Making(msgspec.Struct, frozen=True):
+    """How a plan becomes the next version of ``into``, which stands on ``head``.
+
+    ``kind``, ``source`` and ``what`` are told of its operation. ``parents`` are further ones besides ``head``.
+    ``ending`` adds to the commit what ends with it. ``metrics`` were measured on just these weights.
+    """
+
+    into: str
+    head: bytes
+    what: str
+    message: str
+    source: str
+    parents: tuple[bytes, ...] = ()
+    kind: str = "merge"
+    account: outcome.Account = outcome.Account()
+    ending: Callable[[Commit], Commit] | None = None
+    metrics: dict[str, float] = {}
+
+
 class Merging:
     """Merges over one opened repository."""
 
@@ -54,19 +75,23 @@ class Merging:
 
     def preview(self, job: Job) -> report.Preview:
         """What a merge would do; nothing is written."""
-        return report.preview(self._plan(job, self._head(job)), job.into)
+        return report.preview(self.plan(job, self.head(job)), job.into)
 
-    def run(self, job: Job, act: Act) -> Saved:
-        """Make the merged version.
+    def planned(self, models: Sequence[bytes], bases: Sequence[bytes], asked: Request) -> Plan:
+        """What becomes of these versions (ids, ours first), which came from ``bases``."""
+        return planned([self._side(id_) for id_ in models], [self._side(id_) for id_ in bases], asked)
 
-        Raises:
-            Diverged: there are conflicts that nothing was said about, or something that cannot be merged.
-            LostRace: somebody else saved on the branch meanwhile.
-        """
-        head = self._head(job)
-        made = self._plan(job, head)
-        report.refuse(made, job.into)
-        return self._save(job, made, head, act)
+    def again(self, made: Plan, asked: Request) -> Plan:
+        """The same versions, asked otherwise."""
+        return planned(made.models, made.bases, asked)
+
+    def write(self, file: FoundFile, sink: BinaryIO) -> None:
+        """Write a file of a plan."""
+        if file.source is None:
+            self._reader.copy(FileEntry(file.path, file.stored, file.size), sink)
+            return
+        starts = range(0, file.source.size, HASHED)
+        sink.writelines(file.source.read(at, min(HASHED, file.source.size - at)) for at in starts)
 
     def replay(self, version: Found) -> str:
         """Do a merge again, without saving; the content id that comes of it.
@@ -80,13 +105,20 @@ class Merging:
                 f"{version.record.name!r} is no merge of weights", hint="lepton log --graph shows which are"
             )
         done = outcome.Outcome.of(self._reader.attachment(kept))
-        models, bases = ([self._side(bytes.fromhex(id_)) for id_ in ids] for ids in (done.models, done.bases))
-        made = plan(models, bases, done.request)
+        models, bases = ([bytes.fromhex(id_) for id_ in ids] for ids in (done.models, done.bases))
+        made = self.planned(models, bases, done.request)
         report.refuse(made, version.record.branch)
-        with self._computed(made) as files:
+        with self.computed(made) as files:
             return content_id([self._entry(file) for file in files])
 
-    def _head(self, job: Job) -> bytes:
+    def making(self, job: Job, made: Plan, head: bytes) -> Making:
+        """How a job's plan becomes a version."""
+        others = tuple(side.found.row.id for side in made.models if side.found.row.id != head)
+        message = job.message or f"Merge {job.what}"
+        return Making(job.into, head, job.what, message, others[0].hex(), others)
+
+    def head(self, job: Job) -> bytes:
+        """What the branch stands on. Raises UsageError when there is nothing."""
         head = self._lines.branch(job.into).head
         if head is None:
             raise UsageError(
@@ -95,13 +127,14 @@ class Merging:
             )
         return head
 
-    def _plan(self, job: Job, head: bytes) -> Plan:
+    def plan(self, job: Job, head: bytes) -> Plan:
+        """What a job does upon ``head``. Raises UsageError when there is nothing to merge."""
         models = [self._side(id_) for id_ in self._apart([head, *job.sources])]
         if len(models) < 2:
             raise UsageError(
                 f"{models[0].label} has everything that the others have", hint="merge its branch alone"
             )
-        return plan(models, self._bases(models, job.asked), job.asked)
+        return planned(models, self._bases(models, job.asked), job.asked)
 
     def _apart(self, heads: Sequence[bytes]) -> list[bytes]:
         """The heads, each once, without those that others come from."""
@@ -130,7 +163,7 @@ class Merging:
         return Side(found, self._reader)
 
     @contextmanager
-    def _computed(self, made: Plan) -> Iterator[list[FoundFile]]:
+    def computed(self, made: Plan) -> Iterator[list[FoundFile]]:
         """The merged files, which can be read in this block."""
         check_space(self._home.place, assemble.computed_bytes(made) + made.to_pass)
         with self._home.staged() as folder:
@@ -140,25 +173,33 @@ class Merging:
             finally:
                 scratch.close()
 
-    def _save(self, job: Job, made: Plan, head: bytes, act: Act) -> Saved:
+    def make(self, made: Plan, how: Making, act: Act) -> Saved:
+        """Compute what was planned, and save it.
+
+        Raises:
+            LostRace: the branch has moved on.
+        """
         start, notes = carried(made.models, made.bases, made.same_as)
-        others = [side.found.row.id for side in made.models if side.found.row.id != head]
 
         def build(draft: changes.Draft) -> Result[VersionRow]:
-            living = tuple(self._lines.resolve(id_.hex()) for id_ in others)
-            return changes.new_version(self._lines, job.into, draft, act, expected=head, others=living)
+            living = tuple(self._lines.resolve(id_.hex()) for id_ in how.parents)
+            result = changes.new_version(self._lines, how.into, draft, act, expected=how.head, others=living)
+            if how.ending is None or result.commit is None:
+                return result
+            return Result(how.ending(result.commit), result.value)
 
-        with self._computed(made) as files:
-            data = outcome.encode(outcome.outcome(made))
+        with self.computed(made) as files:
+            data = outcome.encode(outcome.outcome(made, how.account))
             kept = Attachment(hashlib.sha256(data).hexdigest(), len(data))
+            given = tuple(one.given for one in made.asked.choices if one.given is not None)
             order = Order(
-                Operation("merge", others[0].hex(), job.what, kept),
+                Operation(how.kind, how.source, how.what, kept, given),
                 files,
                 msgspec.structs.replace(start, schema=SCHEMA),
-                self._lines.version(head).record,
-                Prepared({"message": job.message or f"Merge {job.what}"}),
+                self._lines.version(how.head).record,
+                Prepared({"message": how.message} | ({"metrics": how.metrics} if how.metrics else {})),
                 attachments=(data,),
-                turn=[branch.head for branch in self._lines.branches()].count(head) == 1,
+                turn=[branch.head for branch in self._lines.branches()].count(how.head) == 1,
             )
             saved = save(self._home, order, build, progress=self._progress)
         told = (*report.notes(made), *notes, *saved.notes)

@@ -14,6 +14,7 @@ from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging.asked import Pick, Request, picks
 from lepton_ai.history.merging.deciding import Decision, decide
 from lepton_ai.history.merging.sides import Slot
+from lepton_ai.types import Attachment
 
 AT_ONCE = 1 << 20
 """Elements that are compared at a time."""
@@ -37,11 +38,12 @@ class Fate(msgspec.Struct, frozen=True):
     taken: int = 0
     pick: Pick | None = None
     why: str = ""
+    given: Attachment | None = None
 
     @property
     def result(self) -> Elements | None:
         """Whose elements it gets; None when they are computed, or there are none."""
-        return self.slot.models[self.taken] if self.pick is None else None
+        return self.slot.models[self.taken] if self.pick is None and self.given is None else None
 
 
 def fate(slot: Slot[Elements], asked: Request) -> Fate:
@@ -52,6 +54,9 @@ def fate(slot: Slot[Elements], asked: Request) -> Fate:
     if decision.kind != "conflict" and not forced:
         return Fate(address, slot, _outcome(slot, decision), decision.taken)
     why = _conflict(slot)
+    chosen = asked.choice("tensor", address)
+    if chosen is not None and chosen.given is not None:
+        return Fate(address, slot, "merged", why=why, given=chosen.given)
     for pick in picks(asked, address, len(slot.models)):
         problem = hindrance(slot, pick)
         if not problem:

@@ -6,22 +6,37 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import Diverged, LostRace, UsageError
 from lepton_ai.history import graph
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, attempt
+from lepton_ai.history.changes.merging import none_under_way
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found, Lines
-from lepton_ai.history.merging.asked import Request, request
+from lepton_ai.history.merging import report
+from lepton_ai.history.merging.asked import STOP, Request, request
+from lepton_ai.history.merging.candidates import Candidates, Trial, trial
+from lepton_ai.history.merging.evaluation import judge
+from lepton_ai.history.merging.picking import Picking, whole
 from lepton_ai.history.merging.report import Preview
 from lepton_ai.history.merging.run import Job, Merging
+from lepton_ai.history.merging.waiting import Waiting, still_open
+from lepton_ai.history.record import text
 from lepton_ai.history.save import Saved
 from lepton_ai.progress import SILENT, Progress
 
 T = TypeVar("T")
 TRIES = 5
+
+
+class Open(msgspec.Struct, frozen=True):
+    """What becomes of conflicts that nothing was said about: tried out, left for people to decide, or else refused."""
+
+    leave: bool = False
+    trial: Trial | None = None
 
 
 class Verbs:
@@ -32,6 +47,9 @@ class Verbs:
     ) -> None:
         self._home, self._lines, self._find = home, lines, find
         self._merging = Merging(home, lines, progress)
+        self._candidates = Candidates(home, self._merging, progress)
+        self.waiting = Waiting(home, lines, self._merging, self._candidates)
+        self.picking = Picking(lines, self._merging)
 
     def request(self, asked: Mapping[str, Any]) -> Request:
         """What is asked, checked.
@@ -42,6 +60,22 @@ class Verbs:
         found = request(asked)
         return replace(found, base=self._find(found.base).row.id.hex()) if found.base else found
 
+    def open_of(self, asked: Mapping[str, Any]) -> Open:
+        """What was asked about conflicts that nothing was said about.
+
+        Raises:
+            UsageError: a candidate is no method; something is said of an evaluation that is not asked for.
+        """
+        if not asked.get("evaluate"):
+            for name in ("candidates", "metric", "best"):
+                if asked.get(name):
+                    raise UsageError(
+                        f"{name} is said, and no command to evaluate with", hint="say evaluate too"
+                    )
+            return Open(leave=asked.get("on_conflict") == STOP)
+        by = judge(text(asked["evaluate"], "evaluate"), asked.get("metric") or "", asked.get("best"))
+        return Open(trial=trial(by, asked.get("candidates")))
+
     def branch(
         self,
         source: str,
@@ -51,6 +85,7 @@ class Verbs:
         *,
         message: str = "",
         fast_forward: bool = True,
+        open_: Open = Open(),  # noqa: B008  (frozen)
     ) -> Saved | None:
         """Bring a branch into another: by moving it where that is enough, else by merging weights; None: nothing new.
 
@@ -67,18 +102,55 @@ class Verbs:
                     ),
                 )
             except Diverged:
-                return self._merging.run(self._job(source, into, asked, message), act)
+                return self._run(self._job(source, into, asked, message), act, open_)
             return Saved(row) if row else None
 
         return _again(once)
 
-    def versions(self, ids: Sequence[bytes], into: str, act: Act, asked: Request, message: str) -> Saved:
+    def versions(
+        self,
+        ids: Sequence[bytes],
+        into: str,
+        act: Act,
+        asked: Request,
+        message: str,
+        open_: Open = Open(),  # noqa: B008  (frozen)
+    ) -> Saved:
         """Merge versions, and what the branch ``into`` stands on, into its next one.
 
         Raises:
             Diverged, UsageError: as above; no two of them went different ways.
         """
-        return _again(lambda: self._merging.run(self._of(ids, into, asked, message), act))
+        return _again(lambda: self._run(self._of(ids, into, asked, message), act, open_))
+
+    def _run(self, job: Job, act: Act, open_: Open) -> Saved:
+        none_under_way(self._lines, job.into)
+        head = self._merging.head(job)
+        made = self._merging.plan(job, head)
+        making = self._merging.making(job, made, head)
+        if made.conflicts and not made.obstacles:
+            if open_.trial is not None:
+                tried = self._candidates.tried(made, open_.trial)
+                made, winner = tried.plan, tried.winner
+                measured = {} if winner.value is None else {winner.metric: winner.value}
+                making = replace(making, account=tried.account, metrics=measured)
+            elif open_.leave:
+                raise still_open(self.waiting.leave(job, made, head, act))
+        report.refuse(made, job.into)
+        return self._merging.make(made, making, act)
+
+    def evaluate(
+        self, into: str, target: str, act: Act, asked: Mapping[str, Any], *, force: bool = False
+    ) -> tuple[str, ...]:
+        """Decide conflicts of a merge in progress by trying candidates; see :meth:`open_of` for what may be asked."""
+        trial = self.open_of(asked).trial
+        if trial is None:
+            raise UsageError("no command is named to evaluate with")
+        return self.waiting.evaluate(into, target, act, trial, force=force)
+
+    def whole(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What is asked of a cherry-pick or revert, completed."""
+        return whole(asked)
 
     def preview_branch(self, source: str, into: str, asked: Request, *, fast_forward: bool = True) -> Preview:
         """What :meth:`branch` would do."""

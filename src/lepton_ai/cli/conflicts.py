@@ -1,0 +1,206 @@
+"""``lepton conflicts`` and ``lepton resolve``: what a merge in progress waits for, and deciding it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lepton_ai.cli import complete, exits
+from lepton_ai.cli.group import Json, Repo, examples
+from lepton_ai.cli.judging import BestOption, ByOption, CandidateOption, EvaluateOption
+from lepton_ai.cli.options import MessageOption
+from lepton_ai.cli.output import Column, local_time, plural, print_json, print_table, say
+from lepton_ai.cli.results import made
+from lepton_ai.cli.session import opened
+from lepton_ai.errors import UsageError
+from lepton_ai.history.lines import MAIN
+from lepton_ai.history.record import timestamp
+from lepton_ai.history.states import Resolution
+from lepton_ai.repository import ModelRepository
+from lepton_ai.unfinished import OpenConflict, UnfinishedMerge
+
+COLUMNS = (
+    Column("Conflict", style="cyan", wrap=True),
+    Column("Kind"),
+    Column("Why", wrap=True),
+    Column("Decided"),
+    Column("By"),
+    Column("Reason", wrap=True),
+)
+IntoOption = Annotated[
+    str,
+    typer.Option(
+        "--into", metavar="BRANCH", help="The branch that is merged into.", autocompletion=complete.branches
+    ),
+]
+
+
+@examples("lepton conflicts", "lepton conflicts --into release --json")
+def conflicts(into: IntoOption = MAIN, repo: Repo = None, as_json: Json = False) -> int:
+    """Show what a merge in progress waits for.
+
+    Every conflict, who decided what, and why. Exits with 1 while something is open.
+    """
+    with opened(repo, as_json=as_json) as repository:
+        merge = repository.merge_in_progress(into)
+        told, said = _told(merge), merge.said
+    if as_json:
+        print_json(told)
+    else:
+        say(f"{said}:")
+        print_table(COLUMNS, (_row(one) for one in told["conflicts"]))
+        _say_left(told["open"], into)
+    return exits.DIFFERENT if told["open"] else exits.OK
+
+
+@examples(
+    "lepton resolve encoder.0.weight --theirs -m 'trained longer'",
+    "lepton resolve 'encoder.*' --method slerp:t=0.3",
+    "lepton resolve head.bias --file bias.npy",
+    "lepton resolve config.json --file merged/config.json",
+    "lepton resolve '*' --evaluate 'python eval.py {dir}' --candidate ours --candidate ties",
+)
+def resolve(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TENSOR|FILE|GLOB", help="A conflict, or all whose names fit.", show_default=False
+        ),
+    ],
+    *,
+    ours: Annotated[bool, typer.Option("--ours", help="Take what the branch has.")] = False,
+    theirs: Annotated[bool, typer.Option("--theirs", help="Take what is merged into it.")] = False,
+    base: Annotated[bool, typer.Option("--base", help="Take what both came from.")] = False,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", metavar="M", help="Merge it: linear, slerp:t=0.3, ties …", show_default=False
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="Take this: of a tensor an .npy file, of a file its content.",
+            show_default=False,
+        ),
+    ] = None,
+    evaluate: EvaluateOption = None,
+    candidate: CandidateOption = None,
+    by: ByOption = None,
+    best: BestOption = None,
+    into: IntoOption = MAIN,
+    message: MessageOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Overrule what somebody else decided.")] = False,
+    repo: Repo = None,
+    as_json: Json = False,
+) -> None:
+    """Decide conflicts of a merge in progress.
+
+    Say one of --ours, --theirs, --base, --method, --file or --evaluate. The merge records who decided what, when and
+    why. When all is decided, lepton merge --continue makes the version.
+    """
+    sides = [name for name, said in (("ours", ours), ("theirs", theirs), ("base", base)) if said]
+    ways = [*sides, *filter(None, (method, file, evaluate))]
+    if len(ways) != 1:
+        raise UsageError(
+            f"{len(ways)} ways to decide are said",
+            hint="say one of --ours, --theirs, --base, --method, --file, --evaluate",
+        )
+    with opened(repo, as_json=as_json) as repository:
+        merge = repository.merge_in_progress(into)
+        names = merge.resolve(
+            target,
+            sides[0] if sides else "",
+            method=method or "",
+            file=Path(file) if file else None,
+            evaluate=evaluate or "",
+            candidates=candidate,
+            metric=by or "",
+            best=best,
+            why=message or "",
+            force=force,
+        )
+        told = _told(merge)
+    if as_json:
+        print_json({"resolved": names, **told})
+        return
+    chosen = [one for one in told["conflicts"] if one["name"] in names]
+    for one in chosen:
+        say(f"{one['name']}: {one['decided']}")
+    for name, result in (chosen[0]["results"] if chosen else {}).items():
+        say(f"  {name}: {result}")
+    _say_left(told["open"], into)
+
+
+def ended(repository: ModelRepository, into: str, *, abort: bool, message: str, as_json: bool) -> int:
+    """Do what ``lepton merge --continue`` and ``--abort`` do."""
+    merge = repository.merge_in_progress(into)
+    if abort:
+        said = merge.said
+        merge.abort(why=message)
+        if as_json:
+            print_json({"aborted": said})
+        else:
+            say(f"gave up the merge of {said}; {into} is as it was")
+        return exits.OK
+    source = merge.source
+    made(repository, merge.finish(message=message)).print(
+        f"merged {source} into {into}, which stands on", as_json=as_json
+    )
+    return exits.OK
+
+
+def _told(merge: UnfinishedMerge) -> dict[str, Any]:
+    sides = {
+        side: [{"version": version.address, "id": version.id} for version in found]
+        for side, found in merge.sides.items()
+    }
+    return {
+        "branch": merge.branch,
+        "source": merge.source,
+        "started_by": merge.started_by,
+        "started_at": merge.started_at,
+        **sides,
+        "open": merge.open,
+        "conflicts": [_conflict(one) for one in merge.conflicts],
+    }
+
+
+def _conflict(one: OpenConflict) -> dict[str, Any]:
+    found = one.resolution
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "why": one.why,
+        "decided": _way(found),
+        "by": found.by if found else None,
+        "at": timestamp(found.at) if found else None,
+        "reason": found.why if found else None,
+        "results": found.results if found else {},
+    }
+
+
+def _way(found: Resolution | None) -> str | None:
+    if found is None:
+        return None
+    told = ",".join(f"{name}={value}" for name, value in found.parameters.items())
+    return found.file if found.how == "file" else f"{found.method or found.how}{told and ':'}{told}"
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    by = f"{one['by']}, {local_time(one['at'])}" if one["by"] else ""
+    return one["name"], one["kind"], one["why"], one["decided"] or "open", by, one["reason"] or ""
+
+
+def _say_left(left: list[str], into: str) -> None:
+    where = "" if into == MAIN else f" --into {into}"
+    if left:
+        say(
+            f"{plural(len(left), 'conflict')} left to decide: lepton resolve NAME --ours|--theirs|--method M{where}"
+        )
+    else:
+        say(f"everything is decided: lepton merge --continue{where}")

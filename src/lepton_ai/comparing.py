@@ -15,6 +15,7 @@ from lepton_ai.history.diff.contract import Report
 from lepton_ai.history.diff.run import Asked, Side, difference
 from lepton_ai.history.diff.tensors import SORTS, Sort
 from lepton_ai.history.outside import Outside
+from lepton_ai.history.record import text
 
 if TYPE_CHECKING:
     from lepton_ai.repository import ModelRepository
@@ -91,7 +92,7 @@ def tensor_history(
     name: str,
     branch: str | Branch | None = None,
     *,
-    element: tuple[int, ...] | None = None,
+    element: int | tuple[int, ...] | None = None,
     stat: str = "norm",
 ) -> TensorHistory:
     """A tensor's ``element``, or a statistic of it, in every living version of a branch, oldest first.
@@ -102,10 +103,11 @@ def tensor_history(
         NotFound: no version has such a tensor.
         UsageError: there is no such statistic or element.
     """
-    where = branch.name if isinstance(branch, Branch) else branch or repository.current_branch
+    place = (element,) if isinstance(element, int) else element
+    where = repository.branch(branch.name if isinstance(branch, Branch) else branch).name
     versions = [repository.version(info.id) for info in repository.list_versions(where)]
     records = [(version.id, version.record) for version in versions]
-    found = course(repository.reader, records, name, branch=where, element=element, stat=stat)
+    found = course(repository.reader, records, name, branch=where, element=place, stat=stat)
     return TensorHistory(**{field: getattr(found, field) for field in found.__struct_fields__})
 
 
@@ -144,6 +146,7 @@ def _version(repository: ModelRepository, given: Comparable, branch: str | Branc
         return given
     if isinstance(given, Branch):
         return repository.version(given.name, given)
+    given = text(given, "the version")
     if given.startswith(("./", "../", "~")) or Path(given).is_absolute():
         return Path(given).expanduser()
     try:

@@ -383,7 +383,12 @@ class ModelRepository(Together):
         return comparing.diff(self, before, after, branch, **asked)
 
     def tensor_history(
-        self, name: str, branch: Where = None, *, element: tuple[int, ...] | None = None, stat: str = "norm"
+        self,
+        name: str,
+        branch: Where = None,
+        *,
+        element: int | tuple[int, ...] | None = None,
+        stat: str = "norm",
     ) -> comparing.TensorHistory:
         """A tensor's element or statistic along a branch; see :func:`lepton_ai.comparing.tensor_history`."""
         return comparing.tensor_history(self, name, branch, element=element, stat=stat)

@@ -104,6 +104,7 @@ def diff(
         )
     if target is not None:
         written.write(target, lambda file: file.write(found.page().encode()))
+        note(f"the page is in {target}")
     if as_json:
         plain = msgspec.to_builtins(found)
         print_json(plain | {"differs": found.differs, "verdict": words.verdict(found)})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lepton_ai.cli import written
-from lepton_ai.cli.output import Column, coloured, number, pairs, print_json, print_table, say
+from lepton_ai.cli.output import Column, coloured, note, number, pairs, print_json, print_table, say
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
 
@@ -41,6 +41,7 @@ def history(
         found = repository.tensor_history(name, branch, element=place, stat=stat or "norm")
     if target is not None:
         written.write(target, lambda file: file.write(found.page().encode()))
+        note(f"the page is in {target}")
     if as_json:
         print_json(found)
         return

@@ -364,6 +364,11 @@ class TestSides:
         assert found.same_weights
         assert not found.same_content
 
+    def test_what_is_no_side(self, repo: ModelRepository) -> None:
+        save(repo, layers(0))
+        with pytest.raises(UsageError, match="the version is a int"):
+            repo.diff(3)  # type: ignore[arg-type]
+
     def test_a_branch_stands_for_its_newest(self, repo: ModelRepository) -> None:
         save(repo, layers(0))
         feature = repo.create_branch("feature")

@@ -179,4 +179,4 @@ class _Walk:
 
 
 def _float(bits: int) -> str:
-    return f"{struct.unpack('<f', struct.pack('<I', bits))[0]:.7g}"
+    return f"{struct.unpack('<f', struct.pack('<I', bits & 0xFFFFFFFF))[0]:.7g}"

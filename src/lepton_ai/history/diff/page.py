@@ -33,7 +33,7 @@ STYLE = """
 .lepton .axis,.lepton .grid{stroke:currentColor;stroke-opacity:.2;fill:none}
 .lepton .line{stroke:var(--up);stroke-width:2;fill:none}.lepton circle{fill:var(--up)}
 """
-_PAGE = "body{margin:2em;color-scheme:light dark;background:Canvas;color:CanvasText}"
+_PAGE = ":root{color-scheme:light dark}body{margin:2em;background:Canvas;color:CanvasText}"
 IN_NOTEBOOK = 60
 """Tensors that a notebook shows; a page shows all."""
 

@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _merge(opening: str, source: str, into: str, method: str, layers: int) -> dict[str, object]:
-    report = into.replace("/", "-") + ".json"
+    report = str(Path(tempfile.gettempdir()) / f"lepton-merge-{os.getpid()}.json")
     code = (
         f"v = repo.merge_branch({source!r}, {into!r}, method={method!r})\n"
         f"open({report!r}, 'w').write(str(v.merged.read))\n"

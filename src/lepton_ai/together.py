@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from lepton_ai.handles import Branch, Version
+from lepton_ai.history import given
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.lines import MAIN
@@ -75,6 +78,13 @@ class Together(Opened):
             UsageError: the version has no parent, or the branch never had it.
         """
         return self._picked("revert", version, branch, message, asked)
+
+    def read_merge_config(self, config: str | Path, versions: Sequence[str] = ()) -> tuple[list[str], Asked]:
+        """The versions and the ``asked`` for :meth:`merge_versions` of a file in mergekit's YAML dialect.
+
+        Its models are addresses of versions; or ``versions`` are, in the order in which it names models.
+        """
+        return self.merging.configured(given.path(config, "the configuration"), versions)
 
     @cached_property
     def merging(self) -> verbs.Verbs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Lepton, model
@@ -76,6 +78,18 @@ def test_several_branches_and_versions(parted: Lepton) -> None:
     assert len(parted("show", "v4", "--json").json["parents"]) == 3
     error = parted("merge", "feature", "other", "--json", code=2).error
     assert "has everything" in error["message"]
+
+
+def test_a_configuration(parted: Lepton) -> None:
+    Path("merge.yml").write_text(
+        "merge_method: linear\nmodels:\n  - model: main\n  - model: feature\nparameters: {weight: 1}\n"
+    )
+    assert "it can be merged" in parted("merge", "--config", "merge.yml", "--dry-run").out
+    told = parted("merge", "--config", "merge.yml", "--json").json
+    assert (told["name"], told["branch"]) == ("v4", "main")
+    error = parted("merge", "--config", "merge.yml", "--method", "ties", "--json", code=2).error
+    assert "--config says how to merge" in error["message"]
+    assert parted("merge", "--config", "no.yml", "--json", code=2).error["kind"] == "not-found"
 
 
 @pytest.mark.parametrize(

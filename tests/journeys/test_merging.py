@@ -159,6 +159,31 @@ def test_several_at_once(made: Models) -> None:
     assert repo.replay_merge(merged)
 
 
+def test_a_configuration_of_mergekit(made: Models, tmp_path: Path) -> None:
+    made.save(w())
+    for name, arrays in (("one", w(a=1, b=1)), ("two", w(b=4))):
+        made.save(arrays, name)
+    config = tmp_path / "merge.yml"
+    config.write_text(
+        "merge_method: task_arithmetic\nbase_model: main@v1\n"
+        "models:\n  - model: one\n    parameters: {weight: [{filter: a, value: 2}, {value: 0.5}]}\n"
+        "  - model: two\n    parameters: {weight: 0.25}\n"
+    )
+    versions, asked = made.repo.read_merge_config(config)
+    assert versions == ["one", "two"]
+    assert made.repo.preview_merge(versions, **asked).possible
+    merged = made.repo.merge_versions(versions, **asked)
+    np.testing.assert_allclose(merged.tensor("a"), W["a"] + 2, rtol=1e-4)
+    np.testing.assert_allclose(merged.tensor("b"), W["b"] + 1.5, rtol=1e-4)
+    assert made.repo.replay_merge(merged)
+    with pytest.raises(errors.UsageError, match="2 models"):
+        made.repo.read_merge_config(config, ["one"])
+    assert made.repo.read_merge_config(config, ["two", "one"])[1]["base"] is None
+    made.save(w(c=5), "main")
+    with pytest.raises(errors.UsageError, match="none of the models"):
+        made.repo.merge_versions(["one", "two"], **asked)
+
+
 def test_another_format_and_name_on_the_other_side(made: Models, tmp_path: Path) -> None:
     made.parted(w(), w(a=1), w(b=2))
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -83,6 +84,15 @@ BaseOption = Annotated[
         show_default=False,
     ),
 ]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="A merge configuration in mergekit's YAML dialect; its models are versions, or SRC… in that order.",
+        show_default=False,
+    ),
+]
 EverywhereOption = Annotated[
     bool,
     typer.Option("--everywhere", help="Use the method also where one side alone changed something."),
@@ -133,6 +143,7 @@ def merge(
     seed: SeedOption = None,
     base: BaseOption = None,
     everywhere: EverywhereOption = False,
+    config: ConfigOption = None,
     no_ff: NoFfOption = False,
     dry_run: DryRunOption = False,
     replay: ReplayOption = None,
@@ -173,9 +184,14 @@ def merge(
             return ended(repository, into, abort=abort, message=message or "", as_json=as_json)
         if replay is not None:
             return _replayed(repository, replay, sources, as_json=as_json)
+        if config is not None:
+            sources, configured = repository.read_merge_config(config, sources or ())
+            asked = _configured(configured, asked)
         if not sources:
             raise UsageError("nothing is named to be merged", hint="lepton merge BRANCH")
-        single = sources[0] if len(sources) == 1 and _is_branch(repository, sources[0]) else None
+        single = (
+            sources[0] if len(sources) == 1 and not config and _is_branch(repository, sources[0]) else None
+        )
         if dry_run:
             found = repository.preview_merge(
                 sources if single is None else single, into, fast_forward=not no_ff, **asked
@@ -226,6 +242,19 @@ def _is_branch(repository: ModelRepository, name: str) -> bool:
             raise missing from None
         return False
     return True
+
+
+def _configured(configured: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """A configuration says how to merge; only the rest may be said beside it."""
+    for name in ("method", "rules", "weights", "parameters"):
+        if asked.get(name):
+            raise UsageError(
+                f"--config says how to merge, and --{_TYPED.get(name, name)} too", hint="say it there"
+            )
+    return {**configured, **asked}
+
+
+_TYPED = {"rules": "rule", "weights": "weight", "parameters": "param"}
 
 
 def _weights(given: list[str] | None) -> list[float] | None:

@@ -48,8 +48,9 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     ``method`` ("": none) merges the tensors that both sides changed differently; of the ``rules`` that fit a tensor the
     last one goes before it. ``on_conflict`` says what becomes of the rest: "stop", or a method. ``parameters`` go to
     every method that knows them. ``everywhere``: the method merges every tensor in which the models differ, also those
-    that one side alone changed. ``base`` is the id of the version to take as the common ancestor. ``choices`` are for
-    single conflicts, and go before everything else.
+    that one side alone changed, or all did equally. ``exact``: just the versions that are named are merged, in that
+    order, and what the branch stands on only if it is one of them. ``base`` is the id of the version to take as the
+    common ancestor. ``choices`` are for single conflicts, and go before everything else.
     """
 
     method: str = ""
@@ -58,6 +59,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, Any] = {}
     seed: int = 0
     everywhere: bool = False
+    exact: bool = False
     base: str = ""
     choices: tuple[Choice, ...] = ()
 
@@ -82,6 +84,7 @@ class Asked(TypedDict, total=False):
     weights: Sequence[float] | None
     seed: int | None
     everywhere: bool
+    exact: bool
     base: str | None
     evaluate: str | None
     candidates: Sequence[str] | None
@@ -118,6 +121,7 @@ def request(asked: Mapping[str, Any]) -> Request:
         parameters=plain_params(parameters),
         seed=_seed(given.get("seed", 0)),
         everywhere=bool(given.get("everywhere", False)),
+        exact=bool(given.get("exact", False)),
         base=text(given.get("base", ""), "the base"),
     )
     if found.everywhere and not (found.method or found.rules):

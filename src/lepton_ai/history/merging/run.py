@@ -93,6 +93,10 @@ class Merging:
         starts = range(0, file.source.size, HASHED)
         sink.writelines(file.source.read(at, min(HASHED, file.source.size - at)) for at in starts)
 
+    def names(self, version: Found) -> list[str]:
+        """The names of a version's tensors, as its merges know them."""
+        return list(self._side(version.row.id).tensors)
+
     def replay(self, version: Found) -> str:
         """Do a merge again, without saving; the content id that comes of it.
 
@@ -129,12 +133,22 @@ class Merging:
 
     def plan(self, job: Job, head: bytes) -> Plan:
         """What a job does upon ``head``. Raises UsageError when there is nothing to merge."""
-        models = [self._side(id_) for id_ in self._apart([head, *job.sources])]
+        models = [self._side(id_) for id_ in self._models(job, head)]
         if len(models) < 2:
             raise UsageError(
                 f"{models[0].label} has everything that the others have", hint="merge its branch alone"
             )
         return planned(models, self._bases(models, job.asked), job.asked)
+
+    def _models(self, job: Job, head: bytes) -> list[bytes]:
+        if not job.asked.exact:
+            return self._apart([head, *job.sources])
+        if not any(graph.has_version(self._lines.history, source, head) for source in job.sources):
+            raise UsageError(
+                f"what {job.into!r} stands on is none of the models, nor is any of them made from it",
+                hint="name it among the models, or another branch with --into",
+            )
+        return list(dict.fromkeys(job.sources))
 
     def _apart(self, heads: Sequence[bytes]) -> list[bytes]:
         """The heads, each once, without those that others come from."""

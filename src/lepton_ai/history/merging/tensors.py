@@ -50,7 +50,9 @@ def fate(slot: Slot[Elements], asked: Request) -> Fate:
     """Decide. Raises UsageError when a method cannot be told what it was told."""
     address = slot.any.address
     decision = _decision(slot)
-    forced = asked.everywhere and decision.kind == "one" and all(one is not None for one in slot.models)
+    forced = (
+        asked.everywhere and decision.kind in ("one", "both") and all(one is not None for one in slot.models)
+    )
     if decision.kind != "conflict" and not forced:
         return Fate(address, slot, _outcome(slot, decision), decision.taken)
     why = _conflict(slot)

@@ -43,7 +43,8 @@ def unit(slot: Slot[FileEntry], models: list[Side], bases: list[Side], *, everyw
         return Unit(slot, "same")
     inside = _inside(slot, models)
     closer = everywhere or len(bases) > 1  # a file may equal one ancestor, and a tensor in it another
-    if decision.kind == "conflict" or (closer and decision.kind == "one" and inside == "tensors"):
+    changed = decision.kind == "one" or (everywhere and decision.kind == "both")
+    if decision.kind == "conflict" or (closer and changed and inside == "tensors"):
         return Unit(slot, inside)
     if marks[decision.taken] is None:
         return Unit(slot, "removed", decision.taken)

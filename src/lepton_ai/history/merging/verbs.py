@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,8 +17,8 @@ from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.changes.merging import none_under_way
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found, Lines
-from lepton_ai.history.merging import report
-from lepton_ai.history.merging.asked import STOP, Request, request
+from lepton_ai.history.merging import recipes, report
+from lepton_ai.history.merging.asked import STOP, Asked, Request, request
 from lepton_ai.history.merging.candidates import Candidates, Trial, trial
 from lepton_ai.history.merging.evaluation import judge
 from lepton_ai.history.merging.picking import Picking, whole
@@ -59,6 +60,27 @@ class Verbs:
         """
         found = request(asked)
         return replace(found, base=self._find(found.base).row.id.hex()) if found.base else found
+
+    def configured(self, config: Path, sources: Sequence[str]) -> tuple[list[str], Asked]:
+        """A configuration in mergekit's dialect: the versions to merge, and what to ask for.
+
+        The names of its models are addresses of versions; or ``sources`` are, in the order in which it names models.
+
+        Raises:
+            UsageError, NotFound: it cannot be read, asks what cannot be had, or names what is not there.
+        """
+        recipe = recipes.read(config)
+        if sources and len(sources) != len(recipe.models):
+            models = ", ".join(recipe.models)
+            raise UsageError(
+                f"{config} has {len(recipe.models)} models ({models}); {len(sources)} versions are named"
+            )
+        addresses = list(sources or recipe.models)
+        found = [self._find(address) for address in addresses]
+        asked = recipes.asked_of(recipe, self._merging.names(found[0]))
+        if sources:  # then its names are no addresses, and the history knows the base
+            asked["base"] = None
+        return addresses, asked
 
     def open_of(self, asked: Mapping[str, Any]) -> Open:
         """What was asked about conflicts that nothing was said about.

@@ -8,7 +8,7 @@ collects what is between. When the guess was wrong, or too many lie between, the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -64,26 +64,20 @@ def largest(sizes: Sizes, count: int, k: int) -> Largest:
     import numpy as np
 
     with np.errstate(all="ignore"):  # as in passes: the sizes are computed
-        floor = _Search(sizes, count, k).run()
-        return Largest(floor, _cut(sizes, count, floor, k))
+        search = _Search(sizes, count, k)
+        floor = search.run()
+        wanted = k - search.above
+        return Largest(floor, count if wanted == search.equal else _cut(sizes, count, floor, wanted))
 
 
-def _cut(sizes: Sizes, count: int, floor: int, k: int) -> int:
-    """The position before which so many are of size ``floor`` that, with the larger ones, there are k."""
+def _cut(sizes: Sizes, count: int, floor: int, wanted: int) -> int:
+    """The position before which there are ``wanted`` elements of size ``floor``; there is another one behind."""
     import numpy as np
 
-    def work(start: int, stop: int) -> tuple[int, int]:
-        some = [sizes(begin, end) for begin, end in tiles(start, stop)]
-        return (
-            sum(int(np.count_nonzero(one > floor)) for one in some),
-            sum(int(np.count_nonzero(one == floor)) for one in some),
-        )
+    def work(start: int, stop: int) -> int:
+        return sum(int(np.count_nonzero(sizes(begin, end) == floor)) for begin, end in tiles(start, stop))
 
-    found = measured(count, work)
-    wanted = k - sum(above for above, _ in found)
-    if wanted == sum(equal for _, equal in found):
-        return count
-    for stretch, (_, equal) in enumerate(found):
+    for stretch, equal in enumerate(measured(count, work)):
         if wanted < equal:
             start = stretch * STRETCH
             places = np.flatnonzero(sizes(start, min(count, start + STRETCH)) == floor)
@@ -92,13 +86,24 @@ def _cut(sizes: Sizes, count: int, floor: int, k: int) -> int:
     raise AssertionError("fewer elements than were counted")
 
 
+class _Counted(NamedTuple):
+    """Of a stretch: how many reach each of four bounds, and what lies between; None when that is too much."""
+
+    counts: tuple[int, ...]
+    between: list[Any] | None
+
+
 class _Search:
-    """Narrows [low, high) until it holds one number; ``above`` elements are at least ``high``."""
+    """Narrows [low, high) until it holds one number.
+
+    ``above`` elements are at least ``high``; at the end they are above the number that was found, and ``equal`` are it.
+    """
 
     def __init__(self, sizes: Sizes, count: int, k: int) -> None:
         self._sizes, self._count, self._k = sizes, count, k
         width = sizes(0, 1).itemsize * 8
-        self._low, self._high, self._above = 0, 1 << (width - 1), 0
+        self._low, self._high = 0, 1 << (width - 1)
+        self.above, self.equal = 0, count
 
     def run(self) -> int:
         floor = self._by_sample()
@@ -124,46 +129,55 @@ class _Search:
         return self._among(low, guess, min(high, self._high))
 
     def _among(self, low: int, guess: int, high: int) -> int | None:
+        """One pass: count what is above, and collect what is between."""
+        found = measured(self._count, lambda start, stop: self._counted(low, guess, high, (start, stop)))
+        over, more, least, all_in = (sum(part.counts[i] for part in found) for i in range(4))
+        if more < self._k <= least:
+            self.above, self.equal = more, least - more
+            return guess
+        if over < self._k <= more:
+            bounds, above, inside = (guess + 1, high), over, more - over
+        elif least < self._k <= all_in:
+            bounds, above, inside = (low, guess), least, all_in - least
+        elif self._k <= over:
+            bounds, above, inside = (high, self._high), 0, over
+        else:
+            bounds, above, inside = (0, low), all_in, self._count - all_in
+        self._low, self._high, self.above, self.equal = *bounds, above, inside
+        if not low <= bounds[0] < high or any(part.between is None for part in found):
+            return None
+        return self._from([piece for part in found for piece in part.between or ()])
+
+    def _counted(self, low: int, guess: int, high: int, stretch: tuple[int, int]) -> _Counted:
         import numpy as np
 
         room = MOST // max(1, -(-self._count // STRETCH))
+        counts, held, between = [0, 0, 0, 0], 0, []
+        for begin, end in tiles(*stretch):
+            some = self._sizes(begin, end)
+            at_least = some >= low
+            beyond = some >= high
+            tally = (beyond, some > guess, some >= guess, at_least)
+            counts = [total + int(np.count_nonzero(one)) for total, one in zip(counts, tally, strict=True)]
+            at_least ^= beyond
+            at_least &= some != guess
+            inside = some[at_least]
+            held += len(inside)
+            if held <= room:
+                between.append(inside)
+        return _Counted(tuple(counts), between if held <= room else None)
 
-        def work(start: int, stop: int) -> tuple[int, int, int, int, list[Any] | None]:
-            counts, held, collected = [0, 0, 0, 0], 0, []
-            for begin, end in tiles(start, stop):
-                some = self._sizes(begin, end)
-                inside = np.logical_and(some >= low, some < high)
-                tally = (some >= high, some > guess, some >= guess, some >= low)
-                counts = [
-                    total + int(np.count_nonzero(one)) for total, one in zip(counts, tally, strict=True)
-                ]
-                inside &= some != guess
-                between = some[inside]
-                held += len(between)
-                if held <= room:
-                    collected.append(between)
-            return counts[0], counts[1], counts[2], counts[3], collected if held <= room else None
+    def _from(self, pieces: list[Any]) -> int:
+        """The k-th largest, which is one of the collected ones."""
+        import numpy as np
 
-        found = measured(self._count, work)
-        over, more, least, all_in = (sum(part[i] for part in found) for i in range(4))  # type: ignore[misc]
-        if more < self._k <= least:
-            return guess
-        if over < self._k <= more:
-            bounds, above = (guess + 1, high), over
-        elif least < self._k <= all_in:
-            bounds, above = (low, guess), least
-        elif self._k <= over:
-            bounds, above = (high, self._high), 0
-        else:
-            bounds, above = (0, low), all_in
-        self._low, self._high, self._above = *bounds, above
-        lists = [part[4] for part in found]
-        if not low <= bounds[0] < high or any(one is None for one in lists):
-            return None
-        between = np.concatenate([piece for one in lists for piece in one or ()])
-        between = between[(between >= bounds[0]) & (between < bounds[1])]
-        place = len(between) - (self._k - above)
-        return int(np.partition(between, place)[place])
+        between = np.concatenate(pieces)
+        between = between[(between >= self._low) & (between < self._high)]
+        place = len(between) - (self._k - self.above)
+        floor = int(np.partition(between, place)[place])
+        self.above += int(np.count_nonzero(between > floor))
+        self.equal = int(np.count_nonzero(between == floor))
+        return floor
 
     def _by_histogram(self) -> None:
         """Of 4096 parts of [low, high), go on with that which holds the k-th largest."""
@@ -183,7 +197,8 @@ class _Search:
             return counts
 
         counts = sum(measured(self._count, work))
-        reached = self._above + np.cumsum(counts[::-1])
+        reached = self.above + np.cumsum(counts[::-1])
         part = len(counts) - 1 - int(np.searchsorted(reached, self._k))
-        self._above = int(reached[len(counts) - 1 - part] - counts[part])
+        self.equal = int(counts[part])
+        self.above = int(reached[len(counts) - 1 - part]) - self.equal
         self._low, self._high = low + (part << shift), min(high, low + ((part + 1) << shift))

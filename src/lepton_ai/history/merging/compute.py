@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,7 +19,7 @@ from lepton_ai.history.merging.tensors import Fate, case_of, is_float
 from lepton_ai.history.merging.virtual import ElementsSource, rounded
 from lepton_ai.history.reading import Reader
 from lepton_ai.progress import Progress
-from lepton_ai.store.pipeline import Pool
+from lepton_ai.store.pipeline import WORKERS, Pool
 
 if TYPE_CHECKING:
     from lepton_ai.history.merges.contract import Floats
@@ -28,7 +29,9 @@ STRETCH = 1 << 20
 
 WINDOW = 1 << 20
 """Elements of a parent that are converted at a time, and kept while methods walk over them in small steps."""
-KEPT = 3
+KEPT = WORKERS + 2
+ROOM = 160 << 20
+"""Bytes of a tensor's parents that are kept in memory together, while methods need them again."""
 
 
 class Scratch:
@@ -63,11 +66,16 @@ class Scratch:
 
 
 class Walked:
-    """A parent of a case: the elements as floats, converted a window at a time."""
+    """A parent of a case: the elements as floats, read a window at a time.
 
-    def __init__(self, elements: Elements, kind: Any) -> None:
+    Methods walk over a tensor several times. Windows that were read are kept as they are stored, up to ``room`` bytes,
+    because reading them again is what takes long: blocks are opened, decoded and checked.
+    """
+
+    def __init__(self, elements: Elements, kind: Any, room: int = 0) -> None:
         self._elements, self._kind = elements, kind
-        self._windows: dict[int, Floats] = {}
+        self._most = max(KEPT, room // (WINDOW * elements.dtype.itemsize))
+        self._windows: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
         self.shape, self.size = elements.shape, elements.size
 
@@ -75,29 +83,34 @@ class Walked:
         """The elements ``start … stop``, flat."""
         import numpy as np
 
-        first, last = start // WINDOW, max(start, stop - 1) // WINDOW
-        if first == last:
-            return self._window(first)[start - first * WINDOW : stop - first * WINDOW]
         if stop - start >= WINDOW * KEPT:
-            return self._converted(start, stop)
-        whole = np.concatenate([self._window(number) for number in range(first, last + 1)])
-        return whole[start - first * WINDOW : stop - first * WINDOW]
-
-    def _window(self, number: int) -> Floats:
-        with self._lock:
-            found = self._windows.pop(number, None)
-            if found is None:
-                start = number * WINDOW
-                found = self._converted(start, min(start + WINDOW, self.size))
-                while len(self._windows) >= KEPT:
-                    del self._windows[next(iter(self._windows))]
-            self._windows[number] = found
-            return found
-
-    def _converted(self, start: int, stop: int) -> Floats:
-        part: Floats = self._elements.part(start, stop).astype(self._kind, copy=False)
+            stored = self._elements.part(start, stop)
+        else:
+            first, last = start // WINDOW, max(start, stop - 1) // WINDOW
+            windows = [self._window(number) for number in range(first, last + 1)]
+            whole = windows[0] if len(windows) == 1 else np.concatenate(windows)
+            stored = whole[start - first * WINDOW : stop - first * WINDOW]
+        part: Floats = stored.astype(self._kind, copy=False)
         part.flags.writeable = False
         return part
+
+    def _window(self, number: int) -> Any:
+        """One thread reads it; others that want it wait for that one, and those that want another do not."""
+        with self._lock:
+            found = self._windows.pop(number, None)
+            reads = found is None
+            found = found or Future()
+            while len(self._windows) >= self._most:
+                del self._windows[next(iter(self._windows))]
+            self._windows[number] = found
+        if reads:
+            start = number * WINDOW
+            try:
+                found.set_result(self._elements.part(start, min(start + WINDOW, self.size)))
+            except BaseException as problem:
+                found.set_exception(problem)
+                raise
+        return found.result()
 
 
 def news(carrier: Carrier, asked_seed: int, scratch: Scratch, progress: Progress) -> dict[str, Source]:
@@ -150,7 +163,7 @@ def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress, reader:
         return
     wide = any(one.tensor.dtype == "float64" for one in there)
     kind = np.dtype(np.float64 if wide else np.float32)
-    held = {id(one): Walked(one, kind) for one in there if is_float(one)}
+    held = {id(one): Walked(one, kind, ROOM // len(there)) for one in there if is_float(one)}
     part = method.prepare(case_of(fate.address, fate.slot, pick, seed, held, wide=wide))
     dtype = dtype_of(mine.tensor.dtype)
 

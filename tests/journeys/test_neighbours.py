@@ -69,9 +69,10 @@ ALL = [f"w{number}" for number in range(COUNT)]
 def test_a_cut_neighbour_costs_other_versions_nothing(repo: ModelRepository, model: Path) -> None:
     assert repo.save_files(model).notes == ()
     _cut(model)
-    for _ in range(2):
-        (note,) = repo.save_files(model).notes
+    for number in range(2):
+        note, *alike = repo.save_files(model).notes
         assert "m.onnx is kept as opaque bytes" in note
+        assert len(alike) == number, "the second holds the same files as the first"
     versions = ModelRepository(repo.path)
     assert _names(repo, "v1") == ALL
     np.testing.assert_array_equal(versions.version("v1").tensor("w7"), WEIGHTS + 7)

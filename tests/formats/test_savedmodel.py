@@ -14,6 +14,7 @@ from lepton_ai.formats.savedmodel import FORMAT
 from lepton_ai.formats.sstable import MAGIC, entries
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
 from lepton_ai.testing.merging import MergeSuite
+from lepton_ai.testing.splicing import Spliced, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,3 +235,22 @@ def test_other_indexes_are_not_claimed() -> None:
     assert not FORMAT.claims("faiss.index", b"IxF2")
     assert not FORMAT.claims("variables/variables.data-00000-of-00001", b"\0\0")
     assert FORMAT.claims("variables/variables.index", b"\0\0\x08\x08")
+
+
+def test_tensorflow_loads_a_model_with_other_weights(written: dict[str, Sample], tmp_path: Path) -> None:
+    """Whole, and not without the checksums of its index."""
+    import tensorflow as tf
+
+    sample = written["saved_model"]
+    made = Spliced(FORMAT, sample)
+    name = f"v_float32{VALUE}"
+    new = made.arrays[name] * 3 + 1
+    found = {path: whole(source) for path, source in made.splice({name: new}).items()}
+    stale = {**found, sample.main: sample.files[sample.main]}
+    for folder, files in (("right", found), ("stale", stale)):
+        for path, data in files.items():
+            (tmp_path / folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / path).write_bytes(data)
+    assert (tf.saved_model.load(str(tmp_path / "right")).v_float32.numpy() == new).all()
+    with pytest.raises(tf.errors.DataLossError):
+        tf.saved_model.load(str(tmp_path / "stale"))

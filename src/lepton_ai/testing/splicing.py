@@ -9,10 +9,11 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from lepton_ai.formats.contract import BytesSource, Format, Source, Tensor
+from lepton_ai.formats.contract import BytesSource, Format, Malformed, Source, Tensor
 from lepton_ai.formats.encodings.dtypes import BITS, dtype_of
-from lepton_ai.formats.splice import refusals, splice
+from lepton_ai.formats.splice import Refused, refusals, splice
 from lepton_ai.testing.formats import Array, Sample, read_tensors
+from lepton_ai.testing.mutations import mutate
 
 
 class Spliced:
@@ -32,7 +33,8 @@ class Spliced:
             tied = [group for group in groups if _tied(self.tensors[group[0]], tensor)]
             groups = [group for group in groups if group not in tied]
             groups.append([*(name for group in tied for name in group), tensor.name])
-        return [group for group in groups if not refusals(self.main, self.layout, self.folder, group)]
+        told = refusals(self.main, self.layout, self.folder, list(self.tensors))
+        return [group for group in groups if told.keys().isdisjoint(group)]
 
     def splice(self, arrays: Mapping[str, Array]) -> dict[str, Source]:
         """All files, with these arrays in them."""
@@ -53,6 +55,9 @@ class SpliceSuite:
 
     refused: Mapping[str, str] = {}
     """What is known not to be replaceable in the samples: tensor → a part of the reason."""
+
+    fixed_lies = 40
+    """Mutations per sample."""
 
     def may_change(self, tensor: Tensor) -> bool:  # noqa: ARG002  (for those who override it)
         """Whether the framework takes any elements for it (no tree's children, say)."""
@@ -142,6 +147,13 @@ class SpliceSuite:
             same(results[1], results[0], sample.main)
             same(results[2], results[0], sample.main)
 
+    def test_lies_are_spliced_or_refused(self, reader: Format, samples: list[Sample]) -> None:
+        """Whatever the reader takes can be asked for refusals, and be spliced, or is refused; nothing else happens."""
+        for number, sample in enumerate(samples):
+            rng = random.Random(number)
+            for _ in range(self.fixed_lies):
+                try_lie(reader, sample, rng)
+
     def test_what_is_refused_is_told_with_its_reason(self, reader: Format, samples: list[Sample]) -> None:
         """Nothing is refused that is not listed here."""
         told: dict[str, str] = {}
@@ -151,6 +163,20 @@ class SpliceSuite:
         assert sorted(told) == sorted(self.refused)
         for name, part in self.refused.items():
             assert part in told[name], name
+
+
+def try_lie(reader: Format, sample: Sample, rng: random.Random) -> bool:
+    """Splice a mutated sample's own elements; tell whether that gave files."""
+    data = mutate(sample.files[sample.main], rng)
+    try:
+        made = Spliced(reader, Sample({**sample.files, sample.main: data}, sample.main))
+        names = [name for group in made.replaceable() for name in group]
+        found = made.splice({name: made.arrays[name] for name in names})
+        for source in found.values():
+            whole(source)
+    except (Malformed, Refused):
+        return False
+    return True
 
 
 def whole(source: Source) -> bytes:

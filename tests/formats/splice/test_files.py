@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -54,3 +56,31 @@ def test_what_cannot_be_replaced_is_told_before() -> None:
         splice("m", layout, folder, {"w": BytesSource(bytes(17))})
     with pytest.raises(Refused, match="none of its tensors"):
         splice("m", layout, folder, {"v": BytesSource(b"")})
+
+
+class Endless:
+    """As many bytes as are wanted, without holding them."""
+
+    def __init__(self, size: int, head: bytes = b"") -> None:
+        self.size, self._head = size, head
+
+    def read(self, offset: int, length: int) -> bytes:
+        return (self._head[offset : offset + length] + bytes(length))[:length]
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4"])
+def test_memory_does_not_grow_with_the_tensor(dtype: str) -> None:
+    """As it lies, and a band at a time where bytes change their places."""
+    count = 60_000_000
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({count},), }}".ljust(117) + "\n"
+    head = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+    folder = {"m.npy": Endless(len(head) + 4 * count, head)}
+    layout = layouts(folder)["m.npy"]
+    assert layout.tensors[0].nbytes == 4 * count
+    tracemalloc.start()
+    found = splice("m.npy", layout, folder, {"array": Endless(4 * count)})["m.npy"]
+    for at in range(0, found.size, 1 << 22):
+        found.read(at, min(1 << 22, found.size - at))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < (200 << 20 if dtype == ">f4" else 20 << 20)

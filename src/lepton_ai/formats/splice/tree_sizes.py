@@ -32,7 +32,12 @@ class TreeSizes(Plain):
             self._start, self._text = found.start(1), found[1]
             self._sizes = [int(number) for number in found[1].split()]
             self._starts = list(accumulate(self._sizes, initial=len(header)))
-            if any(source.read(at, 5) != FIRST[1:] for at in self._starts[:-1]):
+            ends = [e.offset + e.length for tensor in self._tensors.values() for e in tensor.extents]
+            starts, cut = (
+                self._starts[:-1],
+                self._starts[-1] > source.size or max(ends, default=0) > self._starts[-1],
+            )
+            if cut or any(source.read(at, 5) != FIRST[1:] for at in starts):
                 raise Malformed("the sizes of its trees are not those that its header tells")
 
     def edits(self, news: Mapping[str, Source]) -> list[Edit]:

@@ -99,6 +99,11 @@ def test_a_configuration(parted: Lepton) -> None:
         (["feature", "--weight", "much"], "--weight much is not a number"),
         (["feature", "--rule", "x"], "'x' is no rule"),
         (["feature", "--method", "linear", "--param", "speed=1"], "no parameter 'speed'"),
+        (["feature", "--aid", "fisher"], "is no KIND=VERSION"),
+        (
+            ["feature", "--method", "fisher", "--aid", "fisher=v1"],
+            "1 versions of fisher are named for 2 models",
+        ),
         (["nope"], "there is no branch 'nope'"),
         ([], "nothing is named"),
         (["feature", "--replay", "v1"], "merges nothing new"),

@@ -184,6 +184,23 @@ def test_a_configuration_of_mergekit(made: Models, tmp_path: Path) -> None:
         made.repo.merge_versions(["one", "two"], **asked)
 
 
+def test_fisher_tensors_are_versions_of_their_own(made: Models) -> None:
+    made.parted(w(), w(a=1), w(a=3))
+    for name, certain in (("f1", 3.0), ("f2", 1.0)):
+        made.repo.create_branch(name)
+        made.save({name: np.full_like(array, certain) for name, array in W.items()}, name)
+    refused(made, "fisher needs a Fisher tensor for each model", method="fisher")
+    merged = made.merge(method="fisher", aids={"fisher": ["f1", "f2"]})
+    np.testing.assert_allclose(merged.tensor("a"), W["a"] + 1.5, rtol=1e-4, atol=1e-6)
+    assert made.repo.replay_merge(merged)
+
+
+def test_a_base_of_another_shape_cannot_be_taken(made: Models) -> None:
+    tall = {"b": np.zeros((41, 30), np.float32)}
+    made.parted(w(), {**w(), **tall}, {**w(), "b": tall["b"] + 1})
+    refused(made, "b: .*another shape", method="base")
+
+
 def test_another_format_and_name_on_the_other_side(made: Models, tmp_path: Path) -> None:
     made.parted(w(), w(a=1), w(b=2))
     buffer = io.BytesIO()

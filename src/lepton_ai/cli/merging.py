@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +12,7 @@ from lepton_ai.cli.conflicts import ended
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.judging import BestOption, ByOption, CandidateOption, EvaluateOption
 from lepton_ai.cli.merge_told import print_made, print_preview
+from lepton_ai.cli.merge_typed import aids, configured, weights
 from lepton_ai.cli.options import MessageOption
 from lepton_ai.cli.output import print_json, say
 from lepton_ai.cli.results import made
@@ -93,6 +93,15 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+AidOption = Annotated[
+    Many,
+    typer.Option(
+        "--aid",
+        metavar="KIND=VERSION",
+        help="What a method needs beside the models: fisher=VERSION or gram=VERSION, once for each model.",
+        show_default=False,
+    ),
+]
 EverywhereOption = Annotated[
     bool,
     typer.Option("--everywhere", help="Use the method also where one side alone changed something."),
@@ -143,6 +152,7 @@ def merge(
     seed: SeedOption = None,
     base: BaseOption = None,
     everywhere: EverywhereOption = False,
+    aid: AidOption = None,
     config: ConfigOption = None,
     no_ff: NoFfOption = False,
     dry_run: DryRunOption = False,
@@ -167,10 +177,11 @@ def merge(
         "method": method,
         "on_conflict": on_conflict,
         "rules": rule,
-        "weights": _weights(weight),
+        "weights": weights(weight),
         "parameters": inputs.params(param),
         "seed": seed,
         "base": base,
+        "aids": aids(aid),
         "everywhere": everywhere or None,
         "evaluate": evaluate,
         "candidates": candidate,
@@ -185,8 +196,8 @@ def merge(
         if replay is not None:
             return _replayed(repository, replay, sources, as_json=as_json)
         if config is not None:
-            sources, configured = repository.read_merge_config(config, sources or ())
-            asked = _configured(configured, asked)
+            sources, told = repository.read_merge_config(config, sources or ())
+            asked = configured(told, asked)
         if not sources:
             raise UsageError("nothing is named to be merged", hint="lepton merge BRANCH")
         single = (
@@ -242,34 +253,6 @@ def _is_branch(repository: ModelRepository, name: str) -> bool:
             raise missing from None
         return False
     return True
-
-
-def _configured(configured: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """A configuration says how to merge; only the rest may be said beside it."""
-    for name in ("method", "rules", "weights", "parameters"):
-        if asked.get(name):
-            raise UsageError(
-                f"--config says how to merge, and --{_TYPED.get(name, name)} too", hint="say it there"
-            )
-    return {**configured, **asked}
-
-
-_TYPED = {"rules": "rule", "weights": "weight", "parameters": "param"}
-
-
-def _weights(given: list[str] | None) -> list[float] | None:
-    if not given:
-        return None
-    found: list[float] = []
-    for text in given:
-        for one in text.split(","):
-            try:
-                found.append(float(one))
-            except ValueError:
-                raise UsageError(
-                    f"--weight {one} is not a number", hint="--weight 0.7 --weight 0.3"
-                ) from None
-    return found
 
 
 def _replayed(repository: ModelRepository, address: str, sources: list[str] | None, *, as_json: bool) -> int:

@@ -50,7 +50,8 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     every method that knows them. ``everywhere``: the method merges every tensor in which the models differ, also those
     that one side alone changed, or all did equally. ``exact``: just the versions that are named are merged, in that
     order, and what the branch stands on only if it is one of them. ``base`` is the id of the version to take as the
-    common ancestor. ``choices`` are for single conflicts, and go before everything else.
+    common ancestor. ``aids`` are ids of versions, one for each model, that hold further tensors by the names of the
+    models' own: "fisher", "gram". ``choices`` are for single conflicts, and go before everything else.
     """
 
     method: str = ""
@@ -61,6 +62,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     everywhere: bool = False
     exact: bool = False
     base: str = ""
+    aids: dict[str, tuple[str, ...]] = {}
     choices: tuple[Choice, ...] = ()
 
     def choice(self, kind: str, name: str) -> Choice | None:
@@ -72,7 +74,8 @@ class Asked(TypedDict, total=False):
     """What may be asked of a merge; see :class:`Request`.
 
     ``rules``: "GLOB=METHOD" or "GLOB=METHOD:name=value,name=value", pairs, or a mapping glob → method. ``weights``: one
-    number for each model, ours first (the parameter ``weight``). ``base``: the address of a version. ``evaluate``: a
+    number for each model, ours first (the parameter ``weight``). ``base``: the address of a version, ``aids``: of
+    one for each model by what they hold ("fisher", "gram"). ``evaluate``: a
     command that judges the ``candidates`` (sides and methods) for what is in conflict, by a ``metric`` whose ``best``
     is "highest" or "lowest"; see :mod:`lepton_ai.history.merging.evaluation`.
     """
@@ -86,6 +89,7 @@ class Asked(TypedDict, total=False):
     everywhere: bool
     exact: bool
     base: str | None
+    aids: Mapping[str, Sequence[str]] | None
     evaluate: str | None
     candidates: Sequence[str] | None
     metric: str | None
@@ -123,6 +127,7 @@ def request(asked: Mapping[str, Any]) -> Request:
         everywhere=bool(given.get("everywhere", False)),
         exact=bool(given.get("exact", False)),
         base=text(given.get("base", ""), "the base"),
+        aids={kind: tuple(given["aids"][kind]) for kind in given.get("aids", ())},
     )
     if found.everywhere and not (found.method or found.rules):
         raise UsageError("no method is named to merge everything with", hint="name one, such as linear")

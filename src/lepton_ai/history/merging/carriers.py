@@ -6,6 +6,7 @@ import msgspec
 
 from lepton_ai.formats import splice
 from lepton_ai.history.elements import Elements
+from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.merging.deciding import decide
 from lepton_ai.history.merging.rest import rest
@@ -113,12 +114,18 @@ def _misfit(fate: Fate, mine: Elements | None) -> str:
         return "removed on one side, while the other changed which tensors there are" if mine else ""
     if mine is None:
         return "added on one side, while the other changed which tensors there are"
-    gives = fate.result or next(one for one in fate.slot.models if one is not None)
+    gives = fate.result or _giving(fate)
     if gives.shape != mine.shape:
         return f"has another shape: {list(mine.shape)} and {list(gives.shape)}"
     if gives.tensor.dtype != mine.tensor.dtype and not (is_float(gives) and is_float(mine)):
         return f"has another type: {mine.tensor.dtype} and {gives.tensor.dtype}"
     return ""
+
+
+def _giving(fate: Fate) -> Elements:
+    """Whose shape and type a merged tensor has: the base's, if a method takes that, else ours."""
+    base = fate.pick is not None and method_called(fate.pick.method).takes == "base"
+    return next(one for one in (fate.slot.bases if base else fate.slot.models) if one is not None)
 
 
 def _is_there(fate: Fate, mine: Elements) -> bool:

@@ -15,7 +15,7 @@ from lepton_ai.history.files import FileSource
 from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging.carriers import Carrier
 from lepton_ai.history.merging.given_arrays import array
-from lepton_ai.history.merging.tensors import Fate, case_of, is_float
+from lepton_ai.history.merging.tensors import Fate, case_of
 from lepton_ai.history.merging.virtual import ElementsSource, rounded
 from lepton_ai.history.reading import Reader
 from lepton_ai.progress import Progress
@@ -163,7 +163,8 @@ def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress, reader:
         return
     wide = any(one.tensor.dtype == "float64" for one in there)
     kind = np.dtype(np.float64 if wide else np.float32)
-    held = {id(one): Walked(one, kind, ROOM // len(there)) for one in there if is_float(one)}
+    there += [one for some in fate.slot.aids.values() for one in some]
+    held = {id(one): Walked(one, kind, ROOM // len(there)) for one in there}
     part = method.prepare(case_of(fate.address, fate.slot, pick, seed, held, wide=wide))
     dtype = dtype_of(mine.tensor.dtype)
 

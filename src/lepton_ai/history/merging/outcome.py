@@ -90,7 +90,7 @@ def outcome(plan: Plan, account: Account = Account()) -> Outcome:  # noqa: B008 
         files=tuple(plan.files),
         tensors=tuple(_told(fate, len(plan.models)) for fate in plan.fates if fate.outcome != "same"),
         same=sum(fate.outcome == "same" for fate in plan.fates),
-        read=sum(side.bytes_read for side in (*plan.models, *plan.bases)),
+        read=plan.bytes_read,
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from lepton_ai.errors import UsageError
 from lepton_ai.history.elements import Elements
 from lepton_ai.history.merging import compatibility, contents, units
 from lepton_ai.history.merging.asked import STOP, Request, check_models
 from lepton_ai.history.merging.carriers import Carrier, carrier
-from lepton_ai.history.merging.sides import Side, Slot, file_slots, tensor_slots
+from lepton_ai.history.merging.sides import Side, Slot, file_slots, tensor_slots, with_aids
 from lepton_ai.history.merging.tensors import Fate, fate
 from lepton_ai.history.merging.units import Unit
 from lepton_ai.history.states import Conflict
@@ -51,6 +52,7 @@ class Plan(msgspec.Struct):
     conflicts: list[Conflict] = []
     obstacles: list[str] = []
     notes: list[str] = []
+    aids: dict[str, list[Side]] = {}
 
     @property
     def possible(self) -> bool:
@@ -74,8 +76,15 @@ class Plan(msgspec.Struct):
     @property
     def to_read(self) -> int:
         """Bytes of tensors that methods will read, once."""
-        sides = (one for fate in self.fates if fate.outcome == "merged" for one in fate.slot.everywhere)
-        return sum(one.nbytes for one in sides if one is not None)
+        slots = [fate.slot for fate in self.fates if fate.outcome == "merged"]
+        aids = sum(one.nbytes for slot in slots for some in slot.aids.values() for one in some)
+        return aids + sum(one.nbytes for slot in slots for one in slot.everywhere if one is not None)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that were read to decide and to compute."""
+        aids = [side for sides in self.aids.values() for side in sides]
+        return sum(side.bytes_read for side in (*self.models, *self.bases, *aids))
 
     @property
     def to_pass(self) -> int:
@@ -87,18 +96,28 @@ class Plan(msgspec.Struct):
         )
 
 
-def plan(models: list[Side], bases: list[Side], asked: Request) -> Plan:
+def plan(
+    models: list[Side], bases: list[Side], asked: Request, aids: Mapping[str, list[Side]] | None = None
+) -> Plan:
     """Decide everything that can be decided. Reads elements only where blocks cannot tell whether they are equal.
+
+    ``aids`` are versions of further tensors by their kind, one for each model.
 
     Raises:
         UsageError: a method takes not so many models, or not what it is told.
     """
     check_models(asked, len(models))
-    made = Plan(models, bases, asked)
+    made = Plan(models, bases, asked, aids=dict(aids or {}))
+    for kind, sides in made.aids.items():
+        if len(sides) != len(models):
+            raise UsageError(
+                f"{len(sides)} versions of {kind} are named for {len(models)} models",
+                hint="one for each model, ours first",
+            )
     found = [
         units.unit(slot, models, bases, everywhere=asked.everywhere) for slot in file_slots(models, bases)
     ]
-    tensors = _by_unit(found, tensor_slots(models, bases))
+    tensors = _by_unit(found, with_aids(tensor_slots(models, bases), made.aids))
     for unit in found:
         _place(made, unit, tensors.get(id(unit), []))
     _check_paths(made)

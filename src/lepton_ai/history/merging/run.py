@@ -79,11 +79,12 @@ class Merging:
 
     def planned(self, models: Sequence[bytes], bases: Sequence[bytes], asked: Request) -> Plan:
         """What becomes of these versions (ids, ours first), which came from ``bases``."""
-        return planned([self._side(id_) for id_ in models], [self._side(id_) for id_ in bases], asked)
+        merged, before = ([self._side(id_) for id_ in ids] for ids in (models, bases))
+        return planned(merged, before, asked, self._aids(asked))
 
     def again(self, made: Plan, asked: Request) -> Plan:
         """The same versions, asked otherwise."""
-        return planned(made.models, made.bases, asked)
+        return planned(made.models, made.bases, asked, made.aids)
 
     def write(self, file: FoundFile, sink: BinaryIO) -> None:
         """Write a file of a plan."""
@@ -138,7 +139,10 @@ class Merging:
             raise UsageError(
                 f"{models[0].label} has everything that the others have", hint="merge its branch alone"
             )
-        return planned(models, self._bases(models, job.asked), job.asked)
+        return planned(models, self._bases(models, job.asked), job.asked, self._aids(job.asked))
+
+    def _aids(self, asked: Request) -> dict[str, list[Side]]:
+        return {kind: [self._side(bytes.fromhex(id_)) for id_ in ids] for kind, ids in asked.aids.items()}
 
     def _models(self, job: Job, head: bytes) -> list[bytes]:
         if not job.asked.exact:

@@ -104,10 +104,14 @@ class Side:
 
 
 class Slot(msgspec.Struct, Generic[T]):
-    """The same thing on every side that has it: ``models`` ours first, ``bases`` the common ancestors'."""
+    """The same thing on every side that has it: ``models`` ours first, ``bases`` the common ancestors'.
+
+    ``aids`` are further tensors by their kind, one for each model.
+    """
 
     models: list[T | None]
     bases: list[T | None]
+    aids: dict[str, tuple[T, ...]] = {}
 
     @property
     def everywhere(self) -> list[T | None]:
@@ -143,6 +147,17 @@ def tensor_slots(models: list[Side], bases: list[Side]) -> list[Slot[Elements]]:
         return counterparts.tensors(one.tensors, other.tensors, paired)
 
     return _slots(models, bases, own, pairs, lambda elements: elements.address)
+
+
+def with_aids(slots: list[Slot[Elements]], aids: Mapping[str, list[Side]]) -> list[Slot[Elements]]:
+    """Give each tensor the further ones of its name, where every one of these versions has it."""
+    for slot in slots:
+        for kind, sides in aids.items():
+            name = slot.any.name
+            found = [side.tensors[name] for side in sides if name in side.tensors]
+            if len(found) == len(sides):
+                slot.aids[kind] = tuple(found)
+    return slots
 
 
 def _slots(

@@ -93,9 +93,9 @@ def case_of(
 
     base = next((one for one in slot.bases if one is not None), None)
     models = tuple(parent(one) for one in slot.models)
-    return Case(
-        address, models, None if base is None else parent(base), pick.parameters, seed=seed, wide=wide
-    )
+    aids = {kind: tuple(map(parent, some)) for kind, some in slot.aids.items()}
+    before = None if base is None else parent(base)
+    return Case(address, models, before, pick.parameters, aids, seed, wide)
 
 
 def address_of(slot: Slot[Elements]) -> str:

@@ -59,7 +59,12 @@ class Verbs:
             UsageError: a method, rule or parameter is unknown. NotFound: there is no such base.
         """
         found = request(asked)
-        return replace(found, base=self._find(found.base).row.id.hex()) if found.base else found
+        aids = {
+            kind: tuple(self._find(address).row.id.hex() for address in some)
+            for kind, some in found.aids.items()
+        }
+        base = self._find(found.base).row.id.hex() if found.base else ""
+        return replace(found, base=base, aids=aids)
 
     def configured(self, config: Path, sources: Sequence[str]) -> tuple[list[str], Asked]:
         """A configuration in mergekit's dialect: the versions to merge, and what to ask for.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from lepton_ai.errors import InvalidName, NotFound, UsageError
 from lepton_ai.handles import Branch, Version
+from lepton_ai.history import given
 from lepton_ai.history.course import Course, course
 from lepton_ai.history.diff import page
 from lepton_ai.history.diff.contract import Report
@@ -72,16 +73,14 @@ def diff(
         NotFound: there is no such version, and no such path.
         UsageError: there is no such order, or a single version without one before it.
     """
-    tensor, sort = asked.get("tensor"), asked.get("sort", "moved")
-    if sort not in SORTS:
-        raise UsageError(f"there is no order {sort!r}", hint=f"one of {', '.join(SORTS)}")
+    wanted = _wanted(asked)
     with ExitStack() as opened:
         one, other = _both(repository, before, after, branch)
         report = difference(
             repository.reader,
             _side(repository, one, branch, opened),
             _side(repository, other, branch, opened),
-            Asked(tensor, asked.get("everything", False), asked.get("whole", False), sort),
+            wanted,
             repository.progress,
         )
     return Difference(**{field: getattr(report, field) for field in report.__struct_fields__})
@@ -103,12 +102,46 @@ def tensor_history(
         NotFound: no version has such a tensor.
         UsageError: there is no such statistic or element.
     """
-    place = (element,) if isinstance(element, int) else element
+    place = _place(element)
     where = repository.branch(branch.name if isinstance(branch, Branch) else branch).name
     versions = [repository.version(info.id) for info in repository.list_versions(where)]
     records = [(version.id, version.record) for version in versions]
-    found = course(repository.reader, records, name, branch=where, element=place, stat=stat)
+    found = course(
+        repository.reader,
+        records,
+        text(name, "the tensor's name"),
+        branch=where,
+        element=place,
+        stat=text(stat, "the statistic"),
+    )
     return TensorHistory(**{field: getattr(found, field) for field in found.__struct_fields__})
+
+
+def _wanted(asked: Wanted) -> Asked:
+    if strange := asked.keys() - Wanted.__annotations__.keys():
+        raise UsageError(
+            f"a diff takes no {min(strange)!r}", hint=f"it takes {', '.join(Wanted.__annotations__)}"
+        )
+    tensor, sort = asked.get("tensor"), asked.get("sort", "moved")
+    if sort not in SORTS:
+        raise UsageError(f"there is no order {sort!r}", hint=f"one of {', '.join(SORTS)}")
+    return Asked(
+        None if tensor is None else text(tensor, "the pattern of tensors"),
+        given.switch(asked.get("everything", False), "everything"),
+        given.switch(asked.get("whole", False), "whole"),
+        sort,
+    )
+
+
+def _place(element: object) -> tuple[int, ...] | None:
+    if element is None:
+        return None
+    listed = [element] if isinstance(element, int) else element
+    if not isinstance(listed, list | tuple) or any(
+        isinstance(index, bool) or not isinstance(index, int) for index in listed
+    ):
+        raise UsageError(f"{element!r} is no place of an element", hint="give its indices: element=(3, 7)")
+    return tuple(listed)
 
 
 def _both(
@@ -128,30 +161,30 @@ def _both(
 
 
 def _side(
-    repository: ModelRepository, given: Comparable, branch: str | Branch | None, opened: ExitStack
+    repository: ModelRepository, meant: Comparable, branch: str | Branch | None, opened: ExitStack
 ) -> Side:
-    found = _version(repository, given, branch)
+    found = _version(repository, meant, branch)
     if isinstance(found, Path):
         outside = opened.enter_context(Outside(found, repository.home.store))
         return Side(str(found), outside.entries, outside=outside)
     return Side(found.address, found.files, found.id, found.record)
 
 
-def _version(repository: ModelRepository, given: Comparable, branch: str | Branch | None) -> Version | Path:
+def _version(repository: ModelRepository, meant: Comparable, branch: str | Branch | None) -> Version | Path:
     """The version that is meant, or the path."""
-    if isinstance(given, Path):
-        return given
-    if isinstance(given, Version):
-        repository.living(given)
-        return given
-    if isinstance(given, Branch):
-        return repository.version(given.name, given)
-    given = text(given, "the version")
-    if given.startswith(("./", "../", "~")) or Path(given).is_absolute():
-        return Path(given).expanduser()
+    if isinstance(meant, Path):
+        return meant
+    if isinstance(meant, Version):
+        repository.living(meant)
+        return meant
+    if isinstance(meant, Branch):
+        return repository.version(meant.name, meant)
+    meant = text(meant, "the version")
+    if meant.startswith(("./", "../", "~")) or Path(meant).is_absolute():
+        return Path(meant).expanduser()
     try:
-        return repository.version(given, branch)
+        return repository.version(meant, branch)
     except (NotFound, InvalidName):
-        if os.path.exists(given):  # noqa: PTH110  (Path.exists raises for a name that is too long)
-            return Path(given)
+        if os.path.exists(meant):  # noqa: PTH110  (Path.exists raises for a name that is too long)
+            return Path(meant)
         raise

@@ -86,9 +86,11 @@ class Branch:
         """Put a tombstone on a version; :meth:`ModelRepository.restore_version` takes it off again."""
         self._repository.delete_version(address, self, why=why)
 
-    def tensor_history(self, name: str, **asked: Any) -> TensorHistory:
-        """A tensor's element or statistic along the branch, as :meth:`ModelRepository.tensor_history` takes them."""
-        return self._repository.tensor_history(name, self, **asked)
+    def tensor_history(
+        self, name: str, *, element: int | tuple[int, ...] | None = None, stat: str = "norm"
+    ) -> TensorHistory:
+        """A tensor's element or statistic along the branch; see :meth:`ModelRepository.tensor_history`."""
+        return self._repository.tensor_history(name, self, element=element, stat=stat)
 
 
 class Version:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,17 @@ def test_regmean_of_many_outputs_is_that_of_few() -> None:
     whole = np.array(merged(regmean, *weights, aids=grams))
     case = case_of(regmean, list(weights), aids=grams)
     close(regmean.prepare(case)(6 * 70 + 2, 6 * 71), whole[70, 2:])
+
+
+def test_the_page_has_every_method_with_its_parameters() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "merge-methods.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line.split("|") for line in page.splitlines() if line.startswith("| `")}
+    ours = [name for name in names() if type(method(name)).__module__.startswith("lepton_ai.")]
+    assert sorted(rows) == sorted(ours)
+    for name, row in rows.items():
+        told = row[5]
+        if "as `" in told:
+            told += rows[told.split("`")[1]][5]
+        assert [p.name for p in method(name).parameters if f"`{p.name}`" not in told] == []
+        assert (row[3].strip() == "yes") == method(name).needs_base
+        assert method(name).source in row[6]

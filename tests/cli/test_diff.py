@@ -203,6 +203,22 @@ class TestHistory:
         assert lepton("tensors", *arguments, "--json").error["kind"] == kind
 
 
+def test_long_sections_are_cut_and_one_sided_ones_counted(
+    lepton: Lepton, two: dict[str, np.ndarray], here: Path
+) -> None:
+    many = [text for i in range(30) for text in ("--param", f"p{i}={i}")]
+    lepton("save", "m.safetensors", *many)
+    lepton("save", "m.safetensors", *(text.replace("=", "=-") for text in many))
+    changed = lepton("diff", "v3", "v4").out
+    assert "p10:" in changed
+    assert "and 9 more: --all lists them" in changed  # p0 stays: -0 is 0
+    assert "p29:" in lepton("diff", "v3", "v4", "--all").out
+    lepton("save", "m.safetensors")
+    gone = lepton("diff", "v4", "v5").out
+    assert "30 removed: --all lists them" in gone
+    assert "p10:" not in gone
+
+
 def test_a_plot_needs_two_values_and_leaves_gaps() -> None:
     assert plot(["v1"], [1.0]) == []
     assert plot(["v1", "v2"], [None, 1.0]) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -14,7 +14,7 @@ from lepton_ai.cli.options import BranchOption, ForceOption
 from lepton_ai.cli.output import Column, coloured, note, print_facts, print_json, print_table, printable, say
 from lepton_ai.cli.session import opened
 from lepton_ai.history.diff import words
-from lepton_ai.history.diff.contract import SECTIONS, LayerChange, Part, Report, TensorChange
+from lepton_ai.history.diff.contract import SECTIONS, LayerChange, Part, Report, TensorChange, Told
 from lepton_ai.history.diff.tensors import Sort, layer_of
 
 MOST = 40
@@ -28,6 +28,8 @@ COLUMNS = (
     Column("Sizes"),
 )
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
+MOST_TOLD = 20
+"""Lines of a section that are shown unasked."""
 LONGEST = 60
 """Letters of an attribute that a line shows."""
 
@@ -109,7 +111,7 @@ def diff(
         plain = msgspec.to_builtins(found)
         print_json(plain | {"differs": found.differs, "verdict": words.verdict(found)})
     else:
-        _print(found, listed=tensor is not None or everything)
+        _print(found, listed=tensor is not None or everything, everything=everything)
     return exits.DIFFERENT if found.differs else exits.OK
 
 
@@ -117,7 +119,7 @@ def _sort(text: str) -> Sort:
     return text  # type: ignore[return-value]  # an unknown one is refused with a list of those that there are
 
 
-def _print(report: Report, *, listed: bool) -> None:
+def _print(report: Report, *, listed: bool, everything: bool) -> None:
     say(printable(f"{report.before.label} → {report.after.label}"))
     for line in words.warnings(report):
         say(_loud(printable(f"! {line}")))
@@ -129,8 +131,7 @@ def _print(report: Report, *, listed: bool) -> None:
     for name, title in SECTIONS:
         lines = getattr(report, name)
         if lines:
-            say(f"\n{title}")
-            print_facts((f"  {line.key}", words.change(line)) for line in lines)
+            _print_told(title, lines, everything=everything)
     _print_architecture(report.architecture)
     if report.files:
         say("\nFiles")
@@ -138,6 +139,17 @@ def _print(report: Report, *, listed: bool) -> None:
             former = file.path_before
             was = f"{former} → " if former and former != file.path else ""
             say(printable(f"  {file.status:<8} {was}{file.path}"))
+
+
+def _print_told(title: str, lines: Sequence[Told], *, everything: bool) -> None:
+    """A section; of a long one only its beginning, and nothing of one that a side lacks altogether."""
+    one_sided = len({line.status for line in lines}) == 1 and lines[0].status in ("added", "removed")
+    shown = lines if everything or len(lines) <= MOST_TOLD else () if one_sided else lines[:MOST_TOLD]
+    say(f"\n{title}")
+    print_facts((f"  {line.key}", words.change(line)) for line in shown)
+    if rest := len(lines) - len(shown):
+        what = f"{rest} {lines[0].status}" if one_sided else f"and {rest} more"
+        say(f"  {what}: --all lists them")
 
 
 def _print_tensors(report: Report, *, listed: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +18,7 @@ from lepton_ai.history.merging.given_arrays import array
 from lepton_ai.history.merging.tensors import Fate, case_of
 from lepton_ai.history.merging.virtual import ElementsSource, rounded
 from lepton_ai.history.reading import Reader
+from lepton_ai.history.together import parts
 from lepton_ai.progress import Progress
 from lepton_ai.store.pipeline import WORKERS, Pool
 
@@ -65,37 +66,22 @@ class Scratch:
             source.close()
 
 
-class Walked:
-    """A parent of a case: the elements as floats, read a window at a time.
+class Windows:
+    """Tensors of one size, read together a window at a time: what one block is a difference to is decoded once for all.
 
     Methods walk over a tensor several times. Windows that were read are kept as they are stored, up to ``room`` bytes,
     because reading them again is what takes long: blocks are opened, decoded and checked.
     """
 
-    def __init__(self, elements: Elements, kind: Any, room: int = 0) -> None:
-        self._elements, self._kind = elements, kind
-        self._most = max(KEPT, room // (WINDOW * elements.dtype.itemsize))
-        self._windows: dict[int, Future[Any]] = {}
+    def __init__(self, sides: Sequence[Elements], room: int) -> None:
+        self._sides, self.size = sides, sides[0].size
+        width = sum(side.dtype.itemsize for side in sides)
+        self._most = max(KEPT, room // (WINDOW * width))
+        self._windows: dict[int, Future[list[Any]]] = {}
         self._lock = threading.Lock()
-        self.shape, self.size = elements.shape, elements.size
 
-    def part(self, start: int, stop: int) -> Floats:
-        """The elements ``start … stop``, flat."""
-        import numpy as np
-
-        if stop - start >= WINDOW * KEPT:
-            stored = self._elements.part(start, stop)
-        else:
-            first, last = start // WINDOW, max(start, stop - 1) // WINDOW
-            windows = [self._window(number) for number in range(first, last + 1)]
-            whole = windows[0] if len(windows) == 1 else np.concatenate(windows)
-            stored = whole[start - first * WINDOW : stop - first * WINDOW]
-        part: Floats = stored.astype(self._kind, copy=False)
-        part.flags.writeable = False
-        return part
-
-    def _window(self, number: int) -> Any:
-        """One thread reads it; others that want it wait for that one, and those that want another do not."""
+    def window(self, number: int) -> list[Any]:
+        """Window ``number`` of each. One thread reads it; others that want it wait, not those that want another."""
         with self._lock:
             found = self._windows.pop(number, None)
             reads = found is None
@@ -106,11 +92,45 @@ class Walked:
         if reads:
             start = number * WINDOW
             try:
-                found.set_result(self._elements.part(start, min(start + WINDOW, self.size)))
+                found.set_result(parts(self._sides, start, min(start + WINDOW, self.size)))
             except BaseException as problem:
                 found.set_exception(problem)
                 raise
         return found.result()
+
+
+class Walked:
+    """A parent of a case: the elements of one of the ``windows``' tensors as floats."""
+
+    def __init__(self, elements: Elements, windows: Windows, number: int, kind: Any) -> None:
+        self._elements, self._windows, self._number, self._kind = elements, windows, number, kind
+        self.shape, self.size = elements.shape, elements.size
+
+    def part(self, start: int, stop: int) -> Floats:
+        """The elements ``start … stop``, flat."""
+        import numpy as np
+
+        if stop - start >= WINDOW * KEPT:
+            stored = self._elements.part(start, stop)
+        else:
+            first, last = start // WINDOW, max(start, stop - 1) // WINDOW
+            windows = [self._windows.window(at)[self._number] for at in range(first, last + 1)]
+            whole = windows[0] if len(windows) == 1 else np.concatenate(windows)
+            stored = whole[start - first * WINDOW : stop - first * WINDOW]
+        part: Floats = stored.astype(self._kind, copy=False)
+        part.flags.writeable = False
+        return part
+
+
+def _walked(together: Sequence[Elements], others: Sequence[Elements], kind: Any) -> dict[int, Walked]:
+    """Parents by the identity of their elements; those that a method walks over side by side are read together."""
+    room = ROOM // (len(together) + len(others))
+    groups = [together, *([one] for one in others)]
+    return {
+        id(one): Walked(one, windows, number, kind)
+        for group, windows in ((group, Windows(group, room * len(group))) for group in groups)
+        for number, one in enumerate(group)
+    }
 
 
 def news(carrier: Carrier, asked_seed: int, scratch: Scratch, progress: Progress) -> dict[str, Source]:
@@ -157,14 +177,17 @@ def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress, reader:
     method = method_called(pick.method)
     there = [one for one in fate.slot.everywhere if one is not None]
     if method.takes:  # only the base's elements come this way: bits, not numbers
-        base = next(one for one in fate.slot.bases if one is not None)
-        for start, stop in _stretches(base.size):
-            yield rounded(base.part(start, stop), mine.dtype)
+        taken = next(one for one in fate.slot.bases if one is not None)
+        for start, stop in _stretches(taken.size):
+            yield rounded(taken.part(start, stop), mine.dtype)
         return
     wide = any(one.tensor.dtype == "float64" for one in there)
     kind = np.dtype(np.float64 if wide else np.float32)
-    there += [one for some in fate.slot.aids.values() for one in some]
-    held = {id(one): Walked(one, kind, ROOM // len(there)) for one in there}
+    base = next((one for one in fate.slot.bases if one is not None), None) if method.needs_base else None
+    together = [one for one in (*fate.slot.models, base) if one is not None and one.size == mine.size]
+    others = [one for one in there if all(one is not each for each in together)]
+    others += [one for some in fate.slot.aids.values() for one in some]
+    held = _walked(together, others, kind)
     part = method.prepare(case_of(fate.address, fate.slot, pick, seed, held, wide=wide))
     dtype = dtype_of(mine.tensor.dtype)
 

@@ -110,6 +110,16 @@ class TestKept:
         world.abort()
         world.delete(address, branch)
 
+    def test_nor_what_helps_it(self, world: Merging) -> None:
+        state = world.state.state
+        world.abort()
+        world.branch("fisher", "v1")
+        aid = world.save("fisher", content=8)
+        helped = replace(state, request={"aids": {"fisher": [aid.id.hex()]}})
+        attempt(world.history, lambda: merging.begin(world.lines, "main", helped, world.act()))
+        with pytest.raises(errors.InUse, match="merge main"):
+            world.delete("v2", "fisher")
+
     def test_deleting_the_source_branch_leaves_its_versions(self, world: Merging) -> None:
         world.save("feature", content=4)
         assert world.delete_branch("feature") == ["v3"]

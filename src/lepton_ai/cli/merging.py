@@ -122,6 +122,18 @@ ReplayOption = Annotated[
         show_default=False,
     ),
 ]
+NamesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--names",
+        metavar="FILE",
+        help="How a side renamed tensors: lines old -> new, with * in both (default: found by what they hold).",
+        show_default=False,
+    ),
+]
+WithCodeOption = Annotated[
+    bool, typer.Option("--with-code", help="Let git merge the code too, in the checkout here.")
+]
 ContinueOption = Annotated[
     bool, typer.Option("--continue", help="Finish the merge in progress: all its conflicts are decided.")
 ]
@@ -157,6 +169,8 @@ def merge(
     no_ff: NoFfOption = False,
     dry_run: DryRunOption = False,
     replay: ReplayOption = None,
+    names: NamesOption = None,
+    with_code: WithCodeOption = False,
     evaluate: EvaluateOption = None,
     candidate: CandidateOption = None,
     by: ByOption = None,
@@ -183,6 +197,8 @@ def merge(
         "base": base,
         "aids": aids(aid),
         "everywhere": everywhere or None,
+        "names": names,
+        "with_code": with_code or None,
         "evaluate": evaluate,
         "candidates": candidate,
         "metric": by,

@@ -216,7 +216,9 @@ def _read(ref: Ref) -> UnderWay:
 
 
 def _ids(state: states.MergeState) -> tuple[str, ...]:
-    return (state.ours, *state.theirs, *state.bases)
+    """What takes part, aids (Fisher tensors, say) too."""
+    aids = [id_ for ids in state.request.get("aids", {}).values() for id_ in ids]
+    return (state.ours, *state.theirs, *state.bases, *aids)
 
 
 def _pins(lines: Lines, key: str, state: states.MergeState, *, on: bool) -> Iterable[Move]:

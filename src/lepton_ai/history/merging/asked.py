@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from lepton_ai.errors import UsageError
+from lepton_ai.history.given import path
 from lepton_ai.history.merges.parameters import settled
 from lepton_ai.history.merges.registry import method as method_called
+from lepton_ai.history.merging import mapping
+from lepton_ai.history.merging.mapping import Line
 from lepton_ai.history.record import plain_params, text
+from lepton_ai.store.durable import storage_errors
 from lepton_ai.types import Attachment
 
 STOP = "stop"
@@ -51,7 +56,8 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     that one side alone changed, or all did equally. ``exact``: just the versions that are named are merged, in that
     order, and what the branch stands on only if it is one of them. ``base`` is the id of the version to take as the
     common ancestor. ``aids`` are ids of versions, one for each model, that hold further tensors by the names of the
-    models' own: "fisher", "gram". ``choices`` are for single conflicts, and go before everything else.
+    models' own: "fisher", "gram". ``choices`` are for single conflicts, and go before everything else. ``names`` say
+    what renamed tensors are called.
     """
 
     method: str = ""
@@ -64,6 +70,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     base: str = ""
     aids: dict[str, tuple[str, ...]] = {}
     choices: tuple[Choice, ...] = ()
+    names: tuple[Line, ...] = ()
 
     def choice(self, kind: str, name: str) -> Choice | None:
         """What was decided for a conflict."""
@@ -75,9 +82,10 @@ class Asked(TypedDict, total=False):
 
     ``rules``: "GLOB=METHOD" or "GLOB=METHOD:name=value,name=value", pairs, or a mapping glob → method. ``weights``: one
     number for each model, ours first (the parameter ``weight``). ``base``: the address of a version, ``aids``: of
-    one for each model by what they hold ("fisher", "gram"). ``evaluate``: a
-    command that judges the ``candidates`` (sides and methods) for what is in conflict, by a ``metric`` whose ``best``
-    is "highest" or "lowest"; see :mod:`lepton_ai.history.merging.evaluation`.
+    one for each model by what they hold ("fisher", "gram"). ``names``: old → new names of tensors, or a file with them;
+    see :mod:`lepton_ai.history.merging.mapping`. ``with_code``: git merges the code, too, in the checkout that is the
+    current folder. ``evaluate``: a command that judges the ``candidates`` (sides and methods) for what is in conflict,
+    by a ``metric`` whose ``best`` is "highest" or "lowest"; see :mod:`lepton_ai.history.merging.evaluation`.
     """
 
     method: str | None
@@ -90,6 +98,8 @@ class Asked(TypedDict, total=False):
     exact: bool
     base: str | None
     aids: Mapping[str, Sequence[str]] | None
+    names: Mapping[str, str] | str | Path | None
+    with_code: bool
     evaluate: str | None
     candidates: Sequence[str] | None
     metric: str | None
@@ -128,6 +138,7 @@ def request(asked: Mapping[str, Any]) -> Request:
         exact=bool(given.get("exact", False)),
         base=text(given.get("base", ""), "the base"),
         aids={kind: tuple(given["aids"][kind]) for kind in given.get("aids", ())},
+        names=_names(given.get("names")),
     )
     if found.everywhere and not (found.method or found.rules):
         raise UsageError("no method is named to merge everything with", hint="name one, such as linear")
@@ -222,6 +233,16 @@ def _method(name: object) -> str:
     plain = text(name, "the method")
     plain = TAKE.get(plain, plain)
     return method_called(plain).name if plain else ""
+
+
+def _names(said: object) -> tuple[Line, ...]:
+    if said is None:
+        return ()
+    if isinstance(said, Mapping):
+        return mapping.parse(msgspec.json.encode(dict(said)), "names")
+    place = path(said, "the file of names")
+    with storage_errors(place):
+        return mapping.parse(place.read_bytes(), str(place))
 
 
 def _on_conflict(name: object) -> str:

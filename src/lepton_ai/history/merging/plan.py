@@ -8,7 +8,7 @@ import msgspec
 
 from lepton_ai.errors import UsageError
 from lepton_ai.history.elements import Elements
-from lepton_ai.history.merging import compatibility, contents, units
+from lepton_ai.history.merging import compatibility, contents, renamed, units
 from lepton_ai.history.merging.asked import STOP, Request, check_models
 from lepton_ai.history.merging.carriers import Carrier, carrier
 from lepton_ai.history.merging.sides import Side, Slot, file_slots, tensor_slots, with_aids
@@ -117,7 +117,9 @@ def plan(
     found = [
         units.unit(slot, models, bases, everywhere=asked.everywhere) for slot in file_slots(models, bases)
     ]
-    tensors = _by_unit(found, with_aids(tensor_slots(models, bases), made.aids))
+    slots, notes = renamed.together(tensor_slots(models, bases), models, bases, asked.names)
+    made.notes += notes
+    tensors = _by_unit(found, with_aids(slots, made.aids))
     for unit in found:
         _place(made, unit, tensors.get(id(unit), []))
     _check_paths(made)

@@ -10,11 +10,15 @@ import msgspec
 
 
 class Trait(msgspec.Struct, frozen=True):
-    """What a tensor is told by. ``content`` is equal for equal bytes (its blocks' ids, say); None when not known."""
+    """What a tensor is told by. ``content`` is equal for equal bytes (its blocks' ids, say); None when not known.
+
+    Not ``telling`` is what many tensors hold that have nothing to do with each other: zeros, say.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     content: Hashable = None
+    telling: bool = True
 
 
 class Renames(msgspec.Struct, frozen=True):
@@ -55,10 +59,9 @@ def detect(base: Mapping[str, Trait], side: Mapping[str, Trait]) -> Renames:
 def _by_content(gone: Mapping[str, Trait], new: Mapping[str, Trait]) -> tuple[dict[str, str], list[str]]:
     """Pairs of one old and one new name with the same content, and old names whose content fits several."""
     lost, come = _grouped(gone), _grouped(new)
-    proved = {
-        olds[0]: come[trait][0] for trait, olds in lost.items() if len(olds) == len(come.get(trait, ())) == 1
-    }
-    shared = [old for trait, olds in lost.items() if trait in come for old in olds if old not in proved]
+    told = {trait: olds for trait, olds in lost.items() if trait.telling and trait in come}
+    proved = {olds[0]: come[trait][0] for trait, olds in told.items() if len(olds) == len(come[trait]) == 1}
+    shared = [old for olds in told.values() for old in olds if old not in proved]
     return proved, shared
 
 

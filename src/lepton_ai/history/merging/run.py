@@ -30,7 +30,7 @@ from lepton_ai.history.record import content_id
 from lepton_ai.history.refs.contract import Commit, VersionRow
 from lepton_ai.history.save import Order, Saved, save
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.types import Attachment, FileEntry, Operation
+from lepton_ai.types import Attachment, Code, FileEntry, Operation
 
 HASHED = 4 << 20
 SCHEMA = 2
@@ -52,6 +52,7 @@ class Making(msgspec.Struct, frozen=True):
 
     ``kind``, ``source`` and ``what`` are told of its operation. ``parents`` are further ones besides ``head``.
     ``ending`` adds to the commit what ends with it. ``metrics`` were measured on just these weights.
+    ``code`` is what git has merged the code into.
     """
 
     into: str
@@ -64,6 +65,7 @@ class Making(msgspec.Struct, frozen=True):
     account: outcome.Account = outcome.Account()
     ending: Callable[[Commit], Commit] | None = None
     metrics: dict[str, float] = {}
+    code: Code | None = None
 
 
 class Merging:
@@ -198,6 +200,10 @@ class Merging:
             LostRace: the branch has moved on.
         """
         start, notes = carried(made.models, made.bases, made.same_as)
+
+        if how.code is not None:
+            start = msgspec.structs.replace(start, code=how.code)
+            notes = [note for note in notes if not note.startswith("the code of ")]
 
         def build(draft: changes.Draft) -> Result[VersionRow]:
             living = tuple(self._lines.resolve(id_.hex()) for id_ in how.parents)

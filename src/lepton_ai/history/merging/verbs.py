@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,17 +17,19 @@ from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.changes.merging import none_under_way
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found, Lines
-from lepton_ai.history.merging import recipes, report
+from lepton_ai.history.merging import code, recipes, report
 from lepton_ai.history.merging.asked import STOP, Asked, Request, request
 from lepton_ai.history.merging.candidates import Candidates, Trial, trial
 from lepton_ai.history.merging.evaluation import judge
 from lepton_ai.history.merging.picking import Picking, whole
+from lepton_ai.history.merging.plan import Plan
 from lepton_ai.history.merging.report import Preview
-from lepton_ai.history.merging.run import Job, Merging
+from lepton_ai.history.merging.run import Job, Making, Merging
 from lepton_ai.history.merging.waiting import Waiting, still_open
 from lepton_ai.history.record import text
 from lepton_ai.history.save import Saved
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.types import Code
 
 T = TypeVar("T")
 TRIES = 5
@@ -37,6 +39,7 @@ class Open(msgspec.Struct, frozen=True):
     """What becomes of conflicts that nothing was said about: tried out, left for people to decide, or else refused."""
 
     leave: bool = False
+    with_code: bool = False
     trial: Trial | None = None
 
 
@@ -99,9 +102,9 @@ class Verbs:
                     raise UsageError(
                         f"{name} is said, and no command to evaluate with", hint="say evaluate too"
                     )
-            return Open(leave=asked.get("on_conflict") == STOP)
+            return Open(leave=asked.get("on_conflict") == STOP, with_code=bool(asked.get("with_code")))
         by = judge(text(asked["evaluate"], "evaluate"), asked.get("metric") or "", asked.get("best"))
-        return Open(trial=trial(by, asked.get("candidates")))
+        return Open(trial=trial(by, asked.get("candidates")), with_code=bool(asked.get("with_code")))
 
     def branch(
         self,
@@ -164,7 +167,26 @@ class Verbs:
             elif open_.leave:
                 raise still_open(self.waiting.leave(job, made, head, act))
         report.refuse(made, job.into)
-        return self._merging.make(made, making, act)
+        with self._merged_code(made, making, with_code=open_.with_code) as making:
+            return self._merging.make(made, making, act)
+
+    @contextmanager
+    def _merged_code(self, made: Plan, making: Making, *, with_code: bool) -> Iterator[Making]:
+        """How to make the version, with the code merged by git where that is wanted and needed."""
+        mine, its = made.models[0].record.code, made.models[-1].record.code
+        if not with_code or mine is None or its is None:
+            if with_code:
+                raise UsageError(
+                    "a side does not say which code it was saved from", hint="merge without the code"
+                )
+            yield making
+            return
+        merged = code.merge(None, mine, its, code.ancestry_in(Path()))
+        if merged.clean:
+            yield making
+            return
+        with code.merged_checkout(Path(), mine, its, making.message) as commit:
+            yield replace(making, code=Code(commit, mine.remote, mine.branch))
 
     def evaluate(
         self, into: str, target: str, act: Act, asked: Mapping[str, Any], *, force: bool = False

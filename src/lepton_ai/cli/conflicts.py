@@ -36,6 +36,11 @@ IntoOption = Annotated[
     ),
 ]
 
+ContinueOption = Annotated[
+    bool, typer.Option("--continue", help="Finish the merge in progress: all its conflicts are decided.")
+]
+AbortOption = Annotated[bool, typer.Option("--abort", help="Give the merge in progress up.")]
+
 
 @examples("lepton conflicts", "lepton conflicts --into release --json")
 def conflicts(into: IntoOption = MAIN, repo: Repo = None, as_json: Json = False) -> int:
@@ -134,6 +139,18 @@ def resolve(
     for name, result in (chosen[0]["results"] if chosen else {}).items():
         say(f"  {name}: {result}")
     _say_left(told["open"], into)
+
+
+def check_ending(sources: list[str] | None, asked: dict[str, Any], *, both: bool) -> None:
+    """Raise UsageError when more is said than that a merge in progress ends."""
+    if both:
+        raise UsageError("--continue and --abort exclude each other", hint="say one of them")
+    if sources or asked:
+        what = (sources or sorted(asked))[0]
+        raise UsageError(
+            f"the merge in progress knows what it merges and how; {what!r} is too much",
+            hint="lepton merge --continue, with --into BRANCH for another branch than main",
+        )
 
 
 def ended(repository: ModelRepository, into: str, *, abort: bool, message: str, as_json: bool) -> int:

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from lepton_ai.cli import complete, exits, inputs
-from lepton_ai.cli.conflicts import ended
+from lepton_ai.cli.conflicts import AbortOption, ContinueOption, check_ending, ended
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.judging import BestOption, ByOption, CandidateOption, EvaluateOption
 from lepton_ai.cli.merge_told import print_made, print_preview
@@ -134,10 +134,6 @@ NamesOption = Annotated[
 WithCodeOption = Annotated[
     bool, typer.Option("--with-code", help="Let git merge the code too, in the checkout here.")
 ]
-ContinueOption = Annotated[
-    bool, typer.Option("--continue", help="Finish the merge in progress: all its conflicts are decided.")
-]
-AbortOption = Annotated[bool, typer.Option("--abort", help="Give the merge in progress up.")]
 
 
 @examples(
@@ -207,7 +203,7 @@ def merge(
     asked = {key: value for key, value in asked.items() if value is not None}
     with opened(repo, as_json=as_json) as repository:
         if continue_ or abort:
-            _check_ending(sources, asked, both=continue_ and abort)
+            check_ending(sources, asked, both=continue_ and abort)
             return ended(repository, into, abort=abort, message=message or "", as_json=as_json)
         if replay is not None:
             return _replayed(repository, replay, sources, as_json=as_json)
@@ -245,17 +241,6 @@ def _merged(
     if single is None:
         return repository.merge_versions(sources, into, message=message, **asked)
     return repository.merge_branch(single, into, message=message, fast_forward=not no_ff, **asked)
-
-
-def _check_ending(sources: list[str] | None, asked: dict[str, Any], *, both: bool) -> None:
-    if both:
-        raise UsageError("--continue and --abort exclude each other", hint="say one of them")
-    if sources or asked:
-        what = (sources or sorted(asked))[0]
-        raise UsageError(
-            f"the merge in progress knows what it merges and how; {what!r} is too much",
-            hint="lepton merge --continue, with --into BRANCH for another branch than main",
-        )
 
 
 def _is_branch(repository: ModelRepository, name: str) -> bool:

@@ -164,7 +164,7 @@ class Verbs:
                 made, winner = tried.plan, tried.winner
                 measured = {} if winner.value is None else {winner.metric: winner.value}
                 making = replace(making, account=tried.account, metrics=measured)
-            elif open_.leave:
+            elif open_.leave and not job.asked.exact:  # what waits is a merge into what the branch stands on
                 raise still_open(self.waiting.leave(job, made, head, act))
         report.refuse(made, job.into)
         with self._merged_code(made, making, with_code=open_.with_code) as making:

@@ -44,6 +44,32 @@ def train(net: torch.nn.Module, classes: range, *, epochs: int, rate: float) -> 
     return net
 
 
+def fisher(net: torch.nn.Module, classes: range) -> dict[str, torch.Tensor]:
+    """How much the network depends on each weight: the mean squared gradient of its loss on its own digits."""
+    x, y, _, _ = data()
+    of_these = torch.isin(y, torch.tensor(list(classes)))
+    sums = {name: torch.zeros_like(weight) for name, weight in net.named_parameters()}
+    for picture, digit in zip(x[of_these], y[of_these], strict=True):
+        net.zero_grad()
+        torch.nn.functional.cross_entropy(net(picture), digit).backward()
+        for name, weight in net.named_parameters():
+            sums[name] += weight.grad**2
+    return {name: total / int(of_these.sum()) for name, total in sums.items()}
+
+
+def grams(net: torch.nn.Module, classes: range) -> dict[str, torch.Tensor]:
+    """Of each linear layer's inputs, on its own digits, the products with each other, by the name of its weight."""
+    x, y, _, _ = data()
+    x = x[torch.isin(y, torch.tensor(list(classes)))]
+    found = {}
+    with torch.no_grad():
+        for name, layer in net.named_children():
+            if isinstance(layer, torch.nn.Linear):
+                found[f"{name}.weight"] = x.T @ x
+            x = layer(x)
+    return found
+
+
 def accuracy(state: Mapping[str, torch.Tensor], classes: range = range(10)) -> float:
     """The share of the measured pictures of ``classes`` that a network with this state names rightly."""
     _, _, x, y = data()

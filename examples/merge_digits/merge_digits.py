@@ -1,8 +1,8 @@
 """Two specialists, merged by every method: who knows all ten digits?
 
 A network is trained a little on all digits. Two branches train it further, one on 0 to 4, the other on 5 to 9 only;
-each forgets what the other learns. Then the branches are merged by every method that needs nothing but the models, and
-at last by the one that a program finds best (``evaluate``).
+each forgets what the other learns. Then the branches are merged by every method, and at last by the one that a program
+finds best (``evaluate``). Fisher tensors and Gram matrices, which two methods need, are versions of their own.
 
     python examples/merge_digits/merge_digits.py [FOLDER]
 """
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from digits import HIGH, LOW, accuracy, network, train
+from digits import HIGH, LOW, accuracy, fisher, grams, network, train
 
 from lepton_ai import ModelRepository, Version
 
@@ -33,11 +33,15 @@ METHODS = {
     "breadcrumbs_ties": {"density": 0.9, "gamma": 0.01},
     "sce": {},
     "model_stock": {},
+    "fisher": {},
+    "regmean": {},
     "take_ours": {},
     "take_theirs": {},
     "take_base": {},
 }
-"""Every method that needs nothing but the models (fisher and regmean need more), some with parameters."""
+"""Every method, some with parameters."""
+AIDS = {"fisher": "fisher", "regmean": "gram"}
+"""What some methods need besides the models."""
 
 
 def parents(repo: ModelRepository) -> None:
@@ -48,6 +52,9 @@ def parents(repo: ModelRepository) -> None:
         branch = repo.create_branch(name)
         net = train(parent, classes, epochs=5, rate=0.02)
         repo.save_model(net.state_dict(), branch, "digits", params={"classes": list(classes)})
+        for kind, measure in (("fisher", fisher), ("gram", grams)):
+            repo.create_branch(f"{kind}-{name}", branch)
+            repo.save_model(measure(net, classes), f"{kind}-{name}", "digits")
 
 
 def measured(version: Version) -> tuple[float, float, float]:
@@ -59,7 +66,9 @@ def measured(version: Version) -> tuple[float, float, float]:
 def merged(repo: ModelRepository, method: str, parameters: dict[str, float]) -> Version:
     """Merge the specialists by a method, on a branch of its own."""
     branch = repo.create_branch(f"by-{method}", "low")
-    version = repo.merge_branch("high", branch, method=method, parameters=parameters)
+    kind = AIDS.get(method)
+    aids = {kind: [f"{kind}-low", f"{kind}-high"]} if kind else None
+    version = repo.merge_branch("high", branch, method=method, parameters=parameters, aids=aids)
     assert version is not None
     return version
 
@@ -81,9 +90,9 @@ def run(folder: Path) -> None:
 
         low = repo.create_branch("chosen", "low")
         command = shlex.join([sys.executable, str(Path(__file__).with_name("evaluate.py")), "{dir}"])
-        chosen = repo.merge_branch(
-            "high", low, evaluate=command, candidates=["ours", "theirs", "linear", best]
-        )
+        aids = {kind: [f"{kind}-low", f"{kind}-high"] for kind in AIDS.values()}
+        candidates = ["ours", "theirs", "linear", best]
+        chosen = repo.merge_branch("high", low, evaluate=command, candidates=candidates, aids=aids)
         assert chosen is not None
         assert chosen.merged is not None
         tried = ", ".join(f"{score.candidate} {score.value:.3f}" for score in chosen.merged.scores)

@@ -26,7 +26,7 @@ def test_the_best_merge_of_two_specialists_beats_both(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^(\w+) +([\d.]+) +([\d.]+) +([\d.]+)$", done.stdout, re.MULTILINE)
     told = {name: [float(one) for one in numbers] for name, *numbers in rows}
-    assert len(told) == 3 + 16
+    assert len(told) == 3 + 18
     assert told["take_ours"] == told["low"]
     assert told["take_theirs"] == told["high"]
     assert told["take_base"] == told["main"]

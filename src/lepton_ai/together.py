@@ -11,7 +11,6 @@ from lepton_ai.handles import Branch, Version
 from lepton_ai.history import given
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.changes.attempt import Act
-from lepton_ai.history.lines import MAIN
 from lepton_ai.history.save import Saved
 from lepton_ai.later import Later
 from lepton_ai.opened import Opened, Where
@@ -33,12 +32,14 @@ class Together(Opened):
         """Merges that wait for decisions, by the name of their branch."""
         return [UnfinishedMerge(self._whole, each.branch) for each in rules.all_under_way(self.lines)]
 
-    def merge_in_progress(self, into: Where = MAIN) -> UnfinishedMerge:
-        """The merge into a branch that waits for decisions.
+    def merge_in_progress(self, into: Where = None) -> UnfinishedMerge:
+        """The merge into a branch that waits for decisions (default: the only one that does).
 
         Raises:
-            NotFound: none does.
+            NotFound: none does. Ambiguous: several do, and no branch is named.
         """
+        if into is None:
+            return UnfinishedMerge(self._whole, rules.the_one_under_way(self.lines).branch)
         return UnfinishedMerge(self._whole, rules.under_way(self.lines, self._branch_name(into)).branch)
 
     def cherry_pick(

@@ -172,3 +172,21 @@ def test_cherry_pick_and_revert(parted: Lepton) -> None:
     assert (told["a"] == START["a"]).all()
     np.testing.assert_allclose(told["c"], START["c"] + 3, rtol=1e-6)
     assert parted("cherry-pick", "v2", "--json", code=2).error["kind"] == "usage"
+
+
+def test_the_only_merge_in_progress_need_not_be_named(parted: Lepton) -> None:
+    parted("branch", "stable", "--from", "main@v1")
+    parted("save", write(64, c=3), "-b", "stable")
+    parted("merge", "feature", "--into", "stable", "--on-conflict", "stop", code=1)
+    assert parted("conflicts", "--json", code=1).json["branch"] == "stable"
+    assert (
+        "left to decide: lepton resolve NAME --ours|--theirs|--method M\n"
+        in parted("resolve", "c", "--ours").out
+    )
+    parted("merge", "feature", "--on-conflict", "stop", code=1)
+    told = parted("conflicts", "--json", code=2).error
+    assert told["kind"] == "ambiguous"
+    assert "main, stable" in told["message"]
+    assert "--into stable" in parted("resolve", "config.json", "--theirs", "--into", "stable").out
+    parted("merge", "--abort", "--into", "main")
+    assert "into stable" in parted("merge", "--continue").out

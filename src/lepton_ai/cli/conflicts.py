@@ -15,7 +15,6 @@ from lepton_ai.cli.output import Column, local_time, plural, print_json, print_t
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
-from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.states import Resolution
 from lepton_ai.repository import ModelRepository
@@ -30,9 +29,13 @@ COLUMNS = (
     Column("Reason", wrap=True),
 )
 IntoOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--into", metavar="BRANCH", help="The branch that is merged into.", autocompletion=complete.branches
+        "--into",
+        metavar="BRANCH",
+        help="The branch that is merged into (default: that of the only merge in progress).",
+        autocompletion=complete.branches,
+        show_default=False,
     ),
 ]
 
@@ -43,20 +46,21 @@ AbortOption = Annotated[bool, typer.Option("--abort", help="Give the merge in pr
 
 
 @examples("lepton conflicts", "lepton conflicts --into release --json")
-def conflicts(into: IntoOption = MAIN, repo: Repo = None, as_json: Json = False) -> int:
+def conflicts(into: IntoOption = None, repo: Repo = None, as_json: Json = False) -> int:
     """Show what a merge in progress waits for.
 
     Every conflict, who decided what, and why. Exits with 1 while something is open.
     """
     with opened(repo, as_json=as_json) as repository:
         merge = repository.merge_in_progress(into)
+        several = merge.branch if len(repository.merges_in_progress()) > 1 else None
         told, said = _told(merge), merge.said
     if as_json:
         print_json(told)
     else:
         say(f"{said}:")
         print_table(COLUMNS, (_row(one) for one in told["conflicts"]))
-        _say_left(told["open"], into)
+        _say_left(told["open"], into=several)
     return exits.DIFFERENT if told["open"] else exits.OK
 
 
@@ -97,7 +101,7 @@ def resolve(
     candidate: CandidateOption = None,
     by: ByOption = None,
     best: BestOption = None,
-    into: IntoOption = MAIN,
+    into: IntoOption = None,
     message: MessageOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overrule what somebody else decided.")] = False,
     repo: Repo = None,
@@ -129,6 +133,7 @@ def resolve(
             why=message or "",
             force=force,
         )
+        several = merge.branch if len(repository.merges_in_progress()) > 1 else None
         told = _told(merge)
     if as_json:
         print_json({"resolved": names, **told})
@@ -138,7 +143,7 @@ def resolve(
         say(f"{one['name']}: {one['decided']}")
     for name, result in (chosen[0]["results"] if chosen else {}).items():
         say(f"  {name}: {result}")
-    _say_left(told["open"], into)
+    _say_left(told["open"], into=several)
 
 
 def check_ending(sources: list[str] | None, asked: dict[str, Any], *, both: bool) -> None:
@@ -149,13 +154,16 @@ def check_ending(sources: list[str] | None, asked: dict[str, Any], *, both: bool
         what = (sources or sorted(asked))[0]
         raise UsageError(
             f"the merge in progress knows what it merges and how; {what!r} is too much",
-            hint="lepton merge --continue, with --into BRANCH for another branch than main",
+            hint="lepton merge --continue, with --into BRANCH when several are in progress",
         )
 
 
-def ended(repository: ModelRepository, into: str, *, abort: bool, message: str, as_json: bool) -> int:
+def ended(
+    repository: ModelRepository, branch: str | None, *, abort: bool, message: str, as_json: bool
+) -> int:
     """Do what ``lepton merge --continue`` and ``--abort`` do."""
-    merge = repository.merge_in_progress(into)
+    merge = repository.merge_in_progress(branch)
+    into = merge.branch
     if abort:
         said = merge.said
         merge.abort(why=message)
@@ -213,8 +221,9 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
     return one["name"], one["kind"], one["why"], one["decided"] or "open", by, one["reason"] or ""
 
 
-def _say_left(left: list[str], into: str) -> None:
-    where = "" if into == MAIN else f" --into {into}"
+def _say_left(left: list[str], *, into: str | None) -> None:
+    """``into``: the branch, where it has to be said."""
+    where = f" --into {into}" if into else ""
     if left:
         say(
             f"{plural(len(left), 'conflict')} left to decide: lepton resolve NAME --ours|--theirs|--method M{where}"

@@ -33,7 +33,14 @@ SourcesArgument = Annotated[
     ),
 ]
 IntoOption = Annotated[
-    str, typer.Option("--into", metavar="DST", help="Where to.", autocompletion=complete.branches)
+    str | None,
+    typer.Option(
+        "--into",
+        metavar="DST",
+        help="Where to (default: main; to end a merge: the only one in progress).",
+        autocompletion=complete.branches,
+        show_default=False,
+    ),
 ]
 MethodOption = Annotated[
     str | None,
@@ -150,7 +157,7 @@ WithCodeOption = Annotated[
 def merge(
     sources: SourcesArgument = None,
     *,
-    into: IntoOption = MAIN,
+    into: IntoOption = None,
     message: MessageOption = None,
     method: MethodOption = None,
     on_conflict: OnConflictOption = None,
@@ -205,6 +212,7 @@ def merge(
         if continue_ or abort:
             check_ending(sources, asked, both=continue_ and abort)
             return ended(repository, into, abort=abort, message=message or "", as_json=as_json)
+        target = MAIN if into is None else into
         if replay is not None:
             return _replayed(repository, replay, sources, as_json=as_json)
         if config is not None:
@@ -217,15 +225,15 @@ def merge(
         )
         if dry_run:
             found = repository.preview_merge(
-                sources if single is None else single, into, fast_forward=not no_ff, **asked
+                sources if single is None else single, target, fast_forward=not no_ff, **asked
             )
             brought = None
         else:
-            version = _merged(repository, single, sources, into, message or "", asked, no_ff=no_ff)
+            version = _merged(repository, single, sources, target, message or "", asked, no_ff=no_ff)
             brought = (made(repository, version), version.merged) if version is not None else None
     if dry_run:
         return print_preview(msgspec.to_builtins(found), as_json=as_json)
-    return print_made(brought, ", ".join(sources), into, as_json=as_json)
+    return print_made(brought, ", ".join(sources), target, as_json=as_json)
 
 
 def _merged(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from lepton_ai.cli.output import plural
-from lepton_ai.history.lines import MAIN
 from lepton_ai.repository import ModelRepository
 
 
 def reminders(repository: ModelRepository) -> list[str]:
     """A line for each merge in progress: what waits, and how to go on."""
     found = []
-    for merge in repository.merges_in_progress():
-        into = "" if merge.branch == MAIN else f" --into {merge.branch}"
+    merges = repository.merges_in_progress()
+    for merge in merges:
+        into = f" --into {merge.branch}" if len(merges) > 1 else ""
         left = len(merge.open)
         waits = f"waits for {plural(left, 'decision')}: lepton conflicts{into}"
         found.append(

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 import msgspec
 from msgspec.structs import replace
 
-from lepton_ai.errors import Diverged, InUse, LostRace, NotFound, UsageError
+from lepton_ai.errors import Ambiguous, Diverged, InUse, LostRace, NotFound, UsageError
 from lepton_ai.history import states
 from lepton_ai.history.changes import labels
 from lepton_ai.history.changes.attempt import Act, Result
@@ -81,6 +81,21 @@ def under_way(lines: Lines, branch: str) -> UnderWay:
             hint=f"there is one into {others}: say --into" if others else "lepton merge SRC begins one",
         )
     return _read(ref)
+
+
+def the_one_under_way(lines: Lines) -> UnderWay:
+    """The merge under way, when there is just one.
+
+    Raises:
+        NotFound: there is none. Ambiguous: there are several.
+    """
+    found = all_under_way(lines)
+    if not found:
+        raise NotFound("no merge is in progress", hint="lepton merge SRC begins one")
+    if len(found) > 1:
+        into = [merge.branch for merge in found]
+        raise Ambiguous(f"merges into {', '.join(into)} are in progress", hint=f"say which: --into {into[0]}")
+    return found[0]
 
 
 def none_under_way(lines: Lines, branch: str) -> dict[str, int]:

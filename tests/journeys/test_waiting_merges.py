@@ -49,7 +49,7 @@ class TestBegin:
         with pytest.raises(errors.Diverged):
             parted.repo.merge_branch("feature")
         assert parted.repo.merges_in_progress() == []
-        with pytest.raises(errors.NotFound, match="no merge into 'main' is in progress"):
+        with pytest.raises(errors.NotFound, match="no merge is in progress"):
             parted.repo.merge_in_progress()
 
     def test_what_can_be_merged_does_not_wait(self, parted: Parted) -> None:

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,9 @@ def prepare(folder: Path, layers: int, dtype: str, environment: dict[str, str]) 
     repository = folder / "repository"
     repository.mkdir()
     for number, name in enumerate(MODELS):
-        weights = write(folder / name, layers, dtype, number)
+        # In a process of its own: the memory of this one would count for all that it starts.
+        with ProcessPoolExecutor(1, get_context("spawn")) as other:
+            weights = other.submit(write, folder / name, layers, dtype, number).result()
         if number:
             lepton(repository, environment, "branch", name, "--from", "v1")
         shutil.copy(weights, repository / "model.safetensors")

@@ -70,6 +70,12 @@ def test_multislerp_by_hand() -> None:
     assert "add up to 0" in obstacle(many, case)
 
 
+def test_multislerp_of_one_model_is_that_model_also_with_weights_that_nearly_cancel_out() -> None:
+    same = np.float32([0.3, 1.0, 2.0, -0.7])
+    result = merged(method("multislerp"), same, same, same, weight=[0.625, -1.90625, 1.296875])
+    assert result == same.tolist()
+
+
 def test_ties_by_hand() -> None:
     ties = method("ties")
     base = [0.0, 0.0, 0.0, 0.0]

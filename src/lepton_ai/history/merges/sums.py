@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from lepton_ai.history.merges.contract import Case, Floats, Parent, Part
 
 
+ROUNDING = 1e-14
+"""How far from 1 computed factors may add up that are meant to; large ones that cancel out are rounded more."""
+
+
 def summed(parents: Sequence[Parent], factors: Sequence[float], case: Case) -> Part:
     """Σ factorᵢ·parentᵢ; a parent of factor 0 is not read.
 
@@ -23,7 +27,8 @@ def summed(parents: Sequence[Parent], factors: Sequence[float], case: Case) -> P
     used.sort(key=lambda pair: -abs(pair[0]))
     if not used:
         return by_tiles(case, lambda _start, _stop, out: out.fill(0))
-    average = math.isclose(sum(factor for factor, _ in used), 1.0, rel_tol=1e-12)
+    total, spread = math.fsum(factor for factor, _ in used), sum(abs(factor) for factor, _ in used)
+    average = abs(total - 1) <= ROUNDING * max(1.0, spread) ** 2
     if average and len(used) == 1:
         return used[0][1].part
     if average:

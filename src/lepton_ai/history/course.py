@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Hashable, Iterable
 from difflib import get_close_matches
@@ -22,12 +21,12 @@ from lepton_ai.types import Record
 
 MOVED = "moved"
 STATS: dict[str, Callable[[Own], float]] = {
-    "norm": lambda own: math.sqrt(own.norm2),
+    "norm": lambda own: own.norm,
     "mean": lambda own: own.mean,
     "std": lambda own: own.std,
     "min": lambda own: own.low,
     "max": lambda own: own.high,
-    "rms": lambda own: math.sqrt(own.norm2 / own.n),
+    "rms": lambda own: own.rms,
     "nan": lambda own: float(own.nan),
     "inf": lambda own: float(own.inf),
 }
@@ -126,7 +125,8 @@ class _Follow:
                 return None, "" if before is None else "another shape"
             moved = measure([TensorPair(before, side)], whole=not before.same_as(side))[0].moved
             return moved.relative if moved.elements else 0.0, ""
-        key = side.tensor.dtype, side.shape, tuple(side.pieces)
+        tensor = side.tensor
+        key = tensor.dtype, side.shape, tensor.encoding, repr(tensor.args), tuple(side.pieces)
         if key not in self._known:
             own = measure([TensorPair(None, side)])[0].moved.after
             self._known[key] = STATS[self._stat](own) if own.n or self._stat in ("nan", "inf") else None

@@ -16,10 +16,14 @@ READ = 1 << 20
 def identical(reader: Reader, before: Sequence[FileEntry], after: Sequence[FileEntry]) -> bool:
     """Whether both have the same tensors under the same names. Only small ones may be read.
 
+    What cannot be read at all is not known to be the same.
+
     Raises:
         Damaged, KeyMissing, TooNew, StorageFailed.
     """
     one, other = Tensors(reader, before), Tensors(reader, after)
+    if one.lacking or other.lacking:
+        return False
     models = {elements.path for elements in one.values()}, {elements.path for elements in other.values()}
     pairs = counterparts.tensors(one, other, counterparts.files(before, after, models))
     return bool(pairs) and all(old is not None and new is not None and _equal(old, new) for old, new in pairs)

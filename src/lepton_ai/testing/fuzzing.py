@@ -1,7 +1,7 @@
 """Give a reader hostile files, and hold what it does against what readers promise.
 
 A case is a sample with lies in it, made from a seed and a number: the same two give the same bytes again. Only
-Malformed may leave a reader or a decoder, in bounded time and memory, and whatever is understood keeps the contract.
+Malformed may leave a reader or a decoder (and Refused who puts elements back), in bounded time and memory, and whatever is understood keeps the contract.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from types import FrameType
 import msgspec
 import numpy as np
 
+from lepton_ai.formats import architecture
 from lepton_ai.formats.checks import clean_name
 from lepton_ai.formats.contract import (
     MAX_DIMENSIONS,
@@ -35,6 +36,7 @@ from lepton_ai.formats.contract import (
     check_partition,
 )
 from lepton_ai.formats.encodings import decode
+from lepton_ai.formats.splice import Refused, refusals, splice
 from lepton_ai.testing.formats import Sample
 from lepton_ai.testing.structure import mutate_folder
 from lepton_ai.testing.structure.tensors import twist
@@ -45,6 +47,9 @@ MOST_TENSORS = 500
 
 TWISTED = 0.2
 """So many of the tensors are also decoded by a description that does not fit them."""
+
+WRITTEN = 0.1
+"""So many of the files that are understood get their own elements once more."""
 
 PIECE = 256 << 10
 STATUS = Path("/proc/self/status")
@@ -132,7 +137,11 @@ def examine(
                 reader.claims(main, files[main][:4096])
                 layout = reader.layout(main, folder[main], folder)
                 check_layout(layout, folder, main)
-            peak = max(meter.peak, _decode_all(layout, folder, main, limits, rng))
+            with _memory(limits, size) as asked:
+                _ask_for_architecture(layout, folder[main])
+            peak = max(meter.peak, asked.peak, _decode_all(layout, folder, main, limits, rng))
+            if rng is not None and rng.random() < WRITTEN:
+                _write_again(layout, folder, main, limits, size)
     except Malformed as error:
         refusal, peak = str(error) or "Malformed", meter.peak
     except _TooSlow:
@@ -142,6 +151,35 @@ def examine(
     except Exception as error:
         raise Broken(f"{type(error).__name__} leaves it: {str(error)[:200]}") from error
     return Outcome(not refusal, refusal, time.process_time() - begun, peak)
+
+
+def _ask_for_architecture(layout: Layout, source: Source) -> None:
+    read = architecture.READERS.get(layout.format)
+    with suppress(Malformed):
+        parts = read(source) if read else []
+        "".join(text for part in parts for text in (part.name, part.kind, *part.attributes.values())).encode()
+
+
+def _write_again(layout: Layout, folder: Mapping[str, Source], main: str, limits: Limits, size: int) -> None:
+    """Give the file its own elements, of as many tensors as can be decoded: the same bytes, or a refusal."""
+    news: dict[str, Source] = {}
+    decoded = 0
+    for tensor in layout.tensors[:MOST_TENSORS]:
+        places = [folder[_beside(main, extent.path)] for extent in tensor.extents]
+        parts = [source.read(e.offset, e.length) for source, e in zip(places, tensor.extents, strict=True)]
+        with suppress(Malformed):
+            news[tensor.name] = BytesSource(decode(tensor, parts).tobytes())
+            decoded += news[tensor.name].size
+        if decoded > MOST_DECODED:
+            break
+    with _memory(limits, size + 2 * decoded), suppress(Malformed, Refused):
+        for name in refusals(main, layout, folder, list(news)):
+            news.pop(name, None)
+        for path, source in splice(main, layout, folder, news).items():
+            for at in range(0, source.size, PIECE):
+                source.read(at, min(PIECE, source.size - at))
+            if source.size > 2 * folder[path].size + EXPANSION:
+                raise Broken(f"{path!r} of {folder[path].size} bytes becomes one of {source.size}")
 
 
 def _decode_all(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lepton_ai.formats.contract import BytesSource, Format, Source
 from lepton_ai.repository import ModelRepository
-from lepton_ai.testing.formats import Sample
+from lepton_ai.testing.formats import Array, Sample
 from lepton_ai.testing.splicing import Spliced, SpliceSuite, same, some, whole
 
 
@@ -19,25 +20,51 @@ class MergeSuite(SpliceSuite):
     def test_disjoint_changes_come_together(
         self, reader: Format, samples: list[Sample], tmp_path: Path
     ) -> None:
-        """Bit for bit, from both sides the same, in the format of the file, as the framework loads it."""
-        for number, sample in enumerate(samples):
-            made, rng = Spliced(reader, sample), np.random.default_rng(number)
-            news = some(made, rng, 1.0, self.may_change)
-            groups = [
-                group for group in made.replaceable() if group[0] in news and made.arrays[group[0]].size
-            ]
-            ours, theirs = ({n: news[n] for g in part for n in g} for part in (groups[::2], groups[1::2]))
-            if not theirs:
-                continue
-            wanted = {**made.arrays, **ours, **theirs}
-            sides = [{path: whole(s) for path, s in made.splice(part).items()} for part in (ours, theirs)]
-            turns = (sides, sides[::-1]) if number == 0 else (sides,)
-            for turn, (one, other) in enumerate(turns):
-                folder = tmp_path / f"{number}-{turn}"
-                merged = _merged(sample.files, one, other, folder)
-                found: dict[str, Source] = {path: BytesSource(data) for path, data in merged.items()}
-                same(made.read(found), wanted, sample.main)
-                self._ask(sample.main, found, folder / "asked", wanted)
+        """Bit for bit, from both sides the same, in the format of the file, as the framework loads it.
+
+        All samples are merged at once, as the files of one version: a repository for each would cost seconds.
+        """
+        cases = [
+            case for number, sample in enumerate(samples) if (case := self._case(reader, sample, number))
+        ]
+        assert cases or not samples
+        for turn, chosen in enumerate((cases, [case.turned() for case in cases[:1]])):
+            base, ours, theirs = (_together([case.files[side] for case in chosen]) for side in range(3))
+            merged = _merged(base, ours, theirs, tmp_path / str(turn)) if chosen else {}
+            for number, case in enumerate(chosen):
+                paths = [(path, f"{number}/{path}") for path in case.files[0]]
+                found: dict[str, Source] = {path: BytesSource(merged[place]) for path, place in paths}
+                same(case.made.read(found), case.wanted, case.made.main)
+                self._ask(case.made.main, found, tmp_path / f"asked-{turn}-{number}", case.wanted)
+
+    def _case(self, reader: Format, sample: Sample, number: int) -> _Case | None:
+        """A sample of which both sides change other tensors; None where there are not enough of them."""
+        made, rng = Spliced(reader, sample), np.random.default_rng(number)
+        news = some(made, rng, 1.0, self.may_change)
+        groups = [group for group in made.replaceable() if group[0] in news and made.arrays[group[0]].size]
+        ours, theirs = ({n: news[n] for g in part for n in g} for part in (groups[::2], groups[1::2]))
+        if not theirs:
+            return None
+        sides = [{path: whole(s) for path, s in made.splice(part).items()} for part in (ours, theirs)]
+        return _Case(made, (sample.files, *sides), {**made.arrays, **ours, **theirs})
+
+
+class _Case(NamedTuple):
+    """A sample: its files at the base, on our side, on theirs; and the arrays that the merge must have."""
+
+    made: Spliced
+    files: tuple[Mapping[str, bytes], ...]
+    wanted: Mapping[str, Array]
+
+    def turned(self) -> _Case:
+        """The sides exchanged."""
+        base, ours, theirs = self.files
+        return self._replace(files=(base, theirs, ours))
+
+
+def _together(folders: Sequence[Mapping[str, bytes]]) -> dict[str, bytes]:
+    """The files of all samples, each in a folder of its own: one repository and one merge serve them all."""
+    return {f"{number}/{path}": data for number, files in enumerate(folders) for path, data in files.items()}
 
 
 def _merged(

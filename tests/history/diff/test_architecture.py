@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tracemalloc
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,16 @@ __all__ = ["repo"]
 
 def _told(parts: Any) -> list[tuple[str, str, str, dict[str, Any]]]:
     return [(p.status, p.kind, p.name, p.attributes) for p in parts]
+
+
+def _keras(config: dict[str, Any] | str) -> BytesSource:
+    """A model of one layer with this configuration."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        layers = '{"config": {"layers": [{"class_name": "Dense", "config": %s}]}}' % text
+        archive.writestr("config.json", layers)
+    return BytesSource(stream.getvalue())
 
 
 class TestOnnx:
@@ -185,8 +198,51 @@ class TestKeras:
     def test_a_configuration_that_is_none(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "a", "w") as archive:
             archive.writestr("config.json", "{")
-        with pytest.raises(Malformed, match="no JSON"):
+        with pytest.raises(Malformed, match="JSON cannot be read"):
             keras.of_archive(BytesSource((tmp_path / "a").read_bytes()))
+
+    def test_names_that_no_text_can_hold_are_told_all_the_same(self, repo: ModelRepository) -> None:
+        before, after = (_keras({"name": "\ud800x", "units": n, "\udfff": "\ud812"}) for n in (1, 2))
+        (change,) = architecture.compare(keras.of_archive(before), keras.of_archive(after), "m.keras")
+        assert (change.name, change.attributes) == ("\\ud800x", {"units": ("1", "2")})
+        assert keras.of_archive(before)[0].attributes["\\udfff"] == "\\ud812"
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"name": "a", "k" * 9000: {f"{i}": i for i in range(20_000)}},
+            {"name": "a", "k" * 90_000: {"b": 1}},
+            {"name": "n" * 90_000},
+        ],
+    )
+    def test_names_within_each_other_do_not_fill_the_memory(self, config: dict[str, Any]) -> None:
+        source = _keras(config)
+        tracemalloc.start()
+        try:
+            with pytest.raises(Malformed, match="too much to tell"):
+                keras.of_archive(source)
+            assert tracemalloc.get_traced_memory()[1] < 200 << 20
+        finally:
+            tracemalloc.stop()
+
+    @pytest.mark.parametrize("depth", range(60, 1000, 20))
+    def test_any_depth_is_read_or_refused(self, depth: int) -> None:
+        for opened, closed in (("[", "]"), ('{"a":', "}")):
+            text = '{"name": "x", "deep": %s1%s}' % (opened * depth, closed * depth)
+            with suppress(Malformed):
+                assert keras.of_archive(_keras(text))[0].name == "x"
+
+    def test_layers_of_one_name_do_not_hide_each_other(self) -> None:
+        before, after = (
+            [
+                Part("a", "Dense", {"units": first}),
+                Part("a", "Dense", {"units": second}),
+                Part("a #2", "Relu", {}),
+            ]
+            for first, second in (("1", "2"), ("3", "4"))
+        )
+        found = architecture.compare(before, after)
+        assert {(c.name, *c.attributes["units"]) for c in found} == {("a", "1", "3"), ("a #2", "2", "4")}
 
     @pytest.mark.frameworks
     @pytest.mark.filterwarnings(

@@ -275,6 +275,15 @@ class TestWhatIsRead:
         assert "identical weights" in words.verdict(found)[0]
         assert "identical weights" in words.verdict(one.diff(one))[0]
 
+    def test_a_part_of_the_tensors_says_nothing_of_the_weights(self, repo: ModelRepository) -> None:
+        other = layers() | {"layers.2.bias": np.zeros(40, "f4")}
+        one, two = save(repo, layers()), save(repo, other)
+        found = one.diff(two, tensor="layers.0.*")
+        assert (found.same, found.same_weights, found.complete) == (2, False, False)
+        assert words.verdict(found) == ["All 2 tensors that were compared are identical."]
+        renamed = save(repo, {name.replace("layers", "blocks"): array for name, array in other.items()})
+        assert words.verdict(one.diff(renamed, tensor="*.0.*")) == ["Of 2 tensors: 2 renamed."]
+
     def test_the_same_weights_under_other_names(self, repo: ModelRepository) -> None:
         other = {name.replace("layers", "blocks"): array for name, array in layers().items()}
         found = save(repo, layers()).diff(save(repo, other))

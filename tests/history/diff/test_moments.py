@@ -46,7 +46,7 @@ def test_any_cut_gives_what_numpy_gives(before: np.ndarray, cuts: list[int], ran
     assert found.before.mean == pytest.approx(one.mean(), rel=1e-12, abs=1e-9)
     assert found.after.std == pytest.approx(other.std(), rel=1e-9, abs=1e-9)
     assert (found.before.low, found.before.high) == (one.min(), one.max())
-    assert math.sqrt(found.delta2) == pytest.approx(np.linalg.norm(delta), rel=1e-12)
+    assert found.l2 == pytest.approx(np.linalg.norm(delta), rel=1e-12)
     if np.linalg.norm(one):
         assert found.relative == pytest.approx(np.linalg.norm(delta) / np.linalg.norm(one), rel=1e-9)
     if np.linalg.norm(one) and np.linalg.norm(other):
@@ -134,10 +134,38 @@ def test_bits_count_where_values_are_equal() -> None:
     assert moments.differing(before, after.astype(np.float32)) == 0
 
 
-def test_huge_numbers_overflow_into_words_and_not_into_errors() -> None:
-    found = _moved(np.array([1e200, -1e308]), np.array([1e200, 1e308]), [])
-    assert found.relative is None
-    assert moments.histogram(found.bins) is None or found.most == math.inf
+@pytest.mark.parametrize("kind", ["float64", "complex128"])
+@pytest.mark.parametrize("cuts", [[], [1, 3], [2]])
+@pytest.mark.parametrize("power", [-1000, -700, -300, 300, 700, 1015])
+def test_numbers_whose_squares_are_none_count_like_others(power: int, cuts: list[int], kind: str) -> None:
+    before, after = np.array([1.0, -2, 3, 0.5, 4]), np.array([1.0, 2, 2.5, 0.5, 1])
+    plain = _moved(before.astype(kind), after.astype(kind), cuts)
+    size = 2.0 ** (power // 2) * 2.0 ** (power - power // 2)
+    found = _moved((before * size).astype(kind), (after * size).astype(kind), cuts)
+    assert found.relative == pytest.approx(plain.relative, rel=1e-12)
+    assert found.cosine == pytest.approx(plain.cosine, rel=1e-12)
+    assert found.l2 == pytest.approx(math.ldexp(plain.l2 or 0, power), rel=1e-12)
+    assert found.most == math.ldexp(plain.most, power)
+    assert found.before.std == pytest.approx(math.ldexp(plain.before.std, power), rel=1e-12)
+    assert found.before.norm == pytest.approx(math.ldexp(plain.before.norm, power), rel=1e-12)
+    assert found.after.mean == pytest.approx(math.ldexp(plain.after.mean, power), rel=1e-12)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2, 3]])
+def test_huge_and_tiny_numbers_together(cuts: list[int]) -> None:
+    found = _moved(np.array([1e300, 1e-300, 3.0]), np.array([1e300, 2e-300, 3.0]), cuts)
+    assert found.l2 == pytest.approx(1e-300)
+    assert (found.cosine, found.changed, found.before.high) == (pytest.approx(1), 1, 1e300)
+    assert found.before.norm == pytest.approx(1e300)
+
+
+@pytest.mark.parametrize("cuts", [[], [1]])
+def test_differences_that_are_too_large_for_a_number_are_said_to_be(cuts: list[int]) -> None:
+    found = _moved(np.array([1e200, -1.5e308]), np.array([1e200, 1.5e308]), cuts)
+    assert (found.most, found.changed, found.cosine) == (math.inf, 1, pytest.approx(-1))
+    assert found.before.mean == -7.5e307
+    assert found.after.std == pytest.approx(7.5e307)
+    assert moments.histogram(found.bins) is None
 
 
 def test_a_histogram_keeps_the_largest_bins_and_loses_nothing() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lepton_ai.formats import zip_members
-from lepton_ai.formats.architecture.contract import LONGEST_VALUE, MOST_PARTS, Part
+from lepton_ai.formats.architecture.contract import LONGEST_VALUE, Part, Parts
+from lepton_ai.formats.checks import parse_json
 from lepton_ai.formats.contract import Malformed, Source
 from lepton_ai.formats.hdf5_file.attributes import string_attribute
 from lepton_ai.formats.hdf5_file.headers import read_header
@@ -43,19 +44,15 @@ def of_hdf5(source: Source) -> list[Part]:
 
 
 def _layers(text: bytes) -> list[Part]:
+    found = Parts()
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise Malformed(f"a configuration that is no JSON: {problem}") from problem
-    found: list[Part] = []
-    for part in _walk(config, "", 0):
-        if len(found) >= MOST_PARTS:
-            raise Malformed(f"more than {MOST_PARTS} layers")
-        found.append(part)
-    return found
+        _walk(parse_json(text), "", 0, found)
+    except RecursionError:
+        raise Malformed("its configuration nests too deeply") from None
+    return found.found
 
 
-def _walk(node: Any, prefix: str, depth: int) -> Iterator[Part]:
+def _walk(node: Any, prefix: str, depth: int, found: Parts) -> None:
     """The layer that a dict describes, and those within it; the model itself is no layer of its own."""
     if (
         not isinstance(node, dict)
@@ -65,18 +62,25 @@ def _walk(node: Any, prefix: str, depth: int) -> Iterator[Part]:
         return
     layers = config.get("layers")
     name = str(config.get("name", node.get("class_name", "")))
+    found.room(prefix, name)
     if isinstance(layers, list):
         inner = f"{prefix}{name}/" if depth else ""
         if depth:
-            yield Part(prefix + name, str(node.get("class_name")), {"inputs": _inputs(node)})
+            found.put(prefix + name, _kind(node), {"inputs": _inputs(node)})
         for layer in layers:
-            yield from _walk(layer, inner, depth + 1)
+            _walk(layer, inner, depth + 1, found)
         return
     if not depth:
         return
     values = {key: value for key, value in config.items() if key != "name"}
-    attributes = {"inputs": _inputs(node), **dict(_flat(values, ""))}
-    yield Part(prefix + name, str(node.get("class_name")), attributes)
+    attributes = {"inputs": _inputs(node)}
+    for key, value in _flat(values, "", found):
+        attributes[key] = value
+    found.put(prefix + name, _kind(node), attributes)
+
+
+def _kind(node: dict[str, Any]) -> str:
+    return str(node.get("class_name"))[:LONGEST_VALUE]
 
 
 def _inputs(node: dict[str, Any]) -> str:
@@ -98,11 +102,12 @@ def _histories(value: Any, depth: int) -> Iterator[str]:
             yield from _histories(inner, depth + 1)
 
 
-def _flat(value: Any, key: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+def _flat(value: Any, key: str, found: Parts, depth: int = 0) -> Iterator[tuple[str, str]]:
     """The leaves of a configuration by their path, as text; what Keras notes of a class's origin is left out."""
     if isinstance(value, dict) and value and depth < MOST_NESTED:
         shown = {k: v for k, v in value.items() if k not in ("module", "registered_name")} or value
         for name, inner in shown.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name), depth + 1)
+            found.room(key, name)
+            yield from _flat(inner, f"{key}.{name}" if key else name, found, depth + 1)
     else:
         yield key, (value if isinstance(value, str) else json.dumps(value))[:LONGEST_VALUE]

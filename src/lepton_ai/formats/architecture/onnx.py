@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from lepton_ai.formats.architecture.contract import LONGEST_VALUE, MOST_PARTS, Part
+from lepton_ai.formats.architecture.contract import LONGEST_VALUE, MOST_PARTS, Part, Parts
 from lepton_ai.formats.contract import Malformed, Source
 from lepton_ai.formats.onnx import DEEPEST
 from lepton_ai.formats.onnx_tensors import TYPES
@@ -32,13 +32,13 @@ def parts(source: Source) -> list[Part]:
     """
     walk = _Walk(Wire(source))
     walk.model()
-    return walk.found
+    return walk.parts.found
 
 
 class _Walk:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self.found: list[Part] = []
+        self.parts = Parts()
 
     def model(self) -> None:
         for item in self._wire.fields(0, self._wire.size):
@@ -47,14 +47,9 @@ class _Walk:
                 for part in self._inside(item):
                     domain = self._wire.text(part) if part.number == 1 else domain
                     version = signed(part.value) if part.number == 2 else version
-                self._add(Part(f"opset {domain or 'ai.onnx'}", "Opset", {"version": str(version)}))
+                self.parts.put(f"opset {domain or 'ai.onnx'}", "Opset", {"version": str(version)})
             elif item.number == 7:
                 self._graph(item, "", 0)
-
-    def _add(self, part: Part) -> None:
-        if len(self.found) >= MOST_PARTS:
-            raise Malformed(f"more than {MOST_PARTS} nodes")
-        self.found.append(part)
 
     def _inside(self, message: Field, runs: frozenset[int] = frozenset()) -> Iterator[Field]:
         if message.wire != BYTES:
@@ -73,7 +68,7 @@ class _Walk:
                 name = self._text_in(item, 1)
                 if name not in weights:
                     kind = "Input" if item.number == 11 else "Output"
-                    self._add(Part(f"{prefix}{kind.lower()} {name}", kind, {"type": self._type(item)}))
+                    self.parts.put(f"{prefix}{kind.lower()} {name}", kind, {"type": self._type(item)})
 
     def _text_in(self, message: Field, number: int) -> str:
         return next((self._wire.text(item) for item in self._inside(message) if item.number == number), "")
@@ -96,10 +91,11 @@ class _Walk:
             elif item.number == 7:
                 domain = self._wire.text(item)
         name = prefix + (name or output or kind)
-        place = len(self.found)
+        self.parts.room(name)
+        place = len(self.parts.found)
         told = dict(self._attribute(item, name, depth) for item in attributes)
         told["inputs"] = ", ".join(one for one in inputs if one and one not in weights)
-        self.found.insert(place, Part(name, f"{domain}.{kind}" if domain else kind, told))
+        self.parts.put(name, f"{domain}.{kind}" if domain else kind, told, place)
 
     def _attribute(self, message: Field, node: str, depth: int) -> tuple[str, str]:
         name, values, graphs = "", list[str](), list[Field]()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
+
+import msgspec
 
 from lepton_ai.formats import architecture
 from lepton_ai.formats.architecture.contract import Part
@@ -19,7 +22,7 @@ _MOST_MATCHED = 20_000
 
 def compare(before: list[Part], after: list[Part], file: str = "") -> list[Change]:
     """What lies between two lists of parts. Those that are only called otherwise are no change."""
-    old, new = {part.name: part for part in before}, {part.name: part for part in after}
+    old, new = _by_name(before), _by_name(after)
     pairs = {name: name for name in new if name in old and old[name].kind == new[name].kind}
     gone = [name for name in old if name not in pairs]
     came = [name for name in new if name not in pairs]
@@ -55,13 +58,35 @@ def parts(reader: Reader, format_: str, content: Content) -> list[Part]:
         return read(Everything(reader, content))
 
 
+def _by_name(parts: list[Part]) -> dict[str, Part]:
+    """Parts by a name that is theirs alone: nothing keeps a file from calling several the same."""
+    found: dict[str, Part] = {}
+    times: Counter[str] = Counter()
+    for part in parts:
+        name = part.name
+        while name in found:
+            times[part.name] += 1
+            name = f"{part.name} #{times[part.name] + 1}"
+        found[name] = part if name == part.name else msgspec.structs.replace(part, name=name)
+    return found
+
+
 def _called_otherwise(gone: list[Part], came: list[Part]) -> Iterator[tuple[str, str]]:
     """Names after and before of parts of one kind with the same attributes, in the same order as far as possible."""
     if len(gone) + len(came) > _MOST_MATCHED:
         return
     old, new = ([(p.kind, _without_names(p)) for p in parts] for parts in (gone, came))
-    for block in SequenceMatcher(a=old, b=new, autojunk=False).get_matching_blocks():
-        for place in range(block.size):
+    both = min(len(old), len(new))
+    first = next((place for place in range(both) if old[place] != new[place]), both)
+    last = next((place for place in range(both - first) if old[-1 - place] != new[-1 - place]), both - first)
+    for place in range(first):
+        yield came[place].name, gone[place].name
+    for place in range(1, last + 1):
+        yield came[-place].name, gone[-place].name
+    # between them, what there is very much of only counts beside something else: else it takes minutes
+    middle = SequenceMatcher(a=old[first : len(old) - last], b=new[first : len(new) - last])
+    for block in middle.get_matching_blocks():
+        for place in range(first, first + block.size):
             yield came[block.b + place].name, gone[block.a + place].name
 
 

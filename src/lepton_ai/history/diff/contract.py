@@ -125,7 +125,8 @@ class Sides(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """Everything between two sides. Lists hold only what differs, unless all was asked for; ``same`` counts the rest.
 
-    ``same_weights``: every tensor is equal, bit for bit, under its name. ``bytes_read`` of ``bytes`` of the tensors.
+    ``same_weights``: every tensor is equal, bit for bit, under its name; never when only some were compared, because
+    others were not asked for or cannot be read (not ``complete``). ``bytes_read`` of ``bytes`` of the tensors.
     """
 
     before: Sides
@@ -144,6 +145,7 @@ class Report(msgspec.Struct, frozen=True):
     packages: tuple[Told, ...] = ()
     architecture: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
+    complete: bool = True
     bytes: int = 0
     bytes_read: int = 0
 

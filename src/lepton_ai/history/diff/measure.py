@@ -9,6 +9,7 @@ from lepton_ai.errors import Unsupported
 from lepton_ai.history import together
 from lepton_ai.history.counterparts import TensorPair
 from lepton_ai.history.diff import moments
+from lepton_ai.history.diff.contract import Histogram
 from lepton_ai.history.diff.moments import Moved, Own
 from lepton_ai.history.elements import Elements, Range
 from lepton_ai.progress import SILENT, Progress
@@ -28,13 +29,29 @@ STEP = 1 << 16
 class Measured(NamedTuple):
     """What was found of a pair: ``elements`` were looked at; ``numeric`` says whether they are numbers.
 
-    ``problem``: why they cannot be looked at.
+    ``problem``: why they cannot be looked at. ``histogram`` is made of the moments' bins, which are not kept: there may
+    be many pairs.
     """
 
     moved: Moved = moments.NOTHING
     elements: int = 0
     numeric: bool = True
     problem: str = ""
+    histogram: Histogram | None = None
+
+    def joined(self, other: Measured) -> Measured:
+        """Both parts together."""
+        return Measured(
+            self.moved.joined(other.moved),
+            self.elements + other.elements,
+            self.numeric and other.numeric,
+            self.problem or other.problem,
+        )
+
+    def settled(self) -> Measured:
+        """The same, when nothing more comes to it."""
+        shown = moments.histogram(self.moved.bins)
+        return self._replace(moved=self.moved._replace(bins=None), histogram=shown)
 
 
 class _Task(NamedTuple):
@@ -59,16 +76,13 @@ def measure(
     found = [Measured() for _ in pairs]
     progress.start("comparing", sum(_nbytes(p, r) for p, r in zip(pairs, ranges, strict=True)))
     with Pool() as pool:
+        last = 0
         for task, result in pool.map(_try, _tasks(pairs, ranges)):
-            before = found[task.number]
-            found[task.number] = Measured(
-                before.moved.joined(result.moved),
-                before.elements + result.elements,
-                before.numeric and result.numeric,
-                before.problem or result.problem,
-            )
+            if task.number != last:
+                found[last], last = found[last].settled(), task.number
+            found[last] = found[last].joined(result)
             progress.advance(_nbytes(task.pair, [(task.start, task.stop)]))
-    return found
+    return [*found[:last], *(one.settled() for one in found[last:])]
 
 
 def comparable(pair: TensorPair) -> bool:

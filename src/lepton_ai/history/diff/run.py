@@ -64,6 +64,7 @@ def difference(
     changes, measured = tensors_.compare(pairs, asked.pattern, whole=asked.whole, progress=progress)
     kept = [change for change in changes if asked.everything or change.status != "same"]
     only_tensors = asked.pattern is not None
+    complete = not (only_tensors or one.lacking or other.lacking)
     notes = [f"{name}: {why}" for side in (one, other) for name, why in side.lacking.items()]
     parts: list[PartChange] = []
     if not only_tensors:
@@ -76,7 +77,7 @@ def difference(
         Sides(before.label, before.id),
         Sides(after.label, after.id),
         same_content=content_id(before.entries) == content_id(after.entries),
-        same_weights=bool(changes) and all(change.status == "same" for change in changes),
+        same_weights=complete and bool(changes) and all(change.status == "same" for change in changes),
         files=files,
         tensors=tuple(tensors_.in_order(kept, asked.sort)),
         layers=tensors_.layers(changes, measured, asked.sort),
@@ -84,6 +85,7 @@ def difference(
         **said,
         architecture=tuple(parts),
         notes=tuple(dict.fromkeys(notes)),
+        complete=complete,
         bytes=one.nbytes + other.nbytes,
         bytes_read=one.bytes_read + other.bytes_read,
     )

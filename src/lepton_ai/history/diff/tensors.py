@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from lepton_ai.history.counterparts import TensorPair
 from lepton_ai.history.diff.contract import LayerChange, TensorChange, TensorStatus
 from lepton_ai.history.diff.measure import Measured, comparable, measure
-from lepton_ai.history.diff.moments import Moved, Own, histogram
+from lepton_ai.history.diff.moments import NOTHING, Moved, Own
 from lepton_ai.history.diff.renames import with_renamed
 from lepton_ai.history.elements import Elements
 from lepton_ai.progress import SILENT, Progress
@@ -85,8 +84,9 @@ def _largest_first(value: float | None) -> tuple[object, ...]:
 
 def _layer(name: str, pairs: list[tuple[TensorChange, Moved]]) -> LayerChange:
     group, known = [t for t, _ in pairs], [m for t, m in pairs if t.l2_relative is not None]
-    before2, delta2 = sum(m.before2 for m in known), sum(m.delta2 for m in known)
-    relative = math.sqrt(delta2 / before2) if before2 else math.inf if delta2 else 0.0
+    together = NOTHING
+    for moved in known:
+        together = together.joined(moved)
     counted = [t for t in group if t.changed is not None]
     elements = sum(t.elements for t in counted)
     changed = sum(t.changed or 0 for t in counted)
@@ -95,7 +95,7 @@ def _layer(name: str, pairs: list[tuple[TensorChange, Moved]]) -> LayerChange:
         len(group),
         changed / elements if elements else None,
         max((t.max_abs for t in group if t.max_abs is not None), default=None),
-        relative if known else None,
+        together.relative,
     )
 
 
@@ -179,9 +179,9 @@ def _numbers(pair: TensorPair, measured: Measured) -> dict[str, Any]:
     if comparable(pair) and measured.elements:
         facts |= {
             "max_abs": moved.most if moved.pairs else None,
-            "l2": math.sqrt(moved.delta2) if moved.pairs else None,
+            "l2": moved.l2,
             "l2_relative": moved.relative,
             "cosine": moved.cosine,
-            "histogram": histogram(moved.bins),
+            "histogram": measured.histogram,
         }
     return facts

@@ -22,8 +22,12 @@ def verdict(report: Report) -> list[str]:
     if not total:
         return ["No tensors can be compared."]
     if not differ:
-        return [f"All {total} tensors that fit are identical." if total > 1 else "The tensor is identical."]
-    if all(tensor.status == "renamed" for tensor in differ):
+        return [
+            f"All {total} tensors that were compared are identical."
+            if total > 1
+            else "The tensor is identical."
+        ]
+    if report.complete and all(tensor.status == "renamed" for tensor in differ):
         return [
             f"These two versions hold identical weights; {len(differ)} of {total} tensors are called otherwise."
         ]

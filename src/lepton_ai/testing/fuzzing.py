@@ -1,7 +1,8 @@
 """Give a reader hostile files, and hold what it does against what readers promise.
 
 A case is a sample with lies in it, made from a seed and a number: the same two give the same bytes again. Only
-Malformed may leave a reader or a decoder (and Refused who puts elements back), in bounded time and memory, and whatever is understood keeps the contract.
+Malformed may leave a reader or a decoder, in bounded time and memory, and whatever is understood keeps the contract.
+The same holds for its architecture, and for giving a file its own elements once more, which Refused may leave, too.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from lepton_ai.testing.structure.numbers import fit
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 UNREADABLE = (
+    OverflowError,
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, RuntimeError),
 )

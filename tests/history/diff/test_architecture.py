@@ -33,7 +33,7 @@ def _keras(config: dict[str, Any] | str) -> BytesSource:
     text = config if isinstance(config, str) else json.dumps(config)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        layers = '{"config": {"layers": [{"class_name": "Dense", "config": %s}]}}' % text
+        layers = '{"config": {"layers": [{"class_name": "Dense", "config": ' + text + "}]}}"
         archive.writestr("config.json", layers)
     return BytesSource(stream.getvalue())
 
@@ -201,7 +201,7 @@ class TestKeras:
         with pytest.raises(Malformed, match="JSON cannot be read"):
             keras.of_archive(BytesSource((tmp_path / "a").read_bytes()))
 
-    def test_names_that_no_text_can_hold_are_told_all_the_same(self, repo: ModelRepository) -> None:
+    def test_names_that_no_text_can_hold_are_told_all_the_same(self) -> None:
         before, after = (_keras({"name": "\ud800x", "units": n, "\udfff": "\ud812"}) for n in (1, 2))
         (change,) = architecture.compare(keras.of_archive(before), keras.of_archive(after), "m.keras")
         assert (change.name, change.attributes) == ("\\ud800x", {"units": ("1", "2")})
@@ -228,7 +228,7 @@ class TestKeras:
     @pytest.mark.parametrize("depth", range(60, 1000, 20))
     def test_any_depth_is_read_or_refused(self, depth: int) -> None:
         for opened, closed in (("[", "]"), ('{"a":', "}")):
-            text = '{"name": "x", "deep": %s1%s}' % (opened * depth, closed * depth)
+            text = '{"name": "x", "deep": ' + opened * depth + "1" + closed * depth + "}"
             with suppress(Malformed):
                 assert keras.of_archive(_keras(text))[0].name == "x"
 

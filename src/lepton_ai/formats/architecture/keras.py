@@ -73,9 +73,7 @@ def _walk(node: Any, prefix: str, depth: int, found: Parts) -> None:
     if not depth:
         return
     values = {key: value for key, value in config.items() if key != "name"}
-    attributes = {"inputs": _inputs(node)}
-    for key, value in _flat(values, "", found):
-        attributes[key] = value
+    attributes = {"inputs": _inputs(node), **dict(_flat(values, "", found))}
     found.put(prefix + name, _kind(node), attributes)
 
 

@@ -179,6 +179,20 @@ def test_broken_promises_are_noticed(case: str) -> None:
         fuzzing.examine(reader, {"m": b"1234"}, "m", fuzzing.Limits(seconds=0.3))
 
 
+def test_readers_of_architecture_and_writers_are_watched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise KeyError("x")
+
+    (sample,) = [s for s in samples("onnx") if s.main == "nested.onnx"]
+    monkeypatch.setattr(fuzzing, "WRITTEN", 1)
+    assert fuzzing.examine(READERS["onnx"], sample.files, sample.main, rng=random.Random(0)).understood
+    for place, name in ((fuzzing.architecture.READERS, "onnx"), (vars(fuzzing), "splice")):
+        with monkeypatch.context() as patched:
+            patched.setitem(place, name, failing)
+            with pytest.raises(fuzzing.Broken, match="KeyError leaves it"):
+                fuzzing.examine(READERS["onnx"], sample.files, sample.main, rng=random.Random(0))
+
+
 def test_the_memory_of_the_process_is_watched_without_tracing() -> None:
     """In a process of its own: this one may have been larger before."""
     program = "from tests.formats import test_fuzz_fixed as t; t.fuzzing.examine(t.Stub(t.greedy), {'m': b'1'}, 'm')"

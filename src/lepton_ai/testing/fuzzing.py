@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import posixpath
 import random
-import resource
-import signal
-import sys
 import time
-import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 import numpy as np
@@ -39,8 +34,11 @@ from lepton_ai.formats.contract import (
 from lepton_ai.formats.encodings import decode
 from lepton_ai.formats.splice import Refused, refusals, splice
 from lepton_ai.testing.formats import Sample
+from lepton_ai.testing.limits import Broken, Limits, TooSlow, clock, memory
 from lepton_ai.testing.structure import mutate_folder
 from lepton_ai.testing.structure.tensors import twist
+
+__all__ = ["Broken", "Limits", "Outcome", "case", "check_layout", "examine", "samples_in", "twists"]
 
 MOST_DECODED = 32 << 20
 MOST_TENSORS = 500
@@ -53,32 +51,9 @@ WRITTEN = 0.1
 """So many of the files that are understood get their own elements once more."""
 
 PIECE = 256 << 10
-STATUS = Path("/proc/self/status")
 
 EXPANSION, FILLED = 1032, 64 << 20
 """Deflate makes at most so many bytes of one; and so much of an array may be a fill value."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a case may take.
-
-    ``seconds`` of the processor's for each begun 256 KiB (None: as many as it likes), and bytes: ``times`` the size
-    of the files and ``spare``. Bytes are counted exactly while tracemalloc is tracing, which makes everything eight
-    times as slow; else it is what the process's largest resident size grows by.
-    """
-
-    seconds: float | None = 1.0
-    times: int = 8
-    spare: int = 64 << 20
-
-
-class Broken(Exception):
-    """A reader or decoder broke a promise; the message says which."""
-
-
-class _TooSlow(BaseException):
-    """Not an Exception, so that nobody on the way takes it for one of theirs."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +108,19 @@ def examine(
     begun, refusal = time.process_time(), ""
     seconds = limits.seconds and limits.seconds * (1 + size // PIECE)
     try:
-        with _clock(seconds):
-            with _memory(limits, size) as meter:
+        with clock(seconds):
+            with memory(limits, size) as meter:
                 reader.claims(main, files[main][:4096])
                 layout = reader.layout(main, folder[main], folder)
                 check_layout(layout, folder, main)
-            with _memory(limits, size) as asked:
+            with memory(limits, size) as asked:
                 _ask_for_architecture(layout, folder[main])
             peak = max(meter.peak, asked.peak, _decode_all(layout, folder, main, limits, rng))
             if rng is not None and rng.random() < WRITTEN:
                 _write_again(layout, folder, main, limits, size)
     except Malformed as error:
         refusal, peak = str(error) or "Malformed", meter.peak
-    except _TooSlow:
+    except TooSlow:
         raise Broken(f"it takes more than {seconds} s for {size} bytes") from None
     except Broken:
         raise
@@ -162,7 +137,7 @@ def _ask_for_architecture(layout: Layout, source: Source) -> None:
 
 
 def _write_again(layout: Layout, folder: Mapping[str, Source], main: str, limits: Limits, size: int) -> None:
-    """Give the file its own elements, of as many tensors as can be decoded: the same bytes, or a refusal."""
+    """Give the file its own elements, of as many tensors as can be decoded; it may be refused."""
     news: dict[str, Source] = {}
     decoded = 0
     for tensor in layout.tensors[:MOST_TENSORS]:
@@ -173,7 +148,7 @@ def _write_again(layout: Layout, folder: Mapping[str, Source], main: str, limits
             decoded += news[tensor.name].size
         if decoded > MOST_DECODED:
             break
-    with _memory(limits, size + 2 * decoded), suppress(Malformed, Refused):
+    with memory(limits, size + 2 * decoded), suppress(Malformed, Refused):
         for name in refusals(main, layout, folder, list(news)):
             news.pop(name, None)
         for path, source in splice(main, layout, folder, news).items():
@@ -206,7 +181,7 @@ def _decode(tensor: Tensor, parts: Sequence[bytes], limits: Limits) -> tuple[int
     """Bytes of the array, and of memory that it took to make it; Malformed gives no array."""
     stored = sum(map(len, parts))
     try:
-        with _memory(limits, stored) as meter:
+        with memory(limits, stored) as meter:
             array = decode(tensor, parts)
             meter.allowed += 2 * array.nbytes
     except Malformed:
@@ -278,51 +253,3 @@ def _check_tensor(tensor: Tensor, folder: Mapping[str, Source], main: str) -> No
 
 def _beside(main: str, relative: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(main), relative)) if relative else main
-
-
-class _Meter:
-    def __init__(self, allowed: int) -> None:
-        self.allowed, self.peak = allowed, 0
-
-
-@contextmanager
-def _memory(limits: Limits, size: int) -> Iterator[_Meter]:
-    """Measure what is allocated at most, and hold it against the limits."""
-    meter = _Meter(limits.times * size + limits.spare)
-    traced = tracemalloc.is_tracing()
-    if traced:
-        tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0] if traced else _most_resident()
-    try:
-        yield meter
-    finally:
-        meter.peak = (tracemalloc.get_traced_memory()[1] if traced else _most_resident()) - before
-        if meter.peak > meter.allowed:  # whether it was refused in the end or not
-            raise Broken(f"it takes {meter.peak} bytes of memory for a file of {size}")
-
-
-def _most_resident() -> int:
-    """The most bytes of memory that this process ever had."""
-    if STATUS.exists():  # getrusage of Linux begins with what the parent had
-        return 1024 * int(STATUS.read_text().partition("VmHWM:")[2].split()[0])
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
-
-
-@contextmanager
-def _clock(seconds: float | None) -> Iterator[None]:
-    """Interrupt work that takes too long. Counted is the processor's time: the machine may be busy."""
-    if seconds is None:
-        yield
-        return
-    before = signal.signal(signal.SIGPROF, _ring)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
-
-
-def _ring(_: int, __: FrameType | None) -> None:
-    raise _TooSlow

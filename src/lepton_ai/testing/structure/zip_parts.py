@@ -16,9 +16,8 @@ from lepton_ai.testing.structure.numbers import fit
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 UNREADABLE = (
-    OverflowError,
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, ValueError, RuntimeError),
+    *(EOFError, OSError, ValueError, RuntimeError, OverflowError),
 )
 """What zipfile raises of damage; RuntimeError of members that are encrypted or packed in an unknown way."""
 

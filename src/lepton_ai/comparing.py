@@ -72,17 +72,16 @@ def diff(
     Raises:
         NotFound: there is no such version, and no such path.
         UsageError: there is no such order, or a single version without one before it.
+        StorageFailed: a file on the disk changed meanwhile.
     """
     wanted = _wanted(asked)
     with ExitStack() as opened:
         one, other = _both(repository, before, after, branch)
-        report = difference(
-            repository.reader,
-            _side(repository, one, branch, opened),
-            _side(repository, other, branch, opened),
-            wanted,
-            repository.progress,
-        )
+        sides = _side(repository, one, branch, opened), _side(repository, other, branch, opened)
+        report = difference(repository.reader, *sides, wanted, repository.progress)
+        for side in sides:
+            if side.outside is not None:
+                side.outside.settle()
     return Difference(**{field: getattr(report, field) for field in report.__struct_fields__})
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lepton_ai.errors import StorageFailed
 from lepton_ai.formats.contract import Extent, Layout, Tensor
 from lepton_ai.formats.detect import layouts
 from lepton_ai.history.files import FileSource, Found, collect
@@ -16,6 +17,15 @@ from lepton_ai.store.store import Store
 from lepton_ai.types import FileEntry
 
 _AT_ONCE = 1 << 22
+
+
+def _stamp(place: Path) -> tuple[int, ...]:
+    """What changes when somebody writes into a file; nothing where there is none."""
+    try:
+        status = place.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Outside:
@@ -32,13 +42,34 @@ class Outside:
         found = collect(path)
         files = [file for file in found if file.target is None]
         self.sources = {file.path: FileSource(file.place, file.size) for file in files}
-        self.layouts: dict[str, Layout] = layouts(self.sources)
-        self.entries = tuple(self._entry(file) for file in found)
+        self._stamps = {file.place: _stamp(file.place) for file in files}
+        try:
+            self.layouts: dict[str, Layout] = layouts(self.sources)
+            self.entries = tuple(self._entry(file) for file in found)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Outside:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def settle(self) -> None:
+        """Make sure that what was read is still there, as it was.
+
+        Raises:
+            StorageFailed: somebody wrote into a file, replaced or removed it meanwhile.
+        """
+        for place, stamp in self._stamps.items():
+            if _stamp(place) != stamp:
+                raise StorageFailed(
+                    f"{place} changed while it was compared", hint="repeat when it is complete"
+                )
+
+    def close(self) -> None:
+        """Let go of the files."""
         for source in self.sources.values():
             source.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lepton_ai.errors import NotFound, Unsupported, UsageError
+from lepton_ai.errors import NotFound, StorageFailed, Unsupported, UsageError
 from lepton_ai.history import provenance
 from lepton_ai.history.diff import words
 from lepton_ai.history.diff.contract import TensorChange
@@ -351,6 +352,26 @@ class TestSides:
         assert repo.diff("v1", tmp_path / "model.safetensors").same_content
         with pytest.raises(NotFound):
             repo.diff("v1", "nowhere.safetensors")
+
+    @pytest.mark.parametrize("deed", ["rewritten", "shorter", "gone"])
+    def test_a_file_that_changes_meanwhile_is_no_result(
+        self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str
+    ) -> None:
+        one, file = save(repo, layers()), tmp_path / "elsewhere.safetensors"
+        save_file(layers(1), file)
+        os.utime(file, (1, 1))
+        whole, real = file.read_bytes(), Elements.part
+
+        def part(elements: Elements, start: int, stop: int) -> Any:
+            if deed == "gone":
+                file.unlink(missing_ok=True)
+            elif file.stat().st_size == len(whole):
+                file.write_bytes(whole[:-400] if deed == "shorter" else whole[:-400] + bytes(400))
+            return real(elements, start, stop)
+
+        monkeypatch.setattr(Elements, "part", part)
+        with pytest.raises(StorageFailed, match="while it was"):
+            repo.diff(one, file)
 
     def test_equal_blocks_of_the_version_are_not_read_for_a_file(
         self, repo: ModelRepository, tmp_path: Path

@@ -205,7 +205,7 @@ class ModelRepository(Together):
         **asked: Unpack[Asked],
     ) -> Version:
         """Merge several versions, and what ``into`` stands on, into its next version; see :meth:`merge_branch`."""
-        ids = [self._found(version).row.id for version in versions]
+        ids = [self._found(version).row.id for version in given.several(versions, "versions")]
         verbs = self.merging
         return self._made(
             verbs.versions(
@@ -231,7 +231,7 @@ class ModelRepository(Together):
         if source is None or isinstance(source, str | Branch):
             name, wanted = self._branch_name(source), verbs.request(asked)
             return verbs.preview_branch(name, target, wanted, fast_forward=fast_forward)
-        ids = [self._found(version).row.id for version in source]
+        ids = [self._found(version).row.id for version in given.several(source, "versions")]
         return verbs.preview_versions(ids, target, verbs.request(asked))
 
     def replay_merge(self, version: str | Version) -> bool:

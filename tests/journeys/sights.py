@@ -48,11 +48,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def counting(real: Callable[..., Any], place: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*given: Any) -> Any:
+        def counted(*given: Any, **named: Any) -> Any:
             found = place(*given)
             if isinstance(found, str | Path) and Path(found).name not in names:
                 names.append(Path(found).name)
-            return real(*given)
+            return real(*given, **named)
 
         return counted
 

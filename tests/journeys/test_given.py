@@ -13,8 +13,10 @@ import pytest
 
 import lepton_ai
 from lepton_ai import errors
+from lepton_ai.comparing import Wanted
 from lepton_ai.drafts import Draft
 from lepton_ai.handles import Branch, Version
+from lepton_ai.history.merging.asked import Asked
 from lepton_ai.repository import ModelRepository
 
 WRONG = (
@@ -34,14 +36,24 @@ WRONG = (
     object(),
     Path("\0"),
 )
-FREE = {"close", "stats", "verify", "branches", "tags", "aliases", "tensors", "discard", "saved"}
+FREE = {
+    "close", "stats", "verify", "branches", "tags", "aliases", "tensors", "discard", "saved", "merges_in_progress",
+}  # fmt: skip
 """Methods that are given nothing, or only what is true or false."""
 CARRIED = ("metrics", "params", "history", "dataset", "author", "message")
+KEYWORDS = {
+    "Carried": CARRIED,
+    "Asked": tuple(Asked.__annotations__),
+    "Wanted": tuple(Wanted.__annotations__),
+}
+"""What may be given by name, by how it is declared."""
 
 USUAL: dict[str, dict[str, object]] = {
     "backup": {"target": "copy"},
     "branch": {},
     "checkout": {"version": "v1", "folder": "out"},
+    "acting": {},
+    "cherry_pick": {"version": "v1"},
     "create_branch": {"name": "main", "exist_ok": True},
     "create_version": {"version": "given", "model_path": "w.npy"},
     "delete_branch": {"branch": "nope"},
@@ -56,14 +68,20 @@ USUAL: dict[str, dict[str, object]] = {
     "load_model": {"version": "v1"},
     "log": {},
     "merge_branch": {"source": "main"},
+    "merge_in_progress": {},
+    "merge_versions": {"versions": ["v1"]},
     "open_draft": {"branch": "main"},
     "fill_draft": {},
+    "preview_merge": {"source": "main"},
+    "read_merge_config": {"config": "nope.yml"},
     "remove_alias": {"name": "nope"},
     "remove_tag": {"name": "nope"},
     "repack": {"dry_run": True},
     "rename_branch": {"old": "nope", "new": "other"},
+    "replay_merge": {"version": "v1"},
     "restore_branch": {"name": "nope"},
     "restore_version": {"address": "v9"},
+    "revert": {"version": "v1"},
     "revisions": {},
     "rollback": {"version": "v1"},
     "save_files": {"paths": "w.npy"},
@@ -74,6 +92,7 @@ USUAL: dict[str, dict[str, object]] = {
     "tensor_history": {"name": "array"},
     "update_version": {"version": "v1"},
     "version": {"address": "v1"},
+    "version_of": {},
 }
 HANDLES: dict[type, dict[str, dict[str, object]]] = {
     Branch: {
@@ -94,7 +113,7 @@ HANDLES: dict[type, dict[str, dict[str, object]]] = {
     },
     Draft: {"add": {}, "save_model": {"model": object()}, "set": {}, "take": {}},
 }
-INNER = {"open_draft", "fill_draft", "take"}
+INNER = {"open_draft", "fill_draft", "take", "acting", "version_of"}
 """For the handles only."""
 
 
@@ -110,11 +129,16 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelRepos
         yield repo
 
 
+def _unpacked(parameter: inspect.Parameter) -> str:
+    """The name of the class that says which keywords there are: of ``Unpack[comparing.Wanted]`` Wanted."""
+    return str(parameter.annotation).partition("[")[2].rstrip("]").rpartition(".")[2]
+
+
 def _refused(what: str, call: Callable[..., object], usual: dict[str, object]) -> Iterator[str]:
     """What a call says in any other words than ours, for every parameter and every wrong value."""
     for parameter in inspect.signature(call).parameters.values():
         several = parameter.kind is parameter.VAR_KEYWORD
-        for name in CARRIED if several else (parameter.name,):
+        for name in KEYWORDS[_unpacked(parameter)] if several else (parameter.name,):
             for wrong in WRONG:
                 try:
                     if parameter.kind is parameter.VAR_POSITIONAL:

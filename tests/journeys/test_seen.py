@@ -197,8 +197,8 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     """Its size and its time of modification are as before; only the time of change tells."""
     real = Writer.add
 
-    def meanwhile(self: Writer, *given: Any) -> Any:
-        added = real(self, *given)
+    def meanwhile(self: Writer, *given: Any, **named: Any) -> Any:
+        added = real(self, *given, **named)
         if hasattr(given[0], "name"):
             _rewritten(file)
         return added

@@ -141,7 +141,10 @@ def environment(folder: Path) -> str:
         return named
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    for package in ("torch==2.13.0", "mergekit==0.1.5"):  # torch first and alone: FACTS of its packaging
+    for package in (
+        "torch==2.13.0",
+        "mergekit==0.1.5",
+    ):  # torch first and alone: asked for otherwise, pip fetches CUDA
         subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True)
     return python
 

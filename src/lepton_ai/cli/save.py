@@ -25,6 +25,7 @@ from lepton_ai.cli.session import opened
 from lepton_ai.errors import AlreadyExists, NotFound, UsageError
 from lepton_ai.history.carried import Carried, prepare
 from lepton_ai.history.files import collect
+from lepton_ai.history.headstart import begun
 from lepton_ai.history.save import Start
 from lepton_ai.repository import ModelRepository
 
@@ -75,6 +76,7 @@ def save(
     collect(files)  # a mistyped path must not leave a new repository behind
     with opened(repo, as_json=as_json, make=True) as repository:
         repository.home.read_all |= read_all
+        repository.home.head_start = begun()
         into = _branch(repository, branch)
         try:
             version = repository.save_files(list(files), into, name=name, parent=parent, **carried)
@@ -122,6 +124,7 @@ def update(
         raise UsageError("nothing to update", hint="give files, or --metric, --param, --message …")
     with opened(repo, as_json=as_json) as repository:
         repository.home.read_all |= read_all
+        repository.home.head_start = begun()
         found = repository.living(repository.version(version, branch))
         files = collect([Path(path) for path in paths]) if paths else None
         start = Start(found.record.branch, found.row.name, None, found)

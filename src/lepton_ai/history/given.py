@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lepton_ai.errors import UsageError
 
@@ -67,6 +68,28 @@ def switch(value: object, what: str) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{what} is {_told(value)}", hint="give True or False")
     return value
+
+
+def several(value: object, what: str) -> list[Any]:
+    """The things that were given as ``what``, in a list, tuple or the like.
+
+    Raises:
+        UsageError: it is a single one.
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise UsageError(f"{what} are {_told(value)}, not several things", hint="give a list")
+    return list(value)
+
+
+def named(value: object, what: str) -> dict[str, Any]:
+    """The things that were given as ``what``, each with its name.
+
+    Raises:
+        UsageError: they are no mapping, or a name is no text.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{what} are {_told(value)}, not things by their names", hint="give a dict")
+    return dict(value)
 
 
 def _told(value: object) -> str:

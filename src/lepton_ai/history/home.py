@@ -34,6 +34,7 @@ from lepton_ai.errors import (
 )
 from lepton_ai.history import given, states
 from lepton_ai.history.config import Config, read_config
+from lepton_ai.history.headstart import HeadStart
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
@@ -57,6 +58,7 @@ class Home:
     def __init__(self, folder: Path, *, timeout: float = 30.0, read_all: bool = False) -> None:
         self.folder = folder
         self.read_all = read_all
+        self.head_start: HeadStart | None = None
         self.place = folder / FOLDER
         self.config = read_config(self.place)
         self.history = SqliteHistory(self.place / "history.db", timeout=timeout, create=False)
@@ -127,7 +129,7 @@ class Home:
 
     def seen(self) -> Seen:
         """The files that need not be read again, as of now; none with ``read_all``."""
-        return Seen(self.place / "seen", self.keyring, read_all=self.read_all)
+        return Seen(self.place / "seen", self.keyring, read_all=self.read_all, head_start=self.head_start)
 
     def staging(self) -> Path:
         """A new private folder for files on their way; the caller removes it."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from lepton_ai.errors import LostRace
 from lepton_ai.history import states
 from lepton_ai.history.refs.contract import ABSENT, Commit, History, Move, Ref
+from lepton_ai.progress import Progress
 
 BEAT = 60.0
 """Seconds between signs of life."""
@@ -128,3 +129,19 @@ def _process_lives(pid: int) -> bool:
     except PermissionError:
         return True
     return _stat(pid)[:1] != ["Z"]  # a zombie has ended, although its parent has not noticed
+
+
+class Beating:
+    """Passes progress on and keeps a lease alive meanwhile."""
+
+    def __init__(self, progress: Progress, lease: Lease) -> None:
+        self._progress, self._lease = progress, lease
+
+    def start(self, task: str, total: int) -> None:
+        """A task begins."""
+        self._progress.start(task, total)
+
+    def advance(self, amount: int) -> None:
+        """Some of it is done."""
+        self._progress.advance(amount)
+        self._lease.beat()

@@ -12,14 +12,19 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from blake3 import blake3
 
 from lepton_ai._version import __version__
 from lepton_ai.errors import Damaged
+from lepton_ai.history.headstart import HeadStart
 from lepton_ai.history.sight import Sight, Watch, boot, look
 from lepton_ai.store.seal.keyring import Keyring
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 SMALLEST = 4096
 """Bytes below which reading costs no more than asking."""
@@ -56,8 +61,15 @@ class Seen:
     ``read_all``: nothing is recalled, only remembered.
     """
 
-    def __init__(self, path: Path, keyring: Keyring, *, read_all: bool = False) -> None:
-        self._path, self._keyring, self._read_all = path, keyring, read_all
+    def __init__(
+        self,
+        path: Path,
+        keyring: Keyring,
+        *,
+        read_all: bool = False,
+        head_start: HeadStart | None = None,
+    ) -> None:
+        self._path, self._keyring, self._read_all, self._head_start = path, keyring, read_all, head_start
         self._watch, self._boot = Watch(), boot()
         self._known: dict[_File, Known] | None = None
         self._new: dict[_File, Known] = {}
@@ -86,11 +98,17 @@ class Seen:
             return None
         return self._watch.lasting(descriptor)
 
-    def remember(self, before: Sight | None, descriptor: int, name: str, digest: bytes) -> None:
-        """Remember a file that was read after it looked like ``before``, unless it looks different now."""
-        if before is not None and look(descriptor) == before:
-            key = self._key(before, name)
-            self._new[key] = Known(before, digest, key[2])
+    def begun(self, sight: Sight | None) -> tuple[_Hash, int] | None:
+        """What is known already of the SHA-256 of a file that looks like ``sight``, and of how many bytes it is."""
+        return self._head_start.of(sight) if self._head_start and not self._read_all else None
+
+    def remember(self, before: Sight | None, descriptor: int, name: str, digest: bytes) -> bool:
+        """Remember a file that was read after it looked like ``before``; False when it looks different now."""
+        if before is None or look(descriptor) != before:
+            return False
+        key = self._key(before, name)
+        self._new[key] = Known(before, digest, key[2])
+        return True
 
     def digest(self, place: Path, name: str) -> bytes:
         """The SHA-256 of a file, read when need be; ``name``: its last one."""

@@ -16,7 +16,7 @@ from lepton_ai.formats.detect import layouts
 from lepton_ai.history import manifest as manifests
 from lepton_ai.history.bases import Bases
 from lepton_ai.history.files import FileSource, Found
-from lepton_ai.history.leases import Lease
+from lepton_ai.history.leases import Beating, Lease
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.refs.contract import ABSENT, ContentRow, History, Move
@@ -26,6 +26,7 @@ from lepton_ai.history.unchanged import Stored, stored_as, unchanged
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import OPAQUE, Added, Content, Run, Written
 from lepton_ai.store.durable import storage_errors
+from lepton_ai.store.pairing import Pairing
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, Record
 
@@ -61,7 +62,7 @@ class Saving:
         try:
             self._epoch = self._read_epoch()
             self._avoid = [ref.key.removeprefix("condemned/") for ref in history.scan("condemned/")]
-            self._writer = store.writer(_Beating(progress, self._lease), avoid=self._avoid, turn=turn)
+            self._writer = store.writer(Beating(progress, self._lease), avoid=self._avoid, turn=turn)
         except BaseException:
             self._lease.release()
             raise
@@ -198,11 +199,7 @@ class Saving:
             return self._added(file, added, layout)
         with storage_errors(file.place):  # it may have gone, or closed itself to us, since it was found
             try:
-                with file.place.open("rb") as handle:
-                    sight = self._seen.look(handle.fileno()) if self._seen else None
-                    added = self._writer.add(handle, plan, bases.for_file(file.path))
-                    if self._seen:
-                        self._seen.remember(sight, handle.fileno(), file.name, added.sha256)
+                added = self._read(file, plan, bases.for_file(file.path))
             except UsageError as problem:
                 if file.place.stat().st_size == sum(run.length for run in plan):
                     raise
@@ -210,6 +207,19 @@ class Saving:
         if _look(file) != look:  # since before its layout was read
             raise _changed(file)
         return self._added(file, added, layout)
+
+    def _read(self, file: Found, plan: list[Run], base: Pairing | None) -> Added:
+        """Take the bytes of a file on the disk, and remember how it looked."""
+        with file.place.open("rb") as handle:
+            if self._seen is None:
+                return self._writer.add(handle, plan, base)
+            sight = self._seen.look(handle.fileno())
+            begun = self._seen.begun(sight)
+            added = self._writer.add(handle, plan, base, begun=begun)
+            if self._seen.remember(sight, handle.fileno(), file.name, added.sha256) or begun is None:
+                return added
+            handle.seek(0)  # it was touched meanwhile: what was hashed before may not be what was read
+            return self._writer.add(handle, plan, base)
 
     def _added(self, file: Found, added: Added, layout: Layout) -> FileEntry:
         self._keep_best(added.sha256, Manifest(added.content, layout.format, layout.tensors, layout.note))
@@ -279,17 +289,3 @@ def plan_of(segments: Iterable[Segment]) -> list[Run]:
         else:
             plan.append(Run(segment.length))
     return plan
-
-
-class _Beating:
-    """Passes progress on and keeps the lease alive meanwhile."""
-
-    def __init__(self, progress: Progress, lease: Lease) -> None:
-        self._progress, self._lease = progress, lease
-
-    def start(self, task: str, total: int) -> None:
-        self._progress.start(task, total)
-
-    def advance(self, amount: int) -> None:
-        self._progress.advance(amount)
-        self._lease.beat()

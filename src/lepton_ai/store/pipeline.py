@@ -10,7 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -106,13 +109,17 @@ class Background:
 class Digest:
     """SHA-256 in a thread of its own, alongside."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, begun: tuple[_Hash, int] | None = None) -> None:
+        """``begun``: a hash, and how many of the first bytes are in it already."""
+        self._hash, self._known = begun or (hashlib.sha256(), 0)
         self._thread = Background("lepton-ai-sha256")
 
     def update(self, data: bytes) -> None:
         """Take the next bytes; waits when the thread is behind."""
-        self._thread.add(partial(self._hash.update, data))
+        known = min(self._known, len(data))
+        self._known -= known
+        if known < len(data):
+            self._thread.add(partial(self._hash.update, memoryview(data)[known:] if known else data))
 
     def finish(self) -> bytes:
         """The digest of everything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from lepton_ai.errors import UsageError
 from lepton_ai.progress import Progress
@@ -23,6 +23,9 @@ from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
 from lepton_ai.store.seal.keyring import Keyring
 from lepton_ai.store.sketches import Search
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 
 class Writer:
@@ -69,11 +72,18 @@ class Writer:
         for pack in (*self._heads.packs, *self._others.packs):
             pack.discard()
 
-    def add(self, file: BinaryIO, plan: Sequence[Run], base: Content | Pairing | None = None) -> Added:
+    def add(
+        self,
+        file: BinaryIO,
+        plan: Sequence[Run],
+        base: Content | Pairing | None = None,
+        *,
+        begun: tuple[_Hash, int] | None = None,
+    ) -> Added:
         """Take a file, read once from where it stands; ``plan`` covers exactly its bytes.
 
         ``base`` is the content that this one probably resembles, or a pairing that serves many files. Advances the
-        progress by the bytes read.
+        progress by the bytes read. ``begun``: the file's SHA-256 as far as it is known, and of how many bytes it is.
 
         Raises:
             UsageError: the file is longer or shorter than the plan (it changed meanwhile).
@@ -86,7 +96,7 @@ class Writer:
         new = self._search.pair(file, cutting, pairing)
         blocks = [bytearray() for _ in cutting.streams]
         sizes: list[int] = []
-        digest = Digest()
+        digest = Digest(begun)
 
         ahead = self._coder.ahead(cutting.streams, pairing)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 import msgspec
 
 from lepton_ai.errors import UsageError
-from lepton_ai.history.given import path
+from lepton_ai.history import given
 from lepton_ai.history.merges.parameters import settled
 from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging import mapping
@@ -124,21 +124,24 @@ def request(asked: Mapping[str, Any]) -> Request:
         raise UsageError(
             f"a merge knows no {min(unknown)!r}", hint="it knows " + ", ".join(Asked.__annotations__)
         )
-    given = {key: value for key, value in asked.items() if value is not None}
-    parameters = dict(given.get("parameters", {}))
-    if given.get("weights") is not None:
-        parameters["weight"] = list(given["weights"])
+    said = {key: value for key, value in asked.items() if value is not None}
+    parameters = given.named(said.get("parameters", {}), "parameters")
+    if "weights" in said:
+        parameters["weight"] = given.several(said["weights"], "weights")
     found = Request(
-        method=_method(given.get("method", "")),
-        on_conflict=_on_conflict(given.get("on_conflict", STOP)),
-        rules=tuple(_rules(given.get("rules", ()))),
+        method=_method(said.get("method", "")),
+        on_conflict=_on_conflict(said.get("on_conflict", STOP)),
+        rules=tuple(_rules(said.get("rules", ()))),
         parameters=plain_params(parameters),
-        seed=_seed(given.get("seed", 0)),
-        everywhere=bool(given.get("everywhere", False)),
-        exact=bool(given.get("exact", False)),
-        base=text(given.get("base", ""), "the base"),
-        aids={kind: tuple(given["aids"][kind]) for kind in given.get("aids", ())},
-        names=_names(given.get("names")),
+        seed=_seed(said.get("seed", 0)),
+        everywhere=given.switch(said.get("everywhere", False), "everywhere"),
+        exact=given.switch(said.get("exact", False), "exact"),
+        base=text(said.get("base", ""), "the base"),
+        aids={
+            kind: tuple(text(one, "a version") for one in given.several(some, f"the versions of {kind}"))
+            for kind, some in given.named(said.get("aids", {}), "aids").items()
+        },
+        names=_names(said.get("names")),
     )
     if found.everywhere and not (found.method or found.rules):
         raise UsageError("no method is named to merge everything with", hint="name one, such as linear")
@@ -213,11 +216,10 @@ def _value(written: str) -> Any:
         return written
 
 
-def _rules(given: Any) -> Iterable[Rule]:
-    if isinstance(given, str):
-        given = [given]
-    pairs = given.items() if isinstance(given, Mapping) else given
-    for one in pairs:
+def _rules(said: Any) -> Iterable[Rule]:
+    if isinstance(said, str):
+        said = [said]
+    for one in said.items() if isinstance(said, Mapping) else given.several(said, "rules"):
         if isinstance(one, Rule):
             yield Rule(one.pattern, _method(one.method), plain_params(one.parameters))
         elif isinstance(one, str):
@@ -240,7 +242,7 @@ def _names(said: object) -> tuple[Line, ...]:
         return ()
     if isinstance(said, Mapping):
         return mapping.parse(msgspec.json.encode(dict(said)), "names")
-    place = path(said, "the file of names")
+    place = given.path(said, "the file of names")
     with storage_errors(place):
         return mapping.parse(place.read_bytes(), str(place))
 
@@ -250,10 +252,10 @@ def _on_conflict(name: object) -> str:
     return STOP if plain in (STOP, "") else _method(plain)
 
 
-def _seed(given: object) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 1 << 63:
-        raise UsageError(f"the seed is a whole number from 0, not {given!r}")
-    return given
+def _seed(said: object) -> int:
+    if isinstance(said, bool) or not isinstance(said, int) or not 0 <= said < 1 << 63:
+        raise UsageError(f"the seed is a whole number from 0, not {said!r}")
+    return said
 
 
 def _check_known(asked: Request) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from lepton_ai.errors import NotFound, UsageError
-from lepton_ai.history import graph
+from lepton_ai.history import given, graph
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.lines import Found, Lines
 from lepton_ai.history.merging import report
@@ -85,4 +85,5 @@ def whole(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked, where the change is added as it is, unless something else is said."""
     if asked.get("method"):
         return dict(asked)
-    return {**asked, "method": METHOD, "parameters": {**WHOLE, **(asked.get("parameters") or {})}}
+    parameters = given.named(asked.get("parameters") or {}, "parameters")
+    return {**asked, "method": METHOD, "parameters": {**WHOLE, **parameters}}

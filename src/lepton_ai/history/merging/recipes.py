@@ -14,6 +14,7 @@ from lepton_ai.history.merges.dialect.reading import recipe_of
 from lepton_ai.history.merges.dialect.recipe import Recipe, Told
 from lepton_ai.history.merges.dialect.text import plain
 from lepton_ai.history.merging.asked import Asked, Rule
+from lepton_ai.store.durable import storage_error
 
 
 def read(file: Path) -> Recipe:
@@ -28,6 +29,8 @@ def read(file: Path) -> Recipe:
         raise NotFound(f"there is no file {file}", hint="check the path") from None
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text", hint="save it anew as UTF-8") from None
+    except OSError as problem:
+        raise storage_error(problem, file) from problem
     recipe = recipe_of(plain(text, str(file)))
     if recipe.stored:
         raise UsageError(

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import Diverged, LostRace, UsageError
-from lepton_ai.history import graph
+from lepton_ai.history import given, graph
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.changes.merging import none_under_way
@@ -77,13 +77,13 @@ class Verbs:
         Raises:
             UsageError, NotFound: it cannot be read, asks what cannot be had, or names what is not there.
         """
-        recipe = recipes.read(config)
+        recipe, sources = recipes.read(config), given.several(sources, "versions")
         if sources and len(sources) != len(recipe.models):
             models = ", ".join(recipe.models)
             raise UsageError(
                 f"{config} has {len(recipe.models)} models ({models}); {len(sources)} versions are named"
             )
-        addresses = list(sources or recipe.models)
+        addresses = [text(source, "a version") for source in sources or recipe.models]
         found = [self._find(address) for address in addresses]
         asked = recipes.asked_of(recipe, self._merging.names(found[0]))
         if sources:  # then its names are no addresses, and the history knows the base
@@ -96,15 +96,19 @@ class Verbs:
         Raises:
             UsageError: a candidate is no method; something is said of an evaluation that is not asked for.
         """
-        if not asked.get("evaluate"):
+        with_code = given.switch(asked.get("with_code") or False, "with_code")
+        if asked.get("evaluate") is None:
             for name in ("candidates", "metric", "best"):
                 if asked.get(name):
                     raise UsageError(
                         f"{name} is said, and no command to evaluate with", hint="say evaluate too"
                     )
-            return Open(leave=asked.get("on_conflict") == STOP, with_code=bool(asked.get("with_code")))
-        by = judge(text(asked["evaluate"], "evaluate"), asked.get("metric") or "", asked.get("best"))
-        return Open(trial=trial(by, asked.get("candidates")), with_code=bool(asked.get("with_code")))
+            return Open(leave=asked.get("on_conflict") == STOP, with_code=with_code)
+        metric, candidates = text(asked.get("metric") or "", "the metric"), asked.get("candidates")
+        by = judge(text(asked["evaluate"], "evaluate"), metric, asked.get("best"))
+        if candidates is not None:
+            candidates = [text(one, "a candidate") for one in given.several(candidates, "candidates")]
+        return Open(trial=trial(by, candidates), with_code=with_code)
 
     def branch(
         self,

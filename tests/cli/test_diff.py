@@ -114,9 +114,7 @@ class TestDiff:
         again = lepton("diff", "v1", "v2", "--html", "d.html", "--json")
         assert (again.code, again.error["kind"]) == (2, "would-overwrite")
         assert lepton("diff", "v1", "v2", "--html", "d.html", "--force").code == 1
-        assert (
-            lepton("diff", "v1", "v2", "--html", "no/where.html", "--json").error["kind"] == "storage-failed"
-        )
+        assert lepton("diff", "v1", "v2", "--html", "no/where.html", "--json").error["kind"] == "usage"
 
     def test_nan_is_called_out_in_red(self, lepton: Lepton, two: dict[str, np.ndarray], here: Path) -> None:
         two["layers.0.bias"][3] = np.nan

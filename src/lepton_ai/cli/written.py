@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from lepton_ai.errors import StorageFailed, WouldOverwrite
+from lepton_ai.errors import StorageFailed, UsageError, WouldOverwrite
 
 
 def target(given: str | None, *, force: bool) -> Path | None:
@@ -15,10 +15,15 @@ def target(given: str | None, *, force: bool) -> Path | None:
 
     Raises:
         WouldOverwrite: there is one, and not ``force``.
+        UsageError: it is a folder, or lies in none.
     """
     if not given:
         return None
     place = Path(given).expanduser()
+    if place.is_dir():
+        raise UsageError(f"{place} is a folder", hint="name a file")
+    if not place.parent.is_dir():
+        raise UsageError(f"there is no folder {place.parent}", hint="make it, or name another place")
     if place.exists() and not force:
         raise WouldOverwrite(f"there is a file {place} already", hint="choose another name, or use --force")
     return place

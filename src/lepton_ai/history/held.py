@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,11 @@ from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Opened, Reader, place_of
 from lepton_ai.store.blocks.span import Span
 from lepton_ai.types import FileEntry
+
+KEPT = 8
+"""Blocks that stay decoded."""
+SMALL = 1 << 16
+"""Bytes up to which what is read probably shares its block with what is read next."""
 
 
 class Piece(NamedTuple):
@@ -44,6 +50,8 @@ class Stored:
         self._opened: Opened = reader.opened(entries)
         self.manifests: dict[str, Manifest] = self._opened.manifests
         self._spans: dict[str, Span] = {}
+        self._last: dict[bytes, bytes | memoryview] = {}
+        self._lock = threading.Lock()
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Every tensor with the path of its file."""
@@ -55,17 +63,39 @@ class Stored:
 
     def read(self, path: str, extent: Extent, offset: int, length: int) -> bytes:
         """Bytes of an extent; only the blocks that cover them are opened."""
+        if length <= SMALL:
+            found = self._span(path, extent).pieces(extent.offset + offset, length)
+            pieces = [(piece.id, piece.start, piece.length) for piece in found]
+            blocks = self.blocks(dict.fromkeys(id_ for id_, _, _ in pieces))
+            return b"".join(memoryview(blocks[id_])[start : start + count] for id_, start, count in pieces)
         content = self._opened.manifests[place_of(path, extent)].content
         return self.reader.read(content, extent.offset + offset, length)
 
     def blocks(self, ids: Iterable[bytes]) -> dict[bytes, bytes | memoryview]:
-        """Whole blocks, read together: what one of them is a difference to is decoded once."""
-        return self.reader.blocks(ids)
+        """Whole blocks, read together: what one of them is a difference to is decoded once.
+
+        Those of the last calls are still there: thousands of small tensors lie in one block.
+        """
+        wanted = list(ids)
+        with self._lock:
+            found = {id_: self._last[id_] for id_ in wanted if id_ in self._last}
+        missing = [id_ for id_ in wanted if id_ not in found]
+        if missing:
+            found |= self.reader.blocks(missing)
+            with self._lock:
+                self._last |= {id_: found[id_] for id_ in missing[:KEPT]}
+                for id_ in list(self._last)[:-KEPT]:
+                    del self._last[id_]
+        return found
 
     def pieces(self, path: str, extent: Extent) -> Iterable[Piece]:
         """The blocks, as the manifest tells them."""
+        found = self._span(path, extent).pieces(extent.offset, extent.length)
+        return [Piece(p.id, p.start, p.length) for p in found]
+
+    def _span(self, path: str, extent: Extent) -> Span:
         place = place_of(path, extent)
         span = self._spans.get(place)
         if span is None:
             span = self._spans[place] = Span(self._opened.manifests[place].content)
-        return [Piece(p.id, p.start, p.length) for p in span.pieces(extent.offset, extent.length)]
+        return span

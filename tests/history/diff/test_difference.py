@@ -353,6 +353,16 @@ class TestSides:
         with pytest.raises(NotFound):
             repo.diff("v1", "nowhere.safetensors")
 
+    def test_a_block_of_many_small_tensors_is_read_once(self, repo: ModelRepository) -> None:
+        rng = np.random.default_rng(0)
+        one, two = (save(repo, {f"t{i}": rng.normal(size=16) for i in range(500)}) for _ in range(2))
+        three = save(repo, {f"u{i}": rng.normal(size=16) for i in range(500)})
+        counting = _counting(repo)
+        assert len(one.diff(two).tensors) == 500
+        assert counting.bytes_read < 1 << 20, "each by itself: 32 MB"
+        assert len(two.diff(three).tensors) == 1000
+        assert counting.bytes_read < 2 << 20
+
     @pytest.mark.parametrize("deed", ["rewritten", "shorter", "gone"])
     def test_a_file_that_changes_meanwhile_is_no_result(
         self, repo: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str

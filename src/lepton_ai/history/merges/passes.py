@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-TILE = 1 << 15
-"""Elements that one step of a formula works on: three parents and the result fit into a core's cache."""
+TILE = 1 << 17
+"""Elements that one step of a formula works on: few steps, and what they work on is still in the cache (measured)."""
 
 STRETCH = 1 << 20
 """Elements that one thread measures before it takes the next ones."""

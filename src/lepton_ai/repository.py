@@ -203,20 +203,15 @@ class ModelRepository(Together):
         *,
         message: str = "",
         **asked: Unpack[Asked],
-    ) -> Version:
-        """Merge several versions, and what ``into`` stands on, into its next version; see :meth:`merge_branch`."""
+    ) -> Version | None:
+        """Merge several versions, and what ``into`` stands on, into its next version; see :meth:`merge_branch`.
+
+        What others come from is no model of its own; where one has all, the next version has its content.
+        """
         ids = [self._found(version).row.id for version in given.several(versions, "versions")]
-        verbs = self.merging
-        return self._made(
-            verbs.versions(
-                ids,
-                self._branch_name(into),
-                self._act(message),
-                verbs.request(asked),
-                message,
-                verbs.open_of(asked),
-            )
-        )
+        verbs, target, act = self.merging, self._branch_name(into), self._act(message)
+        done = verbs.versions(ids, target, act, verbs.request(asked), message, verbs.open_of(asked))
+        return self._made(done) if done else None
 
     def preview_merge(
         self,
@@ -228,11 +223,12 @@ class ModelRepository(Together):
     ) -> Preview:
         """What :meth:`merge_branch` (of several: :meth:`merge_versions`) would do, and whether it can."""
         verbs, target = self.merging, self._branch_name(into)
+        wanted, open_ = verbs.request(asked), verbs.open_of(asked)
         if source is None or isinstance(source, str | Branch):
-            name, wanted = self._branch_name(source), verbs.request(asked)
-            return verbs.preview_branch(name, target, wanted, fast_forward=fast_forward)
+            name = self._branch_name(source)
+            return verbs.preview_branch(name, target, wanted, fast_forward=fast_forward, open_=open_)
         ids = [self._found(version).row.id for version in given.several(source, "versions")]
-        return verbs.preview_versions(ids, target, verbs.request(asked))
+        return verbs.preview_versions(ids, target, wanted, open_)
 
     def replay_merge(self, version: str | Version) -> bool:
         """Do a merge of weights again without saving it: whether it gives the content that the version has."""

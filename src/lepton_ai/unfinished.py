@@ -63,7 +63,8 @@ class UnfinishedMerge:
     def sides(self) -> dict[str, list[Version]]:
         """The versions: "ours", "theirs" and "base" (several bases after crosswise merges)."""
         state = self._now.state
-        ids = {"ours": (state.ours,), "theirs": state.theirs, "base": state.bases}
+        ours, *theirs = rules.models(self._repository.lines, state)
+        ids = {"ours": [ours], "theirs": theirs, "base": map(bytes.fromhex, state.bases)}
         return {side: [self._version(id_) for id_ in found] for side, found in ids.items()}
 
     @property
@@ -79,6 +80,16 @@ class UnfinishedMerge:
     def open(self) -> list[str]:
         """The names of what is not decided yet."""
         return [conflict.name for conflict in self._now.open]
+
+    def text(self, name: str) -> bytes:
+        """The file in which both sides changed the same lines, with both of them between conflict markers.
+
+        Edited, it decides the conflict: ``resolve(name, file=…)``.
+
+        Raises:
+            NotFound: it is no conflict. UsageError: it is no text, or not there on both sides.
+        """
+        return self._repository.merging.waiting.text(self.branch, text(name, "the conflict"))
 
     def resolve(
         self,
@@ -131,5 +142,5 @@ class UnfinishedMerge:
     def _now(self) -> rules.UnderWay:
         return rules.under_way(self._repository.lines, self.branch)
 
-    def _version(self, id_: str) -> Version:
-        return Version(self._repository, self._repository.lines.version(bytes.fromhex(id_)))
+    def _version(self, id_: bytes) -> Version:
+        return Version(self._repository, self._repository.lines.version(id_))

@@ -190,3 +190,47 @@ def test_the_only_merge_in_progress_need_not_be_named(parted: Lepton) -> None:
     assert "--into stable" in parted("resolve", "config.json", "--theirs", "--into", "stable").out
     parted("merge", "--abort", "--into", "main")
     assert "into stable" in parted("merge", "--continue").out
+
+
+def test_a_text_with_markers_edited_by_hand(waiting: Lepton) -> None:
+    marked = waiting("conflicts", "config.json").out
+    assert marked == (
+        '{\n<<<<<<< main@v2\n  "hidden": 16\n||||||| main@v1\n  "hidden": 8\n=======\n  "hidden": 32\n'
+        ">>>>>>> feature@v2\n}\n"
+    )
+    assert waiting("conflicts", "config.json", "--json").json == {"name": "config.json", "text": marked}
+    assert "has no lines to show" in waiting("conflicts", "c", code=2).err
+    assert "no conflict of this merge" in waiting("conflicts", "d", code=2).err
+    Path("mine.json").write_text(marked)
+    assert (
+        "still has conflict markers" in waiting("resolve", "config.json", "--file", "mine.json", code=2).err
+    )
+    Path("mine.json").write_text('{"hidden": 24}\n')
+    waiting("resolve", "config.json", "--file", "mine.json")
+    waiting("resolve", "c", "--ours")
+    waiting("merge", "--continue")
+    newest(waiting)
+    assert Path("out/config.json").read_text() == '{"hidden": 24}\n'
+
+
+def test_who_is_who_is_said(waiting: Lepton) -> None:
+    assert "(ours: main@v2; theirs: feature@v2; base: main@v1):" in waiting("conflicts", code=1).out
+
+
+def test_a_merge_is_shown(waiting: Lepton) -> None:
+    waiting("resolve", "c", "--method", "slerp:t=0.25", "-m", "a little")
+    waiting("resolve", "config.json", "--theirs")
+    waiting("merge", "--continue")
+    told = waiting("show", "v3", "--json").json["merge"]
+    assert told["versions"] == {"ours": ["main@v2"], "theirs": ["feature@v2"], "base": ["main@v1"]}
+    assert {one["name"]: one["outcome"] for one in told["tensors"]} == {
+        "a": "ours",
+        "b": "theirs",
+        "c": "merged",
+    }
+    shown = waiting("show", "v3").out
+    assert "c slerp, by " in shown
+    assert ": a little" in shown
+    (line,) = (line for line in shown.splitlines() if line.startswith("c "))
+    assert line.split() == ["c", "merged", "slerp", "t=0.25", "changed", "on", "both", "sides"]
+    assert waiting("show", "v2", "--json").json["merge"] is None

@@ -76,8 +76,17 @@ def test_several_branches_and_versions(parted: Lepton) -> None:
     told = parted("merge", "feature", "other@v3", "--method", "linear", "--json").json
     assert told["name"] == "v4"
     assert len(parted("show", "v4", "--json").json["parents"]) == 3
-    error = parted("merge", "feature", "other", "--json", code=2).error
-    assert "has everything" in error["message"]
+    assert parted("merge", "feature", "other", "--json").json is None
+    assert "has everything" in parted("merge", "feature", "other").out
+
+
+def test_what_ends_or_repeats_a_merge_does_no_more(parted: Lepton) -> None:
+    for ending in ("--continue", "--abort"):
+        assert (
+            "--dry-run' is too much"
+            in parted("merge", ending, "--dry-run", "--json", code=2).error["message"]
+        )
+    assert "merges nothing new" in parted("merge", "--replay", "v2", "--method", "ties", code=2).err
 
 
 def test_a_configuration(parted: Lepton) -> None:

@@ -45,20 +45,43 @@ ContinueOption = Annotated[
 AbortOption = Annotated[bool, typer.Option("--abort", help="Give the merge in progress up.")]
 
 
-@examples("lepton conflicts", "lepton conflicts --into release --json")
-def conflicts(into: IntoOption = None, repo: Repo = None, as_json: Json = False) -> int:
+@examples(
+    "lepton conflicts",
+    "lepton conflicts config.json > merged.json",
+    "lepton conflicts --into release --json",
+)
+def conflicts(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE", help="Only print this text, with conflict markers.", show_default=False
+        ),
+    ] = None,
+    into: IntoOption = None,
+    repo: Repo = None,
+    as_json: Json = False,
+) -> int:
     """Show what a merge in progress waits for.
 
-    Every conflict, who decided what, and why. Exits with 1 while something is open.
+    Every conflict, who decided what, and why. Exits with 1 while something is open. Of a FILE that both sides changed
+    in the same lines it prints the text with both between conflict markers: edit it, and lepton resolve FILE --file
+    takes it.
     """
     with opened(repo, as_json=as_json) as repository:
         merge = repository.merge_in_progress(into)
+        if name is not None:
+            return _print_marked(name, merge.text(name), as_json=as_json)
         several = merge.branch if len(repository.merges_in_progress()) > 1 else None
         told, said = _told(merge), merge.said
+        sides = [
+            f"{side}: {', '.join(version.address for version in found)}"
+            for side, found in merge.sides.items()
+            if found
+        ]
     if as_json:
         print_json(told)
     else:
-        say(f"{said}:")
+        say(f"{said} ({'; '.join(sides)}):")
         print_table(COLUMNS, (_row(one) for one in told["conflicts"]))
         _say_left(told["open"], into=several)
     return exits.DIFFERENT if told["open"] else exits.OK
@@ -146,12 +169,12 @@ def resolve(
     _say_left(told["open"], into=several)
 
 
-def check_ending(sources: list[str] | None, asked: dict[str, Any], *, both: bool) -> None:
-    """Raise UsageError when more is said than that a merge in progress ends."""
+def check_ending(sources: list[str] | None, said: list[str], *, both: bool) -> None:
+    """Raise UsageError when more is ``said`` than that a merge in progress ends."""
     if both:
         raise UsageError("--continue and --abort exclude each other", hint="say one of them")
-    if sources or asked:
-        what = (sources or sorted(asked))[0]
+    if sources or said:
+        what = (sources or said)[0]
         raise UsageError(
             f"the merge in progress knows what it merges and how; {what!r} is too much",
             hint="lepton merge --continue, with --into BRANCH when several are in progress",
@@ -176,6 +199,14 @@ def ended(
     made(repository, merge.finish(message=message)).print(
         f"merged {source} into {into}, which stands on", as_json=as_json
     )
+    return exits.OK
+
+
+def _print_marked(name: str, data: bytes, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"name": name, "text": data.decode("utf-8", "replace")})
+    else:
+        typer.echo(data, nl=False)
     return exits.OK
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lepton_ai.cli import exits
 from lepton_ai.cli.output import Column, human_size, note, plural, print_json, print_table, printable, say
 from lepton_ai.cli.results import Made
-from lepton_ai.history.merging.outcome import Outcome
+
+if TYPE_CHECKING:
+    from lepton_ai.history.merging.outcome import Outcome
 
 COLUMNS = (Column("Tensor", wrap=True), Column("Outcome"), Column("Method"), Column("Why", wrap=True))
 WORDS = {
@@ -35,7 +38,7 @@ def print_made(brought: tuple[Made, Outcome | None] | None, sources: str, into: 
         counts: dict[str, int] = {"same": done.same}
         for one in done.tensors:
             counts[one.outcome] = counts.get(one.outcome, 0) + 1
-        say(f"  {_counted(counts)}; {human_size(done.read)} of tensors read")
+        say(f"  {counted(counts)}; {human_size(done.read)} of tensors read")
     return exits.OK
 
 
@@ -52,9 +55,9 @@ def print_preview(told: dict[str, Any], *, as_json: bool) -> int:
             "take": f"{into} would get a version with the content of {models}",
         }
         say(does[told["way"]])
-        return exits.OK
+        return exits.OK if told["possible"] else _print_verdict(told)
     say(f"would merge {models} into {into}; common ancestor: {', '.join(told['bases']) or 'none'}")
-    say(f"  tensors: {_counted(told['counts'])}")
+    say(f"  tensors: {counted(told['counts'])}")
     say(
         f"  would read {human_size(told['to_read'])} of {human_size(told['total'])} for methods,"
         f" and pass {human_size(told['to_pass'])} on into files; {human_size(told['read'])} read to decide"
@@ -78,9 +81,8 @@ def _print_verdict(told: dict[str, Any]) -> int:
     for text in told["obstacles"]:
         say(f"cannot: {printable(text)}")
     if told["conflicts"]:
-        say(
-            f"{plural(len(told['conflicts']), 'conflict')} to be decided: --method, --rule or --on-conflict say how"
-        )
+        how = "" if told["possible"] else ": --method, --rule or --on-conflict say how"
+        say(f"{plural(len(told['conflicts']), 'conflict')} to be decided{how}")
         for one in told["conflicts"]:
             say(f"  {one['kind']} {printable(one['name'])}: {printable(one['why'])}")
     if told["possible"]:
@@ -89,5 +91,6 @@ def _print_verdict(told: dict[str, Any]) -> int:
     return exits.DIFFERENT
 
 
-def _counted(counts: dict[str, int]) -> str:
+def counted(counts: Mapping[str, int]) -> str:
+    """Tensors by what becomes of them, in words."""
     return ", ".join(f"{counts[key]} {word}" for key, word in WORDS.items() if counts.get(key)) or "none"

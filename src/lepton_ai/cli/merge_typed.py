@@ -12,13 +12,24 @@ def configured(said: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]
     """A configuration says how to merge; only the rest may be said beside it."""
     for name in ("method", "rules", "weights", "parameters"):
         if asked.get(name):
-            raise UsageError(
-                f"--config says how to merge, and --{_TYPED.get(name, name)} too", hint="say it there"
-            )
+            raise UsageError(f"--config says how to merge, and {_typed(name)} too", hint="say it there")
     return {**said, **asked}
 
 
-_TYPED = {"rules": "rule", "weights": "weight", "parameters": "param"}
+_TYPED = {
+    "rules": "rule", "weights": "weight", "parameters": "param", "aids": "aid", "candidates": "candidate",
+    "metric": "by",
+}  # fmt: skip
+"""What is asked → how it is typed, where these are different words."""
+
+
+def typed(asked: Mapping[str, Any]) -> list[str]:
+    """The options with which something was said."""
+    return [_typed(name) for name, value in asked.items() if value]
+
+
+def _typed(name: str) -> str:
+    return "--" + _TYPED.get(name, name).replace("_", "-")
 
 
 def aids(given: list[str] | None) -> dict[str, list[str]] | None:

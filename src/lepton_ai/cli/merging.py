@@ -12,7 +12,7 @@ from lepton_ai.cli.conflicts import AbortOption, ContinueOption, check_ending, e
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.judging import BestOption, ByOption, CandidateOption, EvaluateOption
 from lepton_ai.cli.merge_told import print_made, print_preview
-from lepton_ai.cli.merge_typed import aids, configured, weights
+from lepton_ai.cli.merge_typed import aids, configured, typed, weights
 from lepton_ai.cli.options import MessageOption
 from lepton_ai.cli.output import print_json, say
 from lepton_ai.cli.results import made
@@ -208,21 +208,20 @@ def merge(
         "best": best,
     }
     asked = {key: value for key, value in asked.items() if value is not None}
+    said = typed(asked | {"dry_run": dry_run, "no_ff": no_ff, "config": config, "replay": replay})
     with opened(repo, as_json=as_json) as repository:
         if continue_ or abort:
-            check_ending(sources, asked, both=continue_ and abort)
+            check_ending(sources, said, both=continue_ and abort)
             return ended(repository, into, abort=abort, message=message or "", as_json=as_json)
         target = MAIN if into is None else into
         if replay is not None:
-            return _replayed(repository, replay, sources, as_json=as_json)
+            return _replayed(repository, replay, alone=not sources and len(said) == 1, as_json=as_json)
         if config is not None:
             sources, told = repository.read_merge_config(config, sources or ())
             asked = configured(told, asked)
         if not sources:
             raise UsageError("nothing is named to be merged", hint="lepton merge BRANCH")
-        single = (
-            sources[0] if len(sources) == 1 and not config and _is_branch(repository, sources[0]) else None
-        )
+        single = sources[0] if not config and _is_branch(repository, sources) else None
         if dry_run:
             found = repository.preview_merge(
                 sources if single is None else single, target, fast_forward=not no_ff, **asked
@@ -251,8 +250,11 @@ def _merged(
     return repository.merge_branch(single, into, message=message, fast_forward=not no_ff, **asked)
 
 
-def _is_branch(repository: ModelRepository, name: str) -> bool:
-    """Whether a branch is called so; what is nothing at all is taken for one, and refused as such."""
+def _is_branch(repository: ModelRepository, sources: list[str]) -> bool:
+    """Whether one branch is named; what is nothing at all is taken for one, and refused as such."""
+    if len(sources) > 1:
+        return False
+    name = sources[0]
     try:
         repository.lines.branch(name, deleted=True)
     except NotFound as missing:
@@ -264,8 +266,8 @@ def _is_branch(repository: ModelRepository, name: str) -> bool:
     return True
 
 
-def _replayed(repository: ModelRepository, address: str, sources: list[str] | None, *, as_json: bool) -> int:
-    if sources:
+def _replayed(repository: ModelRepository, address: str, *, alone: bool, as_json: bool) -> int:
+    if not alone:
         raise UsageError("--replay merges nothing new", hint="lepton merge --replay VERSION")
     version = repository.version(address)
     if not repository.replay_merge(version):

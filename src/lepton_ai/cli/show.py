@@ -26,6 +26,7 @@ from lepton_ai.cli.output import (
     version_json,
 )
 from lepton_ai.cli.session import opened
+from lepton_ai.cli.show_merge import print_merge
 from lepton_ai.errors import Damaged, LeptonError, NotFound
 from lepton_ai.handles import Version
 from lepton_ai.repository import ModelRepository
@@ -47,7 +48,8 @@ def show(
     """Show everything that a version carries.
 
     Files, params, metrics, training history, dataset, code, environment, author, message, parents, revisions, tags
-    and aliases. Works for deleted versions too. What cannot be read is told, and the exit code is 5 when it is damage.
+    and aliases; of a merge what was asked, and what became of every tensor. Works for deleted versions too. What cannot
+    be read is told, and the exit code is 5 when it is damage.
     """
     problems: list[LeptonError] = []
     with opened(repo, as_json=as_json) as repository:
@@ -100,6 +102,7 @@ def _facts(
         "code": code and {**msgspec.to_builtins(code), "patch_bytes": code.patch.size if code.patch else 0},
         "environment": environment and {"python": environment.python, "platform": environment.platform},
         "files": version.files,
+        "merge": read(lambda: _merge(repository, version)) or None,
     }
     if packages:
         facts["packages"] = read(lambda: version.packages)
@@ -108,6 +111,25 @@ def _facts(
     if plain["code"]:
         plain["code"].pop("patch", None)
     return plain
+
+
+def _merge(repository: ModelRepository, version: Version) -> dict[str, Any]:
+    """The account of the merge that made it, and what people call the versions that took part; empty: none made it."""
+    done = version.merged
+    if done is None:
+        return {}
+    called = {
+        side: [_address(repository, id_) for id_ in ids]
+        for side, ids in (("ours", done.models[:1]), ("theirs", done.models[1:]), ("base", done.bases))
+    }
+    return {"versions": called, **msgspec.to_builtins(done)}
+
+
+def _address(repository: ModelRepository, id_: str) -> str:
+    try:
+        return repository.version(id_, deleted=True).address
+    except NotFound:  # gc keeps the record, an import brings only its own
+        return id_[:ID_DIGITS]
 
 
 def _print_patch(version: Version) -> None:
@@ -152,6 +174,8 @@ def _print(facts: dict[str, Any]) -> None:
         kind = " (executable)" if file.get("executable") else ""
         digest, size = file["sha256"][:ID_DIGITS], human_size(file["size"])
         say(f"  {digest:<{ID_DIGITS}}  {size:>10}  {printable(file['path'] + target)}{kind}")
+    if facts["merge"]:
+        print_merge(facts["merge"])
     if "packages" in facts:
         say("Packages:")
         for name, version in facts["packages"].items():

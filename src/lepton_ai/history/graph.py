@@ -95,6 +95,17 @@ def has_version(records: Records, newer: bytes, older: bytes) -> bool:
     return any(base.first == bottom.first for base in best_common(records, [newer, older]))
 
 
+def apart(records: Records, heads: Iterable[bytes]) -> list[bytes]:
+    """The versions that ``heads`` are, each once and in order, without those that others of them come from."""
+    single = list(dict.fromkeys(heads))
+    kept: list[bytes] = []
+    for number, head in enumerate(single):
+        rest = [*kept, *single[number + 1 :]]
+        if not any(has_version(records, other, head) for other in rest):
+            kept.append(head)
+    return kept
+
+
 def best_common(records: Records, heads: Sequence[bytes]) -> list[VersionRow]:
     """The versions that all ``heads`` come from, over all parents, without those that others of them come from.
 

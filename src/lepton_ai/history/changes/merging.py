@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import Ambiguous, Diverged, InUse, LostRace, NotFound, UsageError
-from lepton_ai.history import states
+from lepton_ai.history import graph, states
 from lepton_ai.history.changes import labels
 from lepton_ai.history.changes.attempt import Act, Result
 from lepton_ai.history.lines import Lines
@@ -48,6 +48,11 @@ class Bytes(msgspec.Struct, frozen=True):
     contents: tuple[ContentRow, ...] = ()
     checks: Mapping[str, int] = {}
     releases: tuple[Move, ...] = ()
+
+
+def no_conflict(name: str) -> NotFound:
+    """The error that says so."""
+    return NotFound(f"{name!r} is no conflict of this merge", hint="lepton conflicts lists them")
 
 
 def decided(state: states.MergeState, name: str) -> states.Resolution | None:
@@ -153,9 +158,7 @@ def resolve(
     merge = under_way(lines, branch)
     meant = [conflict for conflict in merge.state.conflicts if fits(resolution.target, conflict.name)]
     if not meant:
-        raise NotFound(
-            f"{resolution.target!r} is no conflict of this merge", hint="lepton conflicts lists them"
-        )
+        raise no_conflict(resolution.target)
     _check_kinds(resolution, meant)
     if not force:
         _refuse_others(merge.state, meant, act)
@@ -208,6 +211,11 @@ def ended(lines: Lines, merge: UnderWay, commit: Commit) -> Commit:
 def ending(lines: Lines, merge: UnderWay) -> tuple[Move, ...]:
     """The moves that end a merge: the ref goes, and the pins."""
     return (states.clear(merge.ref), *_pins(lines, merge.ref.key, merge.state, on=False))
+
+
+def models(lines: Lines, state: states.MergeState) -> list[bytes]:
+    """Ids of the versions that are merged, ours first: what the branch stands on, unless theirs come from that."""
+    return graph.apart(lines.history, map(bytes.fromhex, (state.ours, *state.theirs)))
 
 
 def merged_ids(lines: Lines) -> Iterable[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move, Ve
 from lepton_ai.types import Operation, Record
 
 ANY = object()
+Way = Literal["nothing", "fast-forward", "take", "apart"]
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -161,35 +163,58 @@ def merge(
     """
     source, target = lines.branch(source_name), lines.branch(into)
     none_under_way(lines, into)
-    if source.head is None:
+    found = way(lines, source, target, fast_forward=fast_forward)
+    if found == "nothing" or source.head is None:
         return Result(None, None)
-    head = lines.version(source.head)
-    if target.head is None:
-        return Result(_fast_forward(target, source, head, act), head.row)
-    if graph.has_version(lines.history, target.head, source.head):
-        return Result(None, None)
-    if not graph.has_version(lines.history, source.head, target.head):
+    if found == "apart":
         raise Diverged(
             f"{source_name!r} and {into!r} both have versions that the other lacks",
             hint=f"merge their weights: lepton merge {source_name} --into {into}",
         )
-    old = graph.row(lines.history, target.head)
-    on_line = graph.ancestor_at(lines.history, head.row, old.depth)
-    if (
+    head = lines.version(source.head)
+    if found == "fast-forward":
+        return Result(_fast_forward(target, source, head, act), head.row)
+    return _widen(take(lines, head, source_name, into, target.head, act, message=message))
+
+
+def way(lines: Lines, source: Branch, target: Branch, *, fast_forward: bool = True) -> Way:
+    """What bringing a branch into another takes; "apart": both went different ways since they parted."""
+    if source.head is None:
+        return "nothing"
+    if target.head is None:
+        return "fast-forward"
+    if graph.has_version(lines.history, target.head, source.head):
+        return "nothing"
+    if not graph.has_version(lines.history, source.head, target.head):
+        return "apart"
+    head, old = (graph.row(lines.history, id_) for id_ in (source.head, target.head))
+    on_line = graph.ancestor_at(lines.history, head, old.depth)
+    forward = (
         fast_forward
         and on_line is not None
         and on_line.first == old.first
-        and not _names_clash(lines, target, head.row, old.depth)
-    ):
-        return Result(_fast_forward(target, source, head, act), head.row)
+        and not _names_clash(lines, target, head, old.depth)
+    )
+    return "fast-forward" if forward else "take"
+
+
+def take(
+    lines: Lines, head: Found, called: str, into: str, old: bytes | None, act: Act, *, message: str = ""
+) -> Result[VersionRow]:
+    """A version of ``into`` with all that ``head`` (``called`` so) has, which comes from ``old``, the head of ``into``.
+
+    Raises:
+        LostRace: the branch has moved on.
+    """
+    what = f"{called} into {into}"
     taken = replace(
         head.record,
-        operation=Operation("merge", head.row.id.hex(), f"{source_name} into {into}"),
+        operation=Operation("merge", head.row.id.hex(), what),
         revises=None,
         author="",
-        message=message or f"Merge {source_name} into {into}",
+        message=message or f"Merge {what}",
     )
-    return _widen(new_version(lines, into, Draft(taken), act, expected=target.head, others=(head,)))
+    return new_version(lines, into, Draft(taken), act, expected=old, others=(head,))
 
 
 def _widen(result: Result[VersionRow]) -> Result[VersionRow | None]:

@@ -32,15 +32,15 @@ def _made(made: Made, plan: Plan, scratch: Scratch, progress: Progress) -> list[
     carrier = made.carrier
     side = carrier.side
     if not carrier.changes:
-        return [_stored(entry) for entry in carrier.entries]
+        return [_stored(entry) for entry in made.entries]
     changes = news(carrier, plan.asked.seed, scratch, progress)
     folder = {path: side.source(path) for path, entry in side.files.items() if entry.target is None}
     touched = splice.splice(made.path, side.manifests[made.path], folder, changes)
     return [
-        _virtual(entry, touched[entry.path])
+        _virtual(placed, touched[entry.path])
         if entry.path in touched
-        else _stored(entry, folder[entry.path])  # it may tell where the tensors of the others are
-        for entry in carrier.entries
+        else _stored(placed, folder[entry.path])  # it may tell where the tensors of the others are
+        for entry, placed in zip(carrier.entries, made.entries, strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import UsageError
+from lepton_ai.history.checkout import check_space
 from lepton_ai.history.home import Home
 from lepton_ai.history.merging.asked import TAKE, Choice, rule_of
 from lepton_ai.history.merging.evaluation import Judge, Score, best, score
@@ -52,19 +53,26 @@ class Candidates:
             UsageError: none could be evaluated, or a candidate is no side or method.
         """
         wanted = made.conflicts if conflicts is None else conflicts
-        plans: dict[str, Plan] = {}
-        scores: list[Score] = []
-        for name, choices in [(one, choices_for(one, wanted)) for one in trial.candidates]:
-            asked = replace(made.asked, choices=(*made.asked.choices, *choices))
-            plans[name] = self._merging.again(made, asked)
-            scores.append(self._score(name, plans[name], trial.judge))
+        plans = dict(self.plans(made, trial, wanted))
+        scores = [self._score(name, found, trial.judge) for name, found in plans.items()]
         winner = best(trial.judge, scores)
         return Tried(plans[winner.candidate], Account(scores=tuple(scores), judge=trial.judge), winner)
 
+    def plans(self, made: Plan, trial: Trial, conflicts: Sequence[Conflict]) -> Iterator[tuple[str, Plan]]:
+        """The plan of each candidate for ``conflicts``, by its name.
+
+        Raises:
+            UsageError: one is no side or method.
+        """
+        for name, choices in [(one, choices_for(one, conflicts)) for one in trial.candidates]:
+            yield (
+                name,
+                self._merging.again(made, replace(made.asked, choices=(*made.asked.choices, *choices))),
+            )
+
     def _score(self, name: str, made: Plan, judge: Judge) -> Score:
-        problems = [*made.obstacles, *(f"{one.name}: {one.why}" for one in made.conflicts)]
-        if problems:
-            return Score(name, failure=problems[0])
+        if made.hindrance:
+            return Score(name, failure=made.hindrance)
         with self._written(made) as folder:
             self._progress.start(f"evaluating {name}", 0)
             return score(judge, name, folder)
@@ -73,6 +81,7 @@ class Candidates:
     def _written(self, made: Plan) -> Iterator[Path]:
         """A folder with the files that a plan gives."""
         with self._merging.computed(made) as files, self._home.staged() as folder:
+            check_space(self._home.place, sum(file.size for file in files))
             for file in files:
                 place = folder / file.path
                 place.parent.mkdir(parents=True, exist_ok=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from lepton_ai.errors import UsageError
 from lepton_ai.history.elements import Elements
-from lepton_ai.history.merging import compatibility, contents, renamed, units
+from lepton_ai.history.merging import checks, contents, renamed, units
 from lepton_ai.history.merging.asked import STOP, Request, check_models
 from lepton_ai.history.merging.carriers import Carrier, carrier
 from lepton_ai.history.merging.sides import Side, Slot, file_slots, tensor_slots, with_aids
 from lepton_ai.history.merging.tensors import Fate, fate
 from lepton_ai.history.merging.units import Unit
+from lepton_ai.history.paths import trouble
 from lepton_ai.history.states import Conflict
 from lepton_ai.types import FileEntry
 
@@ -27,19 +29,28 @@ class FileFate(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A file that is put together: the carrier's, with other tensors or (``data``) as it is given here."""
+    """A file that is put together: the carrier's, with other tensors or (``data``) as it is given here.
+
+    ``entry`` says where it goes, ``path`` where the carrier has it.
+    """
 
     path: str
     entry: FileEntry
     carrier: Carrier | None = None
     data: bytes = b""
 
+    @property
+    def entries(self) -> list[FileEntry]:
+        """It and those that it describes, where they go."""
+        return [self.entry] if self.carrier is None else units.moved(self.carrier.entries, self.entry.path)
+
 
 class Plan(msgspec.Struct):
     """What a merge will do.
 
     ``kept`` are files that a side has as they are (with the number of the model), ``made`` those that are put together.
-    ``conflicts`` are open, and ``obstacles`` cannot be overcome: with either there is no merge.
+    ``conflicts`` are open, and ``obstacles`` cannot be overcome: with either there is no merge. ``marked`` are the
+    texts in which something conflicts, by path, with conflict markers.
     """
 
     models: list[Side]
@@ -53,11 +64,18 @@ class Plan(msgspec.Struct):
     obstacles: list[str] = []
     notes: list[str] = []
     aids: dict[str, list[Side]] = {}
+    marked: dict[str, bytes] = {}
 
     @property
     def possible(self) -> bool:
         """Whether it can be carried out."""
         return not self.conflicts and not self.obstacles
+
+    @property
+    def hindrance(self) -> str:
+        """The first thing that keeps it from being carried out; empty: nothing does."""
+        first = [*self.obstacles[:1], *(f"{one.name}: {one.why}" for one in self.conflicts[:1])]
+        return first[0] if first else ""
 
     @property
     def fates_merged(self) -> bool:
@@ -70,7 +88,7 @@ class Plan(msgspec.Struct):
         if any(made.carrier is None or made.carrier.changes for made in self.made):
             return None
         wanted = {entry for _, entry in self.kept}
-        wanted |= {entry for made in self.made if made.carrier for entry in made.carrier.entries}
+        wanted |= {entry for made in self.made for entry in made.entries}
         return next((n for n, side in enumerate(self.models) if set(side.record.files) == wanted), None)
 
     @property
@@ -89,11 +107,7 @@ class Plan(msgspec.Struct):
     @property
     def to_pass(self) -> int:
         """Bytes of the files that are put together: they are hashed anew."""
-        return sum(
-            entry.size
-            for made in self.made
-            for entry in ([made.entry] if made.carrier is None else made.carrier.entries)
-        )
+        return sum(entry.size for made in self.made for entry in made.entries)
 
 
 def plan(
@@ -106,7 +120,11 @@ def plan(
     Raises:
         UsageError: a method takes not so many models, or not what it is told.
     """
-    check_models(asked, len(models))
+    try:
+        check_models(asked, len(models))
+    except UsageError as problem:
+        named = ", ".join(side.label for side in models)
+        raise UsageError(f"{problem.message}: {named}", hint=problem.hint) from None
     made = Plan(models, bases, asked, aids=dict(aids or {}))
     for kind, sides in made.aids.items():
         if len(sides) != len(models):
@@ -119,6 +137,7 @@ def plan(
     ]
     slots, notes = renamed.together(tensor_slots(models, bases), models, bases, asked.names)
     made.notes += notes
+    made.notes += checks.idle_rules(asked.rules, [slot.any.address for slot in slots])
     tensors = _by_unit(found, with_aids(slots, made.aids))
     for unit in found:
         _place(made, unit, tensors.get(id(unit), []))
@@ -135,7 +154,7 @@ def _place(made: Plan, unit: Unit, slots: list[Slot[Elements]]) -> None:
     if unit.way in ("same", "both", "ours", "theirs"):
         entry = unit.slot.models[unit.taken]
         if entry is not None:
-            _keep(made, unit.taken, entry, _path(unit, entry))
+            _keep(made, unit.taken, entry, unit.place(entry))
         if unit.way != "same":
             made.files.append(FileFate(unit.path, unit.way))
     elif unit.way == "removed":
@@ -153,7 +172,11 @@ def _put_together(made: Plan, unit: Unit, fates: list[Fate]) -> None:
     made.conflicts += [
         Conflict("tensor", one.address, one.why) for one in found.fates if one.outcome == "conflict"
     ]
-    made.made.append(Made(found.entries[0].path, found.entries[0], found))
+    first = found.entries[0]
+    place = unit.place(first)
+    same_kind = posixpath.splitext(place)[1] == posixpath.splitext(first.path)[1]
+    placed = msgspec.structs.replace(first, path=place if same_kind else first.path)
+    made.made.append(Made(first.path, placed, found))
     made.files.append(FileFate(unit.path, "tensors merged"))
 
 
@@ -164,10 +187,13 @@ def _content(made: Plan, unit: Unit) -> None:
     merged = contents.merged(unit, made.models, made.bases) if unit.way == "content" else None
     ours = unit.slot.models[0]
     if merged is not None and merged.clean and ours is not None:
-        made.made.append(Made(ours.path, ours, data=merged.data))
+        placed = msgspec.structs.replace(ours, path=unit.place(ours))
+        made.made.append(Made(ours.path, placed, data=merged.data))
         made.files.append(FileFate(unit.path, f"merged by {merged.outcome}"))
         return
     why = merged.why if merged is not None else "changed on one side, removed on the other"
+    if merged is not None and merged.data:
+        made.marked[unit.path] = merged.data
     side = {"take_ours": 0, "take_theirs": 1}.get(made.asked.on_conflict)
     if side is None:
         if made.asked.on_conflict != STOP:
@@ -210,16 +236,7 @@ _WHY = {"content": "changed on both sides", "presence": "changed on one side, re
 
 
 def _keep(made: Plan, side: int, entry: FileEntry, path: str) -> None:
-    first, *beside = units.of_side(made.models[side], entry)
-    made.kept.append((side, msgspec.structs.replace(first, path=path)))
-    made.kept += [(side, one) for one in beside]
-
-
-def _path(unit: Unit, entry: FileEntry) -> str:
-    """Where a file goes that is taken as it is: where ours has it, if ours moved it."""
-    ours, base = unit.slot.models[0], next((one for one in unit.slot.bases if one is not None), None)
-    moved = ours is not None and base is not None and ours.path != base.path
-    return ours.path if moved and ours is not None else entry.path
+    made.kept += [(side, one) for one in units.moved(units.of_side(made.models[side], entry), path)]
 
 
 def _of_file(slot: Slot[Elements], unit: Unit) -> Fate:
@@ -249,31 +266,19 @@ def _by_unit(found: list[Unit], slots: Iterable[Slot[Elements]]) -> dict[int, li
 
 
 def _check_paths(made: Plan) -> None:
-    """Two files at one path: say so before anything is done."""
-    seen: set[str] = set()
+    """Files that one folder cannot hold together: say so before anything is done."""
     entries = [entry for _, entry in made.kept]
-    entries += [
-        entry for one in made.made for entry in ([one.entry] if one.carrier is None else one.carrier.entries)
-    ]
-    for entry in entries:
-        if entry.path in seen:
-            made.obstacles.append(f"two different files would be called {entry.path}")
-        seen.add(entry.path)
+    entries += [entry for one in made.made for entry in one.entries]
+    problem = trouble([(entry.path, entry.target) for entry in entries])
+    if problem:
+        made.obstacles.append(problem)
 
 
 def _check_meanings(made: Plan) -> None:
     """Vocabularies and labels that number words differently: elements of the two sides then mean different things."""
-    ours = _told(made.models[0])
-    for side in made.models[1:]:
-        params = made.models[0].record.params, side.record.params
-        for finding in compatibility.meanings(ours, _told(side), params):
-            accepted = made.asked.on_conflict != STOP or made.asked.choice("meaning", finding.where)
-            if finding.grave and made.fates_merged and not accepted:
-                made.conflicts.append(Conflict("meaning", finding.where, finding.said))
-            else:
-                made.notes.append(f"{finding.where} differs: {finding.said}")
-
-
-def _told(side: Side) -> dict[str, bytes]:
-    paths = [path for path, one in side.files.items() if one.target is None and compatibility.tells(path)]
-    return {path: side.source(path).read(0, side.source(path).size) for path in paths}
+    for finding in checks.meanings(made.models):
+        accepted = made.asked.on_conflict != STOP or made.asked.choice("meaning", finding.where)
+        if finding.grave and made.fates_merged and not accepted:
+            made.conflicts.append(Conflict("meaning", finding.where, finding.said))
+        else:
+            made.notes.append(f"{finding.where} differs: {finding.said}")

@@ -84,19 +84,22 @@ def refuse(plan: Plan, into: str) -> None:
     if plan.obstacles:
         more = f" (and {len(plan.obstacles) - 1} more)" if len(plan.obstacles) > 1 else ""
         raise Diverged(
-            f"{plan.models[-1].label} cannot be merged into {into!r}: {plan.obstacles[0]}{more}",
+            f"{_theirs(plan)} cannot be merged into {into!r}: {plan.obstacles[0]}{more}",
             hint="--dry-run lists everything; --on-conflict ours or theirs takes a side where both changed something",
         )
     if plan.conflicts:
-        first = plan.conflicts[0]
+        first, count = plan.conflicts[0], len(plan.conflicts)
         named = ", ".join(conflict.name for conflict in plan.conflicts[:SHOWN])
-        more = f" and {len(plan.conflicts) - SHOWN} more" if len(plan.conflicts) > SHOWN else ""
-        count = len(plan.conflicts)
+        more = f" and {count - SHOWN} more" if count > SHOWN else ""
         kinds = {conflict.kind for conflict in plan.conflicts}
-        what = next(iter(kinds)) if len(kinds) == 1 and kinds != {"meaning"} else "conflict"
+        what = next(iter(kinds)) if len(kinds) == 1 and kinds != {"meaning"} else "place"
         raise Diverged(
-            f"{into!r} and {plan.models[-1].label} both changed {count} {what}{'s' if count > 1 else ''}"
-            f" differently: {named}{more} ({first.name}: {first.why})",
+            f"{_theirs(plan)} cannot be merged into {into!r} yet: they conflict in {count}"
+            f" {what}{'s' if count > 1 else ''}: {named}{more} ({first.name}: {first.why})",
             hint="choose --method (linear, ties …), --rule for single ones, or --on-conflict ours|theirs;"
             " --dry-run lists them",
         )
+
+
+def _theirs(plan: Plan) -> str:
+    return " and ".join(side.label for side in plan.models[1:])

@@ -22,6 +22,7 @@ from lepton_ai.history.merging import assemble, outcome, report
 from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.merging.carrying import carried
 from lepton_ai.history.merging.compute import Scratch
+from lepton_ai.history.merging.jobs import Job
 from lepton_ai.history.merging.plan import Plan
 from lepton_ai.history.merging.plan import plan as planned
 from lepton_ai.history.merging.sides import Side
@@ -35,16 +36,6 @@ from lepton_ai.types import Attachment, Code, FileEntry, Operation
 HASHED = 4 << 20
 SCHEMA = 2
 """Of records with an outcome."""
-
-
-class Job(msgspec.Struct, frozen=True):
-    """``sources`` (ids) come into the branch ``into``; ``what`` says so for people, ``message`` why."""
-
-    into: str
-    sources: tuple[bytes, ...]
-    asked: Request
-    what: str
-    message: str = ""
 
 
 class Making(msgspec.Struct, frozen=True):
@@ -75,9 +66,9 @@ class Merging:
         self._home, self._lines, self._progress = home, lines, progress
         self._reader = Reader(home.history, home.store)
 
-    def preview(self, job: Job) -> report.Preview:
-        """What a merge would do; nothing is written."""
-        return report.preview(self.plan(job, self.head(job)), job.into)
+    def room(self, made: Plan) -> None:
+        """Raise NoSpace when there is no room for what a plan makes."""
+        check_space(self._home.place, assemble.computed_bytes(made) + made.to_pass)
 
     def planned(self, models: Sequence[bytes], bases: Sequence[bytes], asked: Request) -> Plan:
         """What becomes of these versions (ids, ours first), which came from ``bases``."""
@@ -121,8 +112,8 @@ class Merging:
     def making(self, job: Job, made: Plan, head: bytes) -> Making:
         """How a job's plan becomes a version."""
         others = tuple(side.found.row.id for side in made.models if side.found.row.id != head)
-        message = job.message or f"Merge {job.what}"
-        return Making(job.into, head, job.what, message, others[0].hex(), others)
+        message = job.message or f"Merge {job.said}"
+        return Making(job.into, head, job.said, message, others[0].hex(), others)
 
     def head(self, job: Job) -> bytes:
         """What the branch stands on. Raises UsageError when there is nothing."""
@@ -135,37 +126,47 @@ class Merging:
         return head
 
     def plan(self, job: Job, head: bytes) -> Plan:
-        """What a job does upon ``head``. Raises UsageError when there is nothing to merge."""
-        models = [self._side(id_) for id_ in self._models(job, head)]
-        if len(models) < 2:
-            raise UsageError(
-                f"{models[0].label} has everything that the others have", hint="merge its branch alone"
-            )
-        return planned(models, self._bases(models, job.asked), job.asked, self._aids(job.asked))
+        """What a job does upon ``head``. Raises UsageError when a method cannot do what is asked."""
+        models = [self._side(id_) for id_ in self.models(job, head)]
+        made = planned(models, self._bases(models, job.asked), job.asked, self._aids(job.asked))
+        made.notes += self._contained(job, head, models)
+        return made
 
     def _aids(self, asked: Request) -> dict[str, list[Side]]:
         return {kind: [self._side(bytes.fromhex(id_)) for id_ in ids] for kind, ids in asked.aids.items()}
 
-    def _models(self, job: Job, head: bytes) -> list[bytes]:
+    def models(self, job: Job, head: bytes) -> list[bytes]:
+        """The versions that are merged, ours first; one alone has everything that the others have.
+
+        Raises:
+            UsageError: just those that are named shall be merged, and they have nothing to do with the branch.
+        """
         if not job.asked.exact:
-            return self._apart([head, *job.sources])
+            return graph.apart(self._lines.history, [head, *job.sources])
         if not any(graph.has_version(self._lines.history, source, head) for source in job.sources):
             raise UsageError(
                 f"what {job.into!r} stands on is none of the models, nor is any of them made from it",
                 hint="name it among the models, or another branch with --into",
             )
-        return list(dict.fromkeys(job.sources))
+        named = list(dict.fromkeys(job.sources))
+        if len(named) < 2:
+            raise UsageError(f"{job.what} are one and the same version", hint="name different ones")
+        return named
 
-    def _apart(self, heads: Sequence[bytes]) -> list[bytes]:
-        """The heads, each once, without those that others come from."""
-        single = list(dict.fromkeys(heads))
-        history = self._lines.history
-        kept: list[bytes] = []
-        for number, head in enumerate(single):
-            rest = [*kept, *single[number + 1 :]]
-            if not any(graph.has_version(history, other, head) for other in rest):
-                kept.append(head)
-        return kept
+    def _contained(self, job: Job, head: bytes, models: list[Side]) -> Iterator[str]:
+        """Lines about versions that are no models of their own, since others come from them."""
+        there = {side.found.row.id for side in models}
+        for id_ in dict.fromkeys(() if job.asked.exact else (head, *job.sources)):
+            if id_ in there:
+                continue
+            newer = next(
+                side for side in models if graph.has_version(self._lines.history, side.found.row.id, id_)
+            )
+            label = self._side(id_).label
+            if id_ == head:
+                yield f"{newer.label} counts as ours: {label}, on which {job.into} stands, is contained in it"
+            else:
+                yield f"{label} is contained in {newer.label}: it counts as no model of its own"
 
     def _bases(self, models: list[Side], asked: Request) -> list[Side]:
         if asked.base:
@@ -185,7 +186,7 @@ class Merging:
     @contextmanager
     def computed(self, made: Plan) -> Iterator[list[FoundFile]]:
         """The merged files, which can be read in this block."""
-        check_space(self._home.place, assemble.computed_bytes(made) + made.to_pass)
+        self.room(made)
         with self._home.staged() as folder:
             scratch = Scratch(folder)
             try:

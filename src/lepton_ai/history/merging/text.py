@@ -55,6 +55,12 @@ def is_text(data: bytes) -> bool:
     return len(data) <= LARGEST and _NEVER_IN_TEXT.search(data) is None
 
 
+def has_markers(data: bytes) -> bool:
+    """Whether there are the markers of a conflict that nobody has decided yet."""
+    found = [line[:8] for line in data.splitlines()] if is_text(data) else []
+    return b"<<<<<<< " in found and b">>>>>>> " in found
+
+
 def merge(base: bytes | None, ours: bytes, theirs: bytes, labels: Labels = Labels()) -> MergedText:  # noqa: B008  (frozen)
     """Merge two files that came from ``base`` (None: both added it).
 

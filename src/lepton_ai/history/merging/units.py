@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from lepton_ai.history.merging.deciding import decide
 from lepton_ai.history.merging.sides import Side, Slot
@@ -29,6 +32,14 @@ class Unit(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """What it is called: as ours calls it, if it has it."""
         return self.slot.any.path
+
+    def place(self, entry: FileEntry) -> str:
+        """Where ``entry``, which it becomes, goes: where one side alone moved it, else where ours has it."""
+        there = [one.path for one in self.slot.models if one is not None]
+        if len(there) < len(self.slot.models):
+            return entry.path
+        before = [one.path for one in self.slot.bases if one is not None]
+        return there[decide(there, before, lambda one, other: one == other).taken]
 
 
 def unit(slot: Slot[FileEntry], models: list[Side], bases: list[Side], *, everywhere: bool = False) -> Unit:
@@ -74,3 +85,16 @@ def _mark(side: Side, entry: FileEntry | None) -> Mark:
 def of_side(side: Side, entry: FileEntry) -> list[FileEntry]:
     """A file of a side with those that it describes."""
     return [entry, *(side.files[path] for path in side.together.get(entry.path, ()))]
+
+
+def moved(entries: Sequence[FileEntry], path: str) -> list[FileEntry]:
+    """A file and those that it describes when it goes to ``path``: they stay where they are, seen from it."""
+    first, *beside = entries
+    here, there = posixpath.dirname(first.path) or ".", posixpath.dirname(path)
+    shifted = [
+        one
+        if here == (there or ".")
+        else replace(one, path=posixpath.normpath(posixpath.join(there, posixpath.relpath(one.path, here))))
+        for one in beside
+    ]
+    return [replace(first, path=path), *shifted]

@@ -11,20 +11,22 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import Diverged, LostRace, UsageError
-from lepton_ai.history import given, graph
+from lepton_ai.history import given
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.changes.merging import none_under_way
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found, Lines
-from lepton_ai.history.merging import code, recipes, report
+from lepton_ai.history.merging import code, jobs, recipes, report
 from lepton_ai.history.merging.asked import STOP, Asked, Request, request
 from lepton_ai.history.merging.candidates import Candidates, Trial, trial
 from lepton_ai.history.merging.evaluation import judge
+from lepton_ai.history.merging.foretelling import Foretelling
+from lepton_ai.history.merging.jobs import Job
 from lepton_ai.history.merging.picking import Picking, whole
 from lepton_ai.history.merging.plan import Plan
 from lepton_ai.history.merging.report import Preview
-from lepton_ai.history.merging.run import Job, Making, Merging
+from lepton_ai.history.merging.run import Making, Merging
 from lepton_ai.history.merging.waiting import Waiting, still_open
 from lepton_ai.history.record import text
 from lepton_ai.history.save import Saved
@@ -54,6 +56,7 @@ class Verbs:
         self._candidates = Candidates(home, self._merging, progress)
         self.waiting = Waiting(home, lines, self._merging, self._candidates)
         self.picking = Picking(lines, self._merging)
+        self._foretelling = Foretelling(lines, self._merging, self._candidates, _code_to_merge)
 
     def request(self, asked: Mapping[str, Any]) -> Request:
         """What is asked, checked.
@@ -97,13 +100,19 @@ class Verbs:
             UsageError: a candidate is no method; something is said of an evaluation that is not asked for.
         """
         with_code = given.switch(asked.get("with_code") or False, "with_code")
+        leave = asked.get("on_conflict") == STOP
+        if with_code and leave:
+            raise UsageError(
+                "a merge that waits for people merges no code",
+                hint="merge the code with git, and leave --with-code out; or leave --on-conflict out",
+            )
         if asked.get("evaluate") is None:
             for name in ("candidates", "metric", "best"):
                 if asked.get(name):
                     raise UsageError(
                         f"{name} is said, and no command to evaluate with", hint="say evaluate too"
                     )
-            return Open(leave=asked.get("on_conflict") == STOP, with_code=with_code)
+            return Open(leave=leave, with_code=with_code)
         metric, candidates = text(asked.get("metric") or "", "the metric"), asked.get("candidates")
         by = judge(text(asked["evaluate"], "evaluate"), metric, asked.get("best"))
         if candidates is not None:
@@ -136,7 +145,7 @@ class Verbs:
                     ),
                 )
             except Diverged:
-                return self._run(self._job(source, into, asked, message), act, open_)
+                return self._run(jobs.of_branch(self._lines, source, into, asked, message), act, open_)
             return Saved(row) if row else None
 
         return _again(once)
@@ -149,13 +158,32 @@ class Verbs:
         asked: Request,
         message: str,
         open_: Open = Open(),  # noqa: B008  (frozen)
-    ) -> Saved:
-        """Merge versions, and what the branch ``into`` stands on, into its next one.
+    ) -> Saved | None:
+        """Merge versions, and what the branch ``into`` stands on, into its next one; None: nothing new.
+
+        When one has everything that the others have, the next version has its content.
 
         Raises:
-            Diverged, UsageError: as above; no two of them went different ways.
+            Diverged, UsageError: as above.
         """
-        return _again(lambda: self._run(self._of(ids, into, asked, message), act, open_))
+        job = jobs.of_versions(self._lines, ids, into, asked, message)
+
+        def once() -> Saved | None:
+            none_under_way(self._lines, into)
+            models = self._merging.models(job, head := self._merging.head(job))
+            if len(models) > 1:
+                return self._run(job, act, open_)
+            if models == [head]:
+                return None
+            newest = self._lines.version(models[0])
+            return Saved(
+                attempt(
+                    self._home.history,
+                    lambda: changes.take(self._lines, newest, job.what, into, head, act, message=message),
+                )
+            )
+
+        return _again(once)
 
     def _run(self, job: Job, act: Act, open_: Open) -> Saved:
         none_under_way(self._lines, job.into)
@@ -177,18 +205,11 @@ class Verbs:
     @contextmanager
     def _merged_code(self, made: Plan, making: Making, *, with_code: bool) -> Iterator[Making]:
         """How to make the version, with the code merged by git where that is wanted and needed."""
-        mine, its = made.models[0].record.code, made.models[-1].record.code
-        if not with_code or mine is None or its is None:
-            if with_code:
-                raise UsageError(
-                    "a side does not say which code it was saved from", hint="merge without the code"
-                )
+        apart = _code_to_merge(made) if with_code else None
+        if apart is None:
             yield making
             return
-        merged = code.merge(None, mine, its, code.ancestry_in(Path()))
-        if merged.clean:
-            yield making
-            return
+        mine, its = apart
         with code.merged_checkout(Path(), mine, its, making.message) as commit:
             yield replace(making, code=Code(commit, mine.remote, mine.branch))
 
@@ -205,38 +226,57 @@ class Verbs:
         """What is asked of a cherry-pick or revert, completed."""
         return whole(asked)
 
-    def preview_branch(self, source: str, into: str, asked: Request, *, fast_forward: bool = True) -> Preview:
+    def preview_branch(
+        self,
+        source: str,
+        into: str,
+        asked: Request,
+        *,
+        fast_forward: bool = True,
+        open_: Open = Open(),  # noqa: B008  (frozen)
+    ) -> Preview:
         """What :meth:`branch` would do."""
-        head, target = self._lines.branch(source).head, self._lines.branch(into).head
-        if head is None:
-            return Preview("nothing", into)
-        label = (f"{source}@{self._lines.version(head).row.name}",)
-        if target is None:
-            return Preview("fast-forward", into, label)
-        history = self._lines.history
-        if graph.has_version(history, target, head):
-            return Preview("nothing", into, label)
-        if graph.has_version(history, head, target):
-            return Preview("fast-forward" if fast_forward else "take", into, label)
-        return self._merging.preview(self._job(source, into, asked, ""))
+        branches = self._lines.branch(source), self._lines.branch(into)
+        way = changes.way(self._lines, *branches, fast_forward=fast_forward)
+        head = branches[0].head
+        job = Job(into, () if head is None else (head,), asked, source)
+        if way != "apart":
+            return self._foretelling.way(job, way)
+        return self._foretelling.merge(job, open_.trial, with_code=open_.with_code)
 
-    def preview_versions(self, ids: Sequence[bytes], into: str, asked: Request) -> Preview:
+    def preview_versions(
+        self,
+        ids: Sequence[bytes],
+        into: str,
+        asked: Request,
+        open_: Open = Open(),  # noqa: B008  (frozen)
+    ) -> Preview:
         """What :meth:`versions` would do."""
-        return self._merging.preview(self._of(ids, into, asked, ""))
+        job = jobs.of_versions(self._lines, ids, into, asked)
+        models = self._merging.models(job, head := self._merging.head(job))
+        if len(models) == 1:
+            only = Job(into, tuple(models if models != [head] else ids), asked, job.what)
+            return self._foretelling.way(only, "nothing" if models == [head] else "take")
+        return self._foretelling.merge(job, open_.trial, with_code=open_.with_code)
 
     def replay(self, found: Found) -> str:
         """Do a merge again without saving it; the content id that comes of it."""
         return self._merging.replay(found)
 
-    def _job(self, source: str, into: str, asked: Request, message: str) -> Job:
-        head = self._lines.branch(source).head
-        if head is None:
-            raise UsageError(f"branch {source!r} has no version to merge")
-        return Job(into, (head,), asked, f"{source} into {into}", message)
 
-    def _of(self, ids: Sequence[bytes], into: str, asked: Request, message: str) -> Job:
-        names = [f"{found.record.branch}@{found.row.name}" for found in map(self._lines.version, ids)]
-        return Job(into, tuple(ids), asked, f"{', '.join(names)} into {into}", message)
+def _code_to_merge(made: Plan) -> tuple[Code, Code] | None:
+    """The codes of both sides where git has to merge them, and can; None: one of them will do.
+
+    Raises:
+        UsageError, Diverged: it cannot.
+    """
+    mine, its = made.models[0].record.code, made.models[-1].record.code
+    if mine is None or its is None:
+        raise UsageError("a side does not say which code it was saved from", hint="merge without the code")
+    if code.merge(None, mine, its, code.ancestry_in(Path())).clean:
+        return None
+    code.check_checkout(Path(), mine, its)
+    return mine, its
 
 
 def _again(work: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -15,21 +15,22 @@ from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.changes.attempt import Act, Result, attempt
 from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
-from lepton_ai.history.merging import report
-from lepton_ai.history.merging.asked import TAKE, Choice, Request, rule_of
+from lepton_ai.history.merging import report, text
+from lepton_ai.history.merging.asked import TAKE, Choice, Request
 from lepton_ai.history.merging.candidates import Candidates, Trial, choices_for
 from lepton_ai.history.merging.given_arrays import array, check
+from lepton_ai.history.merging.jobs import Job
 from lepton_ai.history.merging.outcome import Account
 from lepton_ai.history.merging.plan import Plan
-from lepton_ai.history.merging.run import Job, Making, Merging
-from lepton_ai.history.record import text
+from lepton_ai.history.merging.run import Making, Merging
+from lepton_ai.history.merging.wishes import wished
+from lepton_ai.history.record import text as plain_text
 from lepton_ai.history.refs.contract import Commit
 from lepton_ai.history.save import Saved
 from lepton_ai.history.writing import Saving
 from lepton_ai.store.durable import storage_errors
 
 SHOWN = 3
-How = Literal["ours", "theirs", "base", "method", "file"]
 
 
 class Waiting:
@@ -48,7 +49,7 @@ class Waiting:
         theirs = tuple(side.id for side in made.models if side.found.row.id != head)
         state = states.MergeState(
             uid="",
-            source=job.what.removesuffix(f" into {job.into}"),
+            source=job.what,
             ours=head.hex(),
             theirs=theirs,
             bases=tuple(side.id for side in made.bases),
@@ -81,10 +82,10 @@ class Waiting:
             UsageError: not exactly one of the three is said, or it cannot be for one of them.
             NotFound: there is no such merge, conflict or method. Diverged: somebody else decided already.
         """
-        how, name, parameters = _wish(take, method, file)
+        how, name, parameters = wished(take, method, file)
         under = rules.under_way(self._lines, into)
         wish = states.Resolution(
-            text(target, "the conflict"), how, "", 0, method=name, parameters=parameters,
+            plain_text(target, "the conflict"), how, "", 0, method=name, parameters=parameters,
             file=file.name if file else "", results=dict(results or {}),
         )  # fmt: skip
         rules.resolve(
@@ -98,6 +99,10 @@ class Waiting:
             )
         with storage_errors(file):
             data = file.read_bytes()
+        if not force and text.has_markers(data):
+            raise UsageError(
+                f"{file} still has conflict markers", hint="decide there, too; or say --force to keep them"
+            )
         self._check_given(under, target, data, file)
         with Saving(self._home.history, self._home.store, "resolve") as saving:
             wish = replace(wish, given=saving.attach(data))
@@ -108,6 +113,23 @@ class Waiting:
                 return rules.resolve(self._lines, into, wish, act, stored=stored, force=force)
 
             return attempt(self._home.history, build)
+
+    def text(self, into: str, name: str) -> bytes:
+        """The file in which both sides changed the same lines, with both of them between conflict markers.
+
+        Raises:
+            NotFound: it is no conflict of the merge. UsageError: it is no text, or not there on both sides.
+        """
+        under = rules.under_way(self._lines, into)
+        conflict = next((one for one in under.state.conflicts if one.name == name), None)
+        if conflict is None:
+            raise rules.no_conflict(name)
+        found = self._planned(under, request_of(under)).marked.get(name)
+        if found is None:
+            raise UsageError(
+                f"{name} has no lines to show: {conflict.why}", hint=f"lepton resolve {name} takes a side"
+            )
+        return found
 
     def evaluate(
         self, into: str, target: str, act: Act, trial: Trial, *, force: bool = False
@@ -176,7 +198,7 @@ class Waiting:
 
     def _planned(self, under: rules.UnderWay, asked: Request) -> Plan:
         state = under.state
-        models = [bytes.fromhex(id_) for id_ in (state.ours, *state.theirs)]
+        models = rules.models(self._lines, state)
         return self._merging.planned(models, [bytes.fromhex(id_) for id_ in state.bases], asked)
 
     def _try(self, under: rules.UnderWay, wish: states.Resolution) -> None:
@@ -227,26 +249,6 @@ def _same_in(conflict: states.Conflict, before: Mapping[str, Any], after: Mappin
         return True
     one, other = before.get(conflict.name), after.get(conflict.name)
     return one is other or (one is not None and other is not None and bool(one.same_as(other)))
-
-
-def _wish(take: str, method: str, file: Path | None) -> tuple[How, str, dict[str, Any]]:
-    said = [word for word in (take, method, file) if word]
-    if len(said) != 1:
-        raise UsageError(
-            "say one way to decide" if not said else "several ways to decide are said",
-            hint="--ours, --theirs, --base, --method METHOD or --file FILE",
-        )
-    if take:
-        if take not in TAKE:
-            raise UsageError(f"{take!r} is no side", hint="ours, theirs or base")
-        return take, "", {}  # type: ignore[return-value]  # one of the three
-    if file is not None:
-        return "file", "", {}
-    rule = rule_of(f"*={method}")
-    side = next((side for side, name in TAKE.items() if name == rule.method), None)
-    if side is not None:
-        return side, "", {}  # type: ignore[return-value]  # likewise
-    return "method", rule.method, rule.parameters
 
 
 def request_of(under: rules.UnderWay) -> Request:

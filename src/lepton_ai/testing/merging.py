@@ -28,7 +28,7 @@ class MergeSuite(SpliceSuite):
             case for number, sample in enumerate(samples) if (case := self._case(reader, sample, number))
         ]
         assert cases or not samples
-        for turn, chosen in enumerate((cases, [case.turned() for case in cases[:1]])):
+        for turn, chosen in enumerate((cases, [case.turned() for case in cases[:2]])):
             base, ours, theirs = (_together([case.files[side] for case in chosen]) for side in range(3))
             merged = _merged(base, ours, theirs, tmp_path / str(turn)) if chosen else {}
             for number, case in enumerate(chosen):
@@ -38,13 +38,14 @@ class MergeSuite(SpliceSuite):
                 self._ask(case.made.main, found, tmp_path / f"asked-{turn}-{number}", case.wanted)
 
     def _case(self, reader: Format, sample: Sample, number: int) -> _Case | None:
-        """A sample of which both sides change other tensors; None where there are not enough of them."""
+        """A sample of which both sides change other tensors, of a single one one side; None where there are none."""
         made, rng = Spliced(reader, sample), np.random.default_rng(number)
         news = some(made, rng, 1.0, self.may_change)
         groups = [group for group in made.replaceable() if group[0] in news and made.arrays[group[0]].size]
-        ours, theirs = ({n: news[n] for g in part for n in g} for part in (groups[::2], groups[1::2]))
-        if not theirs:
+        if not groups:
             return None
+        parts = groups[number % 2 :: 2], groups[1 - number % 2 :: 2]
+        ours, theirs = ({name: news[name] for group in part for name in group} for part in parts)
         sides = [{path: whole(s) for path, s in made.splice(part).items()} for part in (ours, theirs)]
         return _Case(made, (sample.files, *sides), {**made.arrays, **ours, **theirs})
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lepton_ai.formats.contract import PartSource, Source
+from lepton_ai.errors import StorageFailed
+from lepton_ai.formats.contract import PartSource, Source, check_range
 from lepton_ai.formats.encodings.dtypes import dtype_of
 from lepton_ai.history.elements import Elements
-from lepton_ai.history.files import FileSource
 from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging.carriers import Carrier
 from lepton_ai.history.merging.given_arrays import array
@@ -20,6 +21,7 @@ from lepton_ai.history.merging.virtual import ElementsSource, rounded
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.together import parts
 from lepton_ai.progress import Progress
+from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.pipeline import WORKERS, Pool
 
 if TYPE_CHECKING:
@@ -36,34 +38,51 @@ ROOM = 160 << 20
 
 
 class Scratch:
-    """A private file for computed elements, one tensor behind the other."""
+    """A private file for computed elements, one tensor behind the other.
+
+    It has no name: its weights are gone with the process, however that ends.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._place = folder / "computed"
-        self._file: BinaryIO = self._place.open("xb")
-        self._size = 0
-        self._sources: list[FileSource] = []
+        with storage_errors(self._place):
+            self._file: BinaryIO = self._place.open("x+b")
+            self._place.unlink()
+        self.size = 0
 
     def take(self, portions: Iterator[bytes]) -> tuple[int, int]:
         """Write one tensor; where it is: offset and length in bytes."""
-        start = self._size
+        start = self.size
         for portion in portions:
-            self._file.write(portion)
-            self._size += len(portion)
-        return start, self._size - start
+            with storage_errors(self._place):
+                self._file.write(portion)
+            self.size += len(portion)
+        return start, self.size - start
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset`` of what was written and given out."""
+        check_range(offset, length, self.size)
+        parts = []
+        while length:
+            with storage_errors(self._place):
+                part = os.pread(self._file.fileno(), length, offset)
+            if not part:
+                raise StorageFailed(
+                    "what was computed is cut short", hint="check the disk, then repeat the merge"
+                )
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+        return b"".join(parts)
 
     def source(self, place: tuple[int, int]) -> Source:
         """What was written, for reading."""
-        self._file.flush()
-        whole = FileSource(self._place, self._size)
-        self._sources.append(whole)
-        return PartSource(whole, *place)
+        with storage_errors(self._place):
+            self._file.flush()
+        return PartSource(self, *place)
 
     def close(self) -> None:
-        """Let go of the file; its folder is removed by whoever made it."""
+        """Let go of the file, which is gone with that."""
         self._file.close()
-        for source in self._sources:
-            source.close()
 
 
 class Windows:

@@ -107,6 +107,11 @@ class TestForetold:
         with pytest.raises(errors.Diverged, match="would be a file and a folder"):
             made.merge()
 
+    def test_no_more_is_read_than_there_is(self, parted: Models) -> None:
+        preview = parted.repo.preview_merge("side", method="ties", everywhere=True)
+        assert preview.counts["merged"] == 1
+        assert (preview.to_read, preview.total) == (3 * 32, 3 * 64)
+
     def test_a_rule_that_fits_nothing(self, parted: Models) -> None:
         notes = parted.repo.preview_merge("side", method="linear", rules=["haed.*=ours", "a=ours"]).notes
         assert [note for note in notes if "rule" in note] == ["the rule haed.*=take_ours fits no tensor"]

@@ -21,7 +21,7 @@ class Preview(msgspec.Struct, frozen=True):
     source's content), or "merge". ``bases`` are the common ancestors; with several, branches were merged crosswise.
     ``compatible``: no ``obstacles``; ``possible``: no open ``conflicts`` either. ``counts``: tensors by what becomes of
     them. Of bytes: ``to_read`` by methods, ``to_pass`` through into files that are put together, ``read`` to decide,
-    and ``total`` of all models' tensors.
+    and ``total`` of the tensors of all versions that take part, common ancestors too.
     """
 
     way: str
@@ -45,6 +45,7 @@ class Preview(msgspec.Struct, frozen=True):
 def preview(plan: Plan, into: str) -> Preview:
     """What a plan would do."""
     done = outcome(plan)
+    sides = [*plan.models, *plan.bases, *(side for some in plan.aids.values() for side in some)]
     return Preview(
         "merge",
         into,
@@ -61,7 +62,7 @@ def preview(plan: Plan, into: str) -> Preview:
         plan.to_read,
         plan.to_pass,
         done.read,
-        sum(side.tensors.nbytes for side in plan.models),
+        sum(side.tensors.nbytes for side in sides),
     )
 
 

@@ -76,10 +76,7 @@ def test_a_tensor_file_is_not_overwritten(three: Lepton) -> None:
     )
     three("tensor", "v1", "layer.bias", "-o", "x.npy", "--force")
     assert np.load("x.npy").shape == (32,)
-    assert (
-        three("tensor", "v1", "layer.bias", "-o", "x.npy/y", "--json", code=3).error["kind"]
-        == "storage-failed"
-    )
+    assert three("tensor", "v1", "layer.bias", "-o", "x.npy/y", "--json", code=2).error["kind"] == "usage"
 
 
 def test_a_tensor_that_is_not_there(three: Lepton) -> None:

@@ -97,7 +97,8 @@ def test_show_for_machines(three: Lepton) -> None:
     shown = three("show", "v2", "--json").json
     assert list(shown) == [
         *DESIGNED, "message", "revision", "content_id", "operation", "parents", "revisions", "tags", "aliases",
-        "params", "dataset", "history", "code", "environment", "files", "notes",
+        "params", "dataset", "history", "code", "environment", "files", "merge",
+        "notes",
     ]  # fmt: skip
     assert shown["operation"] == {"kind": "save"}
     assert shown["parents"] == [three("show", "v1", "--json").json["id"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,7 @@ class TestMovedOn:
 
 
 JUDGE = (
-    'python -c "import json, os, numpy as np; from safetensors.numpy import load_file; '
+    f'{sys.executable} -c "import json, os, numpy as np; from safetensors.numpy import load_file; '
     "t = load_file(os.path.join(os.environ['LEPTON_AI_CANDIDATE'], 'model.safetensors')); "
     "print(json.dumps({'accuracy': -abs(float(t['c'].sum()) - TARGET)}))\""
 )

@@ -47,7 +47,7 @@ AbortOption = Annotated[bool, typer.Option("--abort", help="Give the merge in pr
 
 @examples(
     "lepton conflicts",
-    "lepton conflicts config.json > merged.json",
+    "lepton conflicts config.json",
     "lepton conflicts --into release --json",
 )
 def conflicts(

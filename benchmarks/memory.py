@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,32 +48,41 @@ print(peak)
 """
 
 
-def write_model(path: Path, gib: float, seed: int, drift: float = 0.0) -> None:
-    """A safetensors file of bf16-like layers, written piece by piece."""
-    side = 4096
-    layers = max(1, int(gib * (1 << 30)) // (side * side * 2))
-    size = side * side * 2
+SIDE = 4096
+"""Rows and columns of a layer: 32 MB of bf16."""
+
+
+def write_layers(path: Path, layers: int, weights: Callable[[int], np.ndarray]) -> None:
+    """A safetensors file of bf16 layers, written piece by piece; ``weights`` gives a layer's float32."""
+    size = SIDE * SIDE * 2
     header = {
         f"layer.{n}.weight": {
             "dtype": "BF16",
-            "shape": [side, side],
+            "shape": [SIDE, SIDE],
             "data_offsets": [n * size, (n + 1) * size],
         }
         for n in range(layers)
     }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for layer in range(layers):
-            rng = np.random.default_rng([seed, layer])
-            weights = rng.standard_normal((side, side), dtype=np.float32) * 0.02
-            if drift:
-                weights += (
-                    np.random.default_rng([seed, layer, 1]).standard_normal((side, side), dtype=np.float32)
-                    * drift
-                )
-            file.write((weights.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+            file.write((weights(layer).view(np.uint32) >> 16).astype(np.uint16).tobytes())
+
+
+def write_model(path: Path, gib: float, seed: int, drift: float = 0.0) -> None:
+    """A file of about ``gib`` GiB."""
+
+    def weights(layer: int) -> np.ndarray:
+        found = np.random.default_rng([seed, layer]).standard_normal((SIDE, SIDE), dtype=np.float32) * 0.02
+        if drift:
+            moved = np.random.default_rng([seed, layer, 1]).standard_normal((SIDE, SIDE), dtype=np.float32)
+            found += moved * drift
+        return found
+
+    write_layers(path, max(1, int(gib * (1 << 30)) // (SIDE * SIDE * 2)), weights)
 
 
 def run(code: str) -> tuple[float, float]:
@@ -96,7 +106,6 @@ def main() -> None:
         os.environ["XDG_CONFIG_HOME"] = os.environ["HOME"] = str(root / "home")
         names = {"file": str(root / "model.safetensors"), "out": str(root / "out")}
         names["tuned"] = str(root / "tuned" / "model.safetensors")
-        Path(names["tuned"]).parent.mkdir()
         write_model(Path(names["file"]), arguments.gib, 1)
         write_model(Path(names["tuned"]), arguments.gib, 1, drift=1e-4)
         opening = f"from lepton_ai.repository import ModelRepository\nrepo = ModelRepository({str(root / 'repo')!r})\n"

@@ -13,41 +13,28 @@ import argparse
 import json
 import os
 import platform
-import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.memory import run
+from benchmarks.memory import SIDE, run, write_layers
 
 TARGET_MB = 700
 TARGET_READ = 0.05
-SIDE = 4096
 METHODS = ("ours", "linear", "slerp", "task_arithmetic", "ties", "dare_ties")
 
 
 def write_model(path: Path, layers: int, drift: Callable[[int], np.ndarray | float]) -> None:
-    """A safetensors file of bf16 layers of 32 MB, written piece by piece."""
-    size = SIDE * SIDE * 2
-    header = {
-        f"layer.{n}.weight": {
-            "dtype": "BF16",
-            "shape": [SIDE, SIDE],
-            "data_offsets": [n * size, (n + 1) * size],
-        }
-        for n in range(layers)
-    }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for layer in range(layers):
-            weights = np.random.default_rng(layer).standard_normal((SIDE, SIDE), dtype=np.float32) * 0.02
-            weights += drift(layer)
-            file.write((weights.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+    """The base, with each layer moved by its drift."""
+
+    def weights(layer: int) -> np.ndarray:
+        found = np.random.default_rng(layer).standard_normal((SIDE, SIDE), dtype=np.float32) * 0.02
+        found += drift(layer)
+        return found
+
+    write_layers(path, layers, weights)
 
 
 def everywhere(seed: int) -> Callable[[int], np.ndarray | float]:

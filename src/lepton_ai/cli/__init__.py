@@ -13,7 +13,7 @@ _SAVES = {"save", "update"}
 def main() -> int:
     """Run the program with its command line; the exit code."""
     collect_seldom()  # before the imports: they make more objects than most commands
-    if _SAVES & set(sys.argv[1:]):
+    if _SAVES & set(sys.argv[1:]) and "--read-all" not in sys.argv:  # which believes nothing hashed before
         import_module("lepton_ai.history.headstart").begin(sys.argv[2:])
     code: int = import_module("lepton_ai.cli.app").main()
     return code

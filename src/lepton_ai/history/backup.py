@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from lepton_ai.history.checkout import check_space
 from lepton_ai.history.collect import Collector
 from lepton_ai.history.config import read_config
 from lepton_ai.history.home import FOLDER, Home
-from lepton_ai.history.leases import Lease, user_name
+from lepton_ai.history.leases import Beating, Lease, user_name
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.history.verify import Verdict, Verifier
@@ -50,17 +50,6 @@ class _Round(msgspec.Struct, frozen=True):
     fresh: Path
     packs: dict[str, int]
     spared: set[str]
-
-
-class _Beating:
-    """Progress that gives signs of life as it goes."""
-
-    def __init__(self, progress: Progress, beat: Callable[[], None]) -> None:
-        self.start, self._advance, self._beat = progress.start, progress.advance, beat
-
-    def advance(self, amount: int) -> None:
-        self._advance(amount)
-        self._beat()
 
 
 def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: bool = True) -> Copied:
@@ -108,7 +97,7 @@ def _copy_all(home: Home, place: Path, progress: Progress) -> tuple[_Round, list
     if _writable(home.place):
         with Lease(home.history, "backup") as lease:
             # a pack that goes meanwhile was condemned before the lease: the copy does not need it
-            last = _copy_packs(home, place, _Beating(progress, lease.beat), done)
+            last = _copy_packs(home, place, Beating(progress, lease.beat), done)
             _replace_history(home, place, last.fresh, progress)
         return last, done
     for _ in range(TRIES):

@@ -6,6 +6,7 @@ import getpass
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -132,10 +133,10 @@ def _process_lives(pid: int) -> bool:
 
 
 class Beating:
-    """Passes progress on and keeps a lease alive meanwhile."""
+    """Passes progress on and gives a sign of life each time."""
 
-    def __init__(self, progress: Progress, lease: Lease) -> None:
-        self._progress, self._lease = progress, lease
+    def __init__(self, progress: Progress, beat: Callable[[], None]) -> None:
+        self._progress, self._beat = progress, beat
 
     def start(self, task: str, total: int) -> None:
         """A task begins."""
@@ -144,4 +145,4 @@ class Beating:
     def advance(self, amount: int) -> None:
         """Some of it is done."""
         self._progress.advance(amount)
-        self._lease.beat()
+        self._beat()

@@ -62,7 +62,7 @@ class Saving:
         try:
             self._epoch = self._read_epoch()
             self._avoid = [ref.key.removeprefix("condemned/") for ref in history.scan("condemned/")]
-            self._writer = store.writer(Beating(progress, self._lease), avoid=self._avoid, turn=turn)
+            self._writer = store.writer(Beating(progress, self._lease.beat), avoid=self._avoid, turn=turn)
         except BaseException:
             self._lease.release()
             raise

@@ -36,7 +36,7 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
     """What somebody decided for one conflict: a method (files: one that takes a side), or content that was given. That
     words mean other numbers is accepted, whatever the method.
 
-    ``given`` is a file's content, or of a tensor an .npy file, whose array has ``shape``.
+    ``given`` is a file's content, or of a tensor an .npy file.
     """
 
     kind: Literal["tensor", "file", "meaning"]
@@ -44,7 +44,6 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
     method: str = ""
     parameters: dict[str, Any] = {}
     given: Attachment | None = None
-    shape: tuple[int, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from .conftest import Lepton, model
 
@@ -120,3 +122,19 @@ def test_a_configuration(parted: Lepton) -> None:
 )
 def test_what_is_wrong_is_said(parted: Lepton, typed: list[str], said: str) -> None:
     assert said in parted("merge", *typed, "--json", code=2).error["message"]
+
+
+def test_numbers_that_overflow_are_called_out(lepton: Lepton, tmp_path: Path) -> None:
+    file = tmp_path / "half.safetensors"
+    for value, branch in ((0, "main"), (60000, "main"), (50000, "side")):
+        if branch == "side":
+            lepton("branch", "side", "--from", "v1")
+        file.write_bytes(save({"w": np.full((3, 4), value, np.float16)}))
+        lepton("save", str(file), "-b", branch)
+    asked = ("--method", "task_arithmetic", "--param", "weight=1.0", "--param", "normalize=false")
+    line = "the merge introduces 12 Inf: w (12 Inf)"
+    assert line in lepton("merge", "side", *asked).err
+    assert f"! {line}" in lepton("show", "v3").out
+    told = lepton("show", "v3", "--json").json["merge"]
+    assert told["warnings"] == [line]
+    assert told["tensors"][0]["introduced_inf"] == 12

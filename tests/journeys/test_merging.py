@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
@@ -323,3 +324,42 @@ def test_what_cannot_be_asked_is_told_before_anything_happens(
     with pytest.raises(errors.UsageError, match=match):
         made.repo.merge_branch("side", **asked)
     assert len(made.repo.log()) == before
+
+
+@pytest.mark.parametrize("small", [np.float16, ml_dtypes.float8_e4m3fn])
+def test_what_overflows_is_called_out(made: Models, small: Any) -> None:
+    """Of fp16 it becomes infinite, of fp8 NaN; what a model has there already is its own."""
+    top = float(ml_dtypes.finfo(small).max)
+    base, ours, theirs = (np.full((3, 700_000), value, small) for value in (0, top, top))
+    ours[0, 0], theirs[2, 1] = np.nan, np.nan
+    made.parted({"w": base, "x": base}, {"w": ours, "x": base}, {"w": theirs, "x": theirs})
+    merged = made.merge(method="task_arithmetic", parameters={"weight": 1.0, "normalize": False})
+    done = merged.merged
+    assert done is not None
+    finite = np.isfinite(ours) & np.isfinite(theirs)
+    found = merged.tensor("w")[finite]
+    assert done.tensors[0].introduced_nan == np.count_nonzero(np.isnan(found))
+    assert done.tensors[0].introduced_inf == np.count_nonzero(np.isinf(found))
+    assert done.tensors[0].introduced_nan + done.tensors[0].introduced_inf == 2_100_000 - 2
+    assert [one.name for one in done.introduces] == ["w"]
+    what = "Inf" if small is np.float16 else "NaN"
+    assert merged.notes[0] == f"the merge introduces 2099998 {what}: w (2099998 {what})"
+    assert made.repo.replay_merge(merged)
+
+
+def test_what_is_too_large_for_the_other_sides_type_is_called_out(made: Models) -> None:
+    half = {name: array.astype(np.float16) for name, array in w().items()}
+    made.parted(w(), half, {**w(), "b": np.full((40, 30), 1e6, np.float32)})
+    done = made.merge(method="take_theirs").merged
+    assert done is not None
+    assert [(t.name, t.introduced_nan, t.introduced_inf) for t in done.introduces] == [("b", 0, 1200)]
+
+
+def test_what_the_models_have_already_came_in_with_them(made: Models) -> None:
+    there = w(a=1)
+    there["a"][0, 0] = np.nan
+    made.parted(w(), there, w(a=2))
+    merged = made.merge(method="linear")
+    assert np.isnan(merged.tensor("a")[0, 0])
+    assert not merged.merged.introduces
+    assert not [note for note in merged.notes if "introduces" in note]

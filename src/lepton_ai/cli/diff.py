@@ -11,7 +11,17 @@ import typer
 from lepton_ai.cli import complete, exits, written
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, ForceOption
-from lepton_ai.cli.output import Column, coloured, note, print_facts, print_json, print_table, printable, say
+from lepton_ai.cli.output import (
+    Column,
+    coloured,
+    note,
+    print_facts,
+    print_json,
+    print_table,
+    printable,
+    say,
+    warn,
+)
 from lepton_ai.cli.session import opened
 from lepton_ai.history.diff import words
 from lepton_ai.history.diff.contract import SECTIONS, LayerChange, Part, Report, TensorChange, Told
@@ -122,7 +132,7 @@ def _sort(text: str) -> Sort:
 def _print(report: Report, *, listed: bool, everything: bool) -> None:
     say(printable(f"{report.before.label} → {report.after.label}"))
     for line in words.warnings(report):
-        say(_loud(printable(f"! {line}")))
+        warn(line)
     for line in words.verdict(report):
         say(line)
     for line in report.notes:
@@ -242,7 +252,3 @@ def _attribute(key: str, sides: tuple[str | None, str | None]) -> str:
     if before is None or after is None:
         return f"{key}={before if after is None else after}"
     return f"{key}: {before} → {after}"
-
-
-def _loud(text: str) -> str:
-    return f"\x1b[1;31m{text}\x1b[0m" if coloured() else text

@@ -48,6 +48,12 @@ def note(text: str) -> None:
     sys.stderr.write(f"lepton: {printable(text)}\n")
 
 
+def warn(text: str) -> None:
+    """Print a line that must not be overlooked, on stdout."""
+    line = printable(f"! {text}")
+    say(f"\x1b[1;31m{line}\x1b[0m" if coloured() else line)
+
+
 def print_table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], *, bold: Collection[int] = ()
 ) -> None:

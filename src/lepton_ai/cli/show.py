@@ -29,6 +29,7 @@ from lepton_ai.cli.session import opened
 from lepton_ai.cli.show_merge import print_merge
 from lepton_ai.errors import Damaged, LeptonError, NotFound
 from lepton_ai.handles import Version
+from lepton_ai.history.diff.words import introducing
 from lepton_ai.repository import ModelRepository
 
 
@@ -122,7 +123,8 @@ def _merge(repository: ModelRepository, version: Version) -> dict[str, Any]:
         side: [_address(repository, id_) for id_ in ids]
         for side, ids in (("ours", done.models[:1]), ("theirs", done.models[1:]), ("base", done.bases))
     }
-    return {"versions": called, **msgspec.to_builtins(done)}
+    warnings = introducing("the merge", done.introduces)
+    return {"versions": called, "warnings": warnings, **msgspec.to_builtins(done)}
 
 
 def _address(repository: ModelRepository, id_: str) -> str:

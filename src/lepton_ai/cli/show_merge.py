@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lepton_ai.cli.merge_told import COLUMNS, counted
-from lepton_ai.cli.output import human_size, pairs, print_facts, print_table, printable, say
+from lepton_ai.cli.output import human_size, pairs, print_facts, print_table, printable, say, warn
 
 
 def print_merge(told: Mapping[str, Any]) -> None:
     """Print what was merged and how, and what became of tensors, files and conflicts."""
     say("Merge:")
+    for line in told["warnings"]:
+        warn(line)
     print_facts((f"  {name}", value) for name, value in _facts(told))
     shown = [one for one in told["tensors"] if one.get("why") or one.get("method")]
     if shown:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from lepton_ai.history.diff.contract import Histogram, Report, TensorChange, Told
 
@@ -37,16 +38,40 @@ def verdict(report: Report) -> list[str]:
     return [f"Of {total} tensor{'s' if total > 1 else ''}: {counted}{same}."]
 
 
+class Introducing(Protocol):
+    """A tensor that NaN or infinities came into: of a diff, or of a merge."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def introduced_nan(self) -> int:
+        """How many NaN."""
+        ...
+
+    @property
+    def introduced_inf(self) -> int:
+        """How many infinities."""
+        ...
+
+
 def warnings(report: Report) -> list[str]:
     """What must not be overlooked: NaN and infinities that were not there before."""
-    introduced = report.introduces
-    if not introduced:
+    return introducing(report.after.label, report.introduces)
+
+
+def introducing(what: str, tensors: Sequence[Introducing]) -> list[str]:
+    """That ``what`` brings in NaN or infinities, and where; no line where it does not."""
+    if not tensors:
         return []
-    nan, inf = sum(t.introduced_nan for t in introduced), sum(t.introduced_inf for t in introduced)
-    what = " and ".join(f"{count} {name}" for count, name in ((nan, "NaN"), (inf, "Inf")) if count)
-    named = ", ".join(f"{t.name} ({_not_finite(t)})" for t in introduced[:LISTED])
-    more = f" and {len(introduced) - LISTED} more" if len(introduced) > LISTED else ""
-    return [f"{report.after.label} introduces {what}: {named}{more}"]
+    counted = _not_finite(sum(t.introduced_nan for t in tensors), sum(t.introduced_inf for t in tensors))
+    named = ", ".join(
+        f"{t.name} ({_not_finite(t.introduced_nan, t.introduced_inf, ', ')})" for t in tensors[:LISTED]
+    )
+    more = f" and {len(tensors) - LISTED} more" if len(tensors) > LISTED else ""
+    return [f"{what} introduces {counted}: {named}{more}"]
 
 
 def partly(report: Report) -> str:
@@ -156,6 +181,5 @@ def _partial(tensor: TensorChange) -> bool:
     return tensor.measured_fraction is not None and 0 < tensor.measured_fraction < 1
 
 
-def _not_finite(tensor: TensorChange) -> str:
-    counts = ((tensor.introduced_nan, "NaN"), (tensor.introduced_inf, "Inf"))
-    return ", ".join(f"{count} {name}" for count, name in counts if count)
+def _not_finite(nan: int, inf: int, between: str = " and ") -> str:
+    return between.join(f"{count} {name}" for count, name in ((nan, "NaN"), (inf, "Inf")) if count)

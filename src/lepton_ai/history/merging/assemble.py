@@ -17,7 +17,7 @@ from lepton_ai.types import FileEntry
 def files(plan: Plan, scratch: Scratch, progress: Progress) -> list[Found]:
     """Every file: those that a side has as they are, and those that are put together while they are read.
 
-    Computes what methods merge, into ``scratch``.
+    Computes what methods merge, into ``scratch``, and notes in the plan what NaN and infinities that brings in.
     """
     progress.start("merging", sum(_computed_bytes(made.carrier) for made in plan.made if made.carrier))
     found = [_stored(entry) for _, entry in plan.kept]
@@ -33,9 +33,10 @@ def _made(made: Made, plan: Plan, scratch: Scratch, progress: Progress) -> list[
     side = carrier.side
     if not carrier.changes:
         return [_stored(entry) for entry in made.entries]
-    changes = news(carrier, plan.asked.seed, scratch, progress)
+    found = news(carrier, plan.asked.seed, scratch, progress)
+    plan.introduced.update(found.introduced)
     folder = {path: side.source(path) for path, entry in side.files.items() if entry.target is None}
-    touched = splice.splice(made.path, side.manifests[made.path], folder, changes)
+    touched = splice.splice(made.path, side.manifests[made.path], folder, found.sources)
     return [
         _virtual(placed, touched[entry.path])
         if entry.path in touched
@@ -53,7 +54,7 @@ def _computed_bytes(carrier: Carrier) -> int:
     total = 0
     for fate in carrier.changes.values():
         mine = fate.slot.models[carrier.number]
-        if fate.outcome == "merged" and mine is not None:
+        if mine is not None and fate.computed(mine):
             total += mine.size * mine.dtype.itemsize
     return total
 

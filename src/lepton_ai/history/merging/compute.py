@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import msgspec
+
 from lepton_ai.errors import StorageFailed
 from lepton_ai.formats.contract import PartSource, Source, check_range
-from lepton_ai.formats.encodings.dtypes import dtype_of
 from lepton_ai.history.elements import Elements
 from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging.carriers import Carrier
 from lepton_ai.history.merging.given_arrays import array
+from lepton_ai.history.merging.introduced import Introduced, introduced
 from lepton_ai.history.merging.tensors import Fate, case_of
 from lepton_ai.history.merging.virtual import ElementsSource, rounded
-from lepton_ai.history.reading import Reader
 from lepton_ai.history.together import parts
 from lepton_ai.progress import Progress
 from lepton_ai.store.durable import storage_errors
@@ -152,23 +153,48 @@ def _walked(together: Sequence[Elements], others: Sequence[Elements], kind: Any)
     }
 
 
-def news(carrier: Carrier, asked_seed: int, scratch: Scratch, progress: Progress) -> dict[str, Source]:
-    """The new elements of every tensor of the carrier's file that changes, by its name there.
+Portion = tuple[bytes, Introduced]
+"""Elements as they are stored, and what they bring in."""
+
+
+class News(msgspec.Struct, frozen=True):
+    """The new elements of a file's tensors, by their names in it; what they bring in, by their addresses."""
+
+    sources: dict[str, Source]
+    introduced: dict[str, Introduced]
+
+
+def news(carrier: Carrier, asked_seed: int, scratch: Scratch, progress: Progress) -> News:
+    """The new elements of every tensor of the carrier's file that changes.
 
     Advances ``progress`` by the bytes of the tensors that are computed.
     """
     places: dict[str, tuple[int, int]] = {}
-    found: dict[str, Source] = {}
+    found = News({}, {})
     for name, fate in carrier.changes.items():
         mine = fate.slot.models[carrier.number]
         if mine is None:
             raise ValueError(f"{name} changes in a file that lacks it")
-        if fate.outcome == "merged":
-            places[name] = scratch.take(_computed(fate, mine, asked_seed, progress, carrier.side.reader))
+        if fate.computed(mine):
+            portions = _computed(fate, mine, asked_seed, carrier)
+            places[name] = scratch.take(_counted(portions, fate.address, found.introduced, progress))
         else:
-            taken = _again(fate, carrier)
-            found[name] = ElementsSource(taken, mine.dtype)
-    return found | {name: scratch.source(place) for name, place in places.items()}
+            found.sources[name] = ElementsSource(_again(fate, carrier), mine.dtype)
+    found.sources.update((name, scratch.source(place)) for name, place in places.items())
+    return found
+
+
+def _counted(
+    portions: Iterable[Portion], address: str, introduced: dict[str, Introduced], progress: Progress
+) -> Iterator[bytes]:
+    """The elements; what they bring in is told when all of them were taken."""
+    total = Introduced()
+    for data, new in portions:
+        total = total.joined(new)
+        progress.advance(len(data))
+        yield data
+    if any(total):
+        introduced[address] = total
 
 
 def _again(fate: Fate, carrier: Carrier) -> Elements:
@@ -179,27 +205,33 @@ def _again(fate: Fate, carrier: Carrier) -> Elements:
     return carrier.models[fate.taken].passing[taken.address]
 
 
-def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress, reader: Reader) -> Iterator[bytes]:
+def _computed(fate: Fate, mine: Elements, seed: int, carrier: Carrier) -> Iterator[Portion]:
     """The merged elements in the type of ``mine``, in order."""
+    part = _elements(fate, mine, seed, carrier)
+    models = [one for one in fate.slot.models if one is not None]
+
+    def work(stretch: tuple[int, int]) -> Portion:
+        data = rounded(part(*stretch), mine.dtype)
+        return data, introduced(data, mine, models, stretch[0])
+
+    with Pool() as pool:
+        yield from pool.map(work, _stretches(mine.size))
+
+
+def _elements(fate: Fate, mine: Elements, seed: int, carrier: Carrier) -> Callable[[int, int], Any]:
+    """What gives any part of the merged elements, in the type in which they are computed, or were taken or given."""
     import numpy as np
 
     if fate.given is not None:
-        given = array(reader.attachment(fate.given), fate.address).reshape(-1)
-        for start, stop in _stretches(mine.size):
-            data = rounded(given[start:stop], mine.dtype)
-            progress.advance(len(data))
-            yield data
-        return
+        given = array(carrier.side.reader.attachment(fate.given), fate.address).reshape(-1)
+        return lambda start, stop: given[start:stop]
     pick = fate.pick
     if pick is None:
-        raise ValueError(f"no method is chosen for {fate.address}")
+        return _again(fate, carrier).part
     method = method_called(pick.method)
     there = [one for one in fate.slot.everywhere if one is not None]
     if method.takes:  # only the base's elements come this way: bits, not numbers
-        taken = next(one for one in fate.slot.bases if one is not None)
-        for start, stop in _stretches(taken.size):
-            yield rounded(taken.part(start, stop), mine.dtype)
-        return
+        return next(one for one in fate.slot.bases if one is not None).part
     wide = any(one.tensor.dtype == "float64" for one in there)
     kind = np.dtype(np.float64 if wide else np.float32)
     base = next((one for one in fate.slot.bases if one is not None), None) if method.needs_base else None
@@ -207,16 +239,7 @@ def _computed(fate: Fate, mine: Elements, seed: int, progress: Progress, reader:
     others = [one for one in there if all(one is not each for each in together)]
     others += [one for some in fate.slot.aids.values() for one in some]
     held = _walked(together, others, kind)
-    part = method.prepare(case_of(fate.address, fate.slot, pick, seed, held, wide=wide))
-    dtype = dtype_of(mine.tensor.dtype)
-
-    def work(stretch: tuple[int, int]) -> bytes:
-        return rounded(part(*stretch), dtype)
-
-    with Pool() as pool:
-        for data in pool.map(work, _stretches(mine.size)):
-            progress.advance(len(data))
-            yield data
+    return method.prepare(case_of(fate.address, fate.slot, pick, seed, held, wide=wide))
 
 
 def _stretches(size: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import msgspec
 from lepton_ai.errors import TooNew
 from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.merging.evaluation import Judge, Score
+from lepton_ai.history.merging.introduced import Introduced
 from lepton_ai.history.merging.plan import FileFate, Plan
 from lepton_ai.history.merging.tensors import Fate
 from lepton_ai.history.record import plain_params
@@ -22,6 +23,8 @@ class TensorFate(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``outcome``: ours, theirs (``model`` says which, where there are several), both (changed equally), removed, merged
     (by ``method`` with ``parameters``) or conflict. ``why``: what conflicted, also where a side was chosen.
+    ``introduced_nan``, ``introduced_inf``: elements that are NaN or infinite though no model's are; a number may be too
+    large for the type in which the merged tensor is kept.
     """
 
     name: str
@@ -30,6 +33,8 @@ class TensorFate(msgspec.Struct, frozen=True, omit_defaults=True):
     method: str = ""
     parameters: dict[str, Any] = {}
     why: str = ""
+    introduced_nan: int = 0
+    introduced_inf: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -52,6 +57,11 @@ class Outcome(msgspec.Struct, frozen=True):
     scores: tuple[Score, ...] = ()
     judge: Judge | None = None
     schema: int = SCHEMA
+
+    @property
+    def introduces(self) -> tuple[TensorFate, ...]:
+        """The tensors into which NaN or infinities came."""
+        return tuple(one for one in self.tensors if one.introduced_nan or one.introduced_inf)
 
     @classmethod
     def of(cls, data: bytes) -> Outcome:
@@ -88,7 +98,7 @@ def outcome(plan: Plan, account: Account = Account()) -> Outcome:  # noqa: B008 
         bases=tuple(side.id for side in plan.bases),
         request=plan.asked,
         files=tuple(plan.files),
-        tensors=tuple(_told(fate, len(plan.models)) for fate in plan.fates if fate.outcome != "same"),
+        tensors=tuple(_told(fate, plan) for fate in plan.fates if fate.outcome != "same"),
         same=sum(fate.outcome == "same" for fate in plan.fates),
         read=plan.bytes_read,
     )
@@ -99,13 +109,14 @@ def encode(done: Outcome) -> bytes:
     return msgspec.json.encode(done, order="sorted")
 
 
-def _told(fate: Fate, models: int) -> TensorFate:
+def _told(fate: Fate, plan: Plan) -> TensorFate:
     pick = fate.pick
     return TensorFate(
         fate.address,
         fate.outcome,
-        fate.taken if models > 2 else 0,
+        fate.taken if len(plan.models) > 2 else 0,
         pick.method if pick else "given" if fate.given else "",
         plain_params(pick.parameters) if pick else {},
         fate.why,
+        *plan.introduced.get(fate.address, Introduced()),
     )

@@ -12,6 +12,7 @@ from lepton_ai.history.elements import Elements
 from lepton_ai.history.merging import checks, contents, renamed, units
 from lepton_ai.history.merging.asked import STOP, Request, check_models
 from lepton_ai.history.merging.carriers import Carrier, carrier
+from lepton_ai.history.merging.introduced import Introduced
 from lepton_ai.history.merging.sides import Side, Slot, file_slots, tensor_slots, with_aids
 from lepton_ai.history.merging.tensors import Fate, fate
 from lepton_ai.history.merging.units import Unit
@@ -50,7 +51,8 @@ class Plan(msgspec.Struct):
 
     ``kept`` are files that a side has as they are (with the number of the model), ``made`` those that are put together.
     ``conflicts`` are open, and ``obstacles`` cannot be overcome: with either there is no merge. ``marked`` are the
-    texts in which something conflicts, by path, with conflict markers.
+    texts in which something conflicts, by path, with conflict markers. ``introduced``: NaN and infinities that came in,
+    by tensor; known when it was carried out.
     """
 
     models: list[Side]
@@ -65,6 +67,7 @@ class Plan(msgspec.Struct):
     notes: list[str] = []
     aids: dict[str, list[Side]] = {}
     marked: dict[str, bytes] = {}
+    introduced: dict[str, Introduced] = {}
 
     @property
     def possible(self) -> bool:

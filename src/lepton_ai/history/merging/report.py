@@ -7,6 +7,7 @@ from collections import Counter
 import msgspec
 
 from lepton_ai.errors import Diverged
+from lepton_ai.history.diff.words import introducing
 from lepton_ai.history.merging.outcome import TensorFate, outcome
 from lepton_ai.history.merging.plan import FileFate, Plan
 from lepton_ai.history.states import Conflict
@@ -68,7 +69,8 @@ def preview(plan: Plan, into: str) -> Preview:
 
 def notes(plan: Plan) -> list[str]:
     """What people should know about a merge."""
-    found = list(plan.notes)
+    came = outcome(plan).introduces if plan.introduced else ()
+    found = [*introducing("the merge", came), *plan.notes]
     if not plan.bases:
         found.append("there is no common ancestor: everything that differs is a conflict")
     if len(plan.bases) > 1:

@@ -45,6 +45,10 @@ class Fate(msgspec.Struct, frozen=True):
         """Whose elements it gets; None when they are computed, or there are none."""
         return self.slot.models[self.taken] if self.pick is None and self.given is None else None
 
+    def computed(self, mine: Elements) -> bool:
+        """Whether its elements in the place of ``mine`` are no tensor's as they are: merged, or rounded to a type."""
+        return self.result is None or self.result.dtype != mine.dtype
+
 
 def fate(slot: Slot[Elements], asked: Request) -> Fate:
     """Decide. Raises UsageError when a method cannot be told what it was told."""

@@ -2,9 +2,9 @@
 
     python benchmarks/storage/loading.py [--series DIR] [--only NAME …] [--runs 7]
 
-Every version of a series is saved, then the newest and the oldest are loaded. A process imports everything and opens
-the repository first (also what this package imports when it is first used, as safetensors and torch are imported), loads
-once and ends, because memory that a process touches for the first time costs both alike.
+Every version of a series is saved, then the newest and the oldest are loaded. A process imports everything (also what
+this package imports when first used) and opens the repository first, loads once and ends, because memory that a process
+touches for the first time costs both alike.
 The model must equal the plain file's. At most 3.5 times the plain file is the target for the newest version; exit code
 1 when it takes longer.
 """

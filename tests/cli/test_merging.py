@@ -138,3 +138,33 @@ def test_numbers_that_overflow_are_called_out(lepton: Lepton, tmp_path: Path) ->
     told = lepton("show", "v3", "--json").json["merge"]
     assert told["warnings"] == [line]
     assert told["tensors"][0]["introduced_inf"] == 12
+
+
+def test_long_lists_are_cut(lepton: Lepton, tmp_path: Path) -> None:
+    """What is in conflict stands first, --all shows everything, JSON is whole."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for value, branch in ((0, "main"), (1, "main"), (2, "side")):
+        if branch == "side":
+            lepton("branch", "side", "--from", "v1")
+        tensors: dict[str, np.ndarray] = {f"w{n:02}": np.full(300, value, np.float32) for n in range(50)}
+        (folder / "model.safetensors").write_bytes(save(tensors | {"z": np.full(300, value, np.int64)}))
+        for n in range(30):
+            (folder / f"{n:02}.bin").write_bytes(bytes([0, value, n]))
+        lepton("save", str(folder), "-b", branch)
+    said = ("merge", "side", "--dry-run")
+    short = lepton(*said, code=1).out
+    assert short.count("changed on both sides") == 3 * 20  # tensors, files, conflicts
+    assert [line.strip() for line in short.splitlines() if "more" in line] == [
+        "and 31 more: --all lists them", "and 11 more: --all lists them", "and 61 more: --all lists them",
+    ]  # fmt: skip
+    assert lepton(*said, "--all", code=1).out.count("changed on both sides") == 51 + 30 + 81
+    assert len(lepton(*said, "--json", code=1).json["tensors"]) == 51
+    cut = lepton(*said, "--method", "linear", code=1).out.splitlines()
+    assert cut[4].split()[:2] == ["z", "conflict"]
+    lepton("merge", "side", "--method", "linear", "--on-conflict", "ours")
+    shown = [lepton("show", "v3", *more).out for more in ((), ("--all",))]
+    assert [text.count("linear") for text in shown] == [1 + 20, 1 + 51]  # what was asked, the table
+    assert "and 31 more: --all lists them" in shown[0]
+    assert len(lepton("show", "v3", "--json").json["merge"]["tensors"]) == 51
+    assert "--all is for --dry-run" in lepton("merge", "side", "--all", code=2).err

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lepton_ai.cli import exits
-from lepton_ai.cli.output import Column, human_size, note, plural, print_json, print_table, printable, say
+from lepton_ai.cli.merge_fates import print_fates, print_lines
+from lepton_ai.cli.output import human_size, note, plural, print_json, say
 from lepton_ai.cli.results import Made
 
 if TYPE_CHECKING:
     from lepton_ai.history.merging.outcome import Outcome
 
-COLUMNS = (Column("Tensor", wrap=True), Column("Outcome"), Column("Method"), Column("Why", wrap=True))
 WORDS = {
     "same": "as in the common ancestor",
     "ours": "of ours",
@@ -42,8 +42,8 @@ def print_made(brought: tuple[Made, Outcome | None] | None, sources: str, into: 
     return exits.OK
 
 
-def print_preview(told: dict[str, Any], *, as_json: bool) -> int:
-    """Say what a merge would do; the exit code."""
+def print_preview(told: dict[str, Any], *, everything: bool, as_json: bool) -> int:
+    """Say what a merge would do, of long lists the first lines; the exit code."""
     if as_json:
         print_json(told)
         return exits.OK if told["possible"] else exits.DIFFERENT
@@ -55,36 +55,26 @@ def print_preview(told: dict[str, Any], *, as_json: bool) -> int:
             "take": f"{into} would get a version with the content of {models}",
         }
         say(does[told["way"]])
-        return exits.OK if told["possible"] else _print_verdict(told)
+        return exits.OK if told["possible"] else _print_verdict(told, everything=everything)
     say(f"would merge {models} into {into}; common ancestor: {', '.join(told['bases']) or 'none'}")
     say(f"  tensors: {counted(told['counts'])}")
     say(
         f"  would read {human_size(told['to_read'])} of {human_size(told['total'])} for methods,"
         f" and pass {human_size(told['to_pass'])} on into files; {human_size(told['read'])} read to decide"
     )
-    shown = [one for one in told["tensors"] if one.get("why") or one.get("method")]
-    if shown:
-        print_table(
-            COLUMNS, ((t["name"], t["outcome"], t.get("method", ""), t.get("why", "")) for t in shown)
-        )
-    for file in told["files"]:
-        say(
-            f"  {printable(file['path'])}: {file['outcome']}"
-            + (f" ({file['why']})" if file.get("why") else "")
-        )
+    print_fates(told, everything=everything)
     for text in told["notes"]:
         note(text)
-    return _print_verdict(told)
+    return _print_verdict(told, everything=everything)
 
 
-def _print_verdict(told: dict[str, Any]) -> int:
-    for text in told["obstacles"]:
-        say(f"cannot: {printable(text)}")
+def _print_verdict(told: dict[str, Any], *, everything: bool) -> int:
+    print_lines([f"cannot: {text}" for text in told["obstacles"]], everything=everything)
     if told["conflicts"]:
         how = "" if told["possible"] else ": --method, --rule or --on-conflict say how"
         say(f"{plural(len(told['conflicts']), 'conflict')} to be decided{how}")
-        for one in told["conflicts"]:
-            say(f"  {one['kind']} {printable(one['name'])}: {printable(one['why'])}")
+        lines = [f"  {one['kind']} {one['name']}: {one['why']}" for one in told["conflicts"]]
+        print_lines(lines, everything=everything)
     if told["possible"]:
         say("it can be merged like this")
         return exits.OK

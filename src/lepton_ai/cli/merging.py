@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-import typer
 
-from lepton_ai.cli import complete, exits, inputs
+from lepton_ai.cli import exits, inputs
 from lepton_ai.cli.conflicts import AbortOption, ContinueOption, check_ending, ended
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.judging import BestOption, ByOption, CandidateOption, EvaluateOption
+from lepton_ai.cli.merge_options import (
+    AidOption,
+    AllOption,
+    BaseOption,
+    ConfigOption,
+    DryRunOption,
+    EverywhereOption,
+    IntoOption,
+    MethodOption,
+    NamesOption,
+    NoFfOption,
+    OnConflictOption,
+    ParamOption,
+    ReplayOption,
+    RuleOption,
+    SeedOption,
+    SourcesArgument,
+    WeightOption,
+    WithCodeOption,
+)
 from lepton_ai.cli.merge_told import print_made, print_preview
 from lepton_ai.cli.merge_typed import aids, configured, typed, weights
 from lepton_ai.cli.options import MessageOption
@@ -21,126 +40,6 @@ from lepton_ai.errors import Damaged, NotFound, UsageError
 from lepton_ai.handles import Version
 from lepton_ai.history.lines import MAIN
 from lepton_ai.repository import ModelRepository
-
-Many = list[str] | None
-SourcesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="SRC",
-        help="The branch whose versions are taken; or several branches or versions.",
-        autocompletion=complete.branches,
-        show_default=False,
-    ),
-]
-IntoOption = Annotated[
-    str | None,
-    typer.Option(
-        "--into",
-        metavar="DST",
-        help="Where to (default: main; to end a merge: the only one in progress).",
-        autocompletion=complete.branches,
-        show_default=False,
-    ),
-]
-MethodOption = Annotated[
-    str | None,
-    typer.Option(
-        "--method",
-        metavar="M",
-        help="How tensors that both sides changed are merged: linear, slerp, ties, ours …",
-        show_default=False,
-    ),
-]
-OnConflictOption = Annotated[
-    str | None,
-    typer.Option(
-        "--on-conflict",
-        metavar="stop|ours|theirs|M",
-        help="What becomes of what is still in conflict then (default: stop).",
-        show_default=False,
-    ),
-]
-RuleOption = Annotated[
-    Many,
-    typer.Option(
-        "--rule",
-        metavar="GLOB=M",
-        help="Another method for some tensors, with parameters as GLOB=M:name=value,… The last that fits counts.",
-        show_default=False,
-    ),
-]
-WeightOption = Annotated[
-    Many,
-    typer.Option("--weight", metavar="NUMBER", help="One for each model, ours first.", show_default=False),
-]
-ParamOption = Annotated[
-    Many,
-    typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the methods.", show_default=False),
-]
-SeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", metavar="N", help="For methods with chance (default: 0).", show_default=False),
-]
-BaseOption = Annotated[
-    str | None,
-    typer.Option(
-        "--base",
-        metavar="VERSION",
-        help="Take this as the common ancestor (default: found in the history).",
-        autocompletion=complete.versions,
-        show_default=False,
-    ),
-]
-ConfigOption = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="A merge configuration in mergekit's YAML dialect; its models are versions, or SRC… in that order.",
-        show_default=False,
-    ),
-]
-AidOption = Annotated[
-    Many,
-    typer.Option(
-        "--aid",
-        metavar="KIND=VERSION",
-        help="What a method needs beside the models: fisher=VERSION or gram=VERSION, once for each model.",
-        show_default=False,
-    ),
-]
-EverywhereOption = Annotated[
-    bool,
-    typer.Option("--everywhere", help="Use the method also where one side alone changed something."),
-]
-NoFfOption = Annotated[
-    bool, typer.Option("--no-ff", help="Make a version also where DST could just move forward.")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Only say what would be done; exits with 1 when it cannot.")
-]
-ReplayOption = Annotated[
-    str | None,
-    typer.Option(
-        "--replay",
-        metavar="VERSION",
-        help="Do that merge again, saving nothing, and check that the same comes of it.",
-        autocompletion=complete.versions,
-        show_default=False,
-    ),
-]
-NamesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--names",
-        metavar="FILE",
-        help="How a side renamed tensors: lines old -> new, with * in both (default: found by what they hold).",
-        show_default=False,
-    ),
-]
-WithCodeOption = Annotated[
-    bool, typer.Option("--with-code", help="Let git merge the code too, in the checkout here.")
-]
 
 
 @examples(
@@ -171,6 +70,7 @@ def merge(
     config: ConfigOption = None,
     no_ff: NoFfOption = False,
     dry_run: DryRunOption = False,
+    everything: AllOption = False,
     replay: ReplayOption = None,
     names: NamesOption = None,
     with_code: WithCodeOption = False,
@@ -190,24 +90,24 @@ def merge(
     something conflicts that you said nothing about. With --on-conflict stop the merge then waits, for everybody to see:
     lepton conflicts and lepton resolve decide, --continue makes the version, --abort gives it up.
     """
-    asked: dict[str, Any] = {
-        "method": method,
-        "on_conflict": on_conflict,
-        "rules": rule,
-        "weights": weights(weight),
-        "parameters": inputs.params(param),
-        "seed": seed,
-        "base": base,
-        "aids": aids(aid),
-        "everywhere": everywhere or None,
-        "names": names,
-        "with_code": with_code or None,
-        "evaluate": evaluate,
-        "candidates": candidate,
-        "metric": by,
-        "best": best,
-    }
-    asked = {key: value for key, value in asked.items() if value is not None}
+    asked = _said(
+        method=method,
+        on_conflict=on_conflict,
+        rules=rule,
+        weights=weights(weight),
+        parameters=inputs.params(param),
+        seed=seed,
+        base=base,
+        aids=aids(aid),
+        everywhere=everywhere or None,
+        names=names,
+        with_code=with_code or None,
+        evaluate=evaluate,
+        candidates=candidate,
+        metric=by,
+        best=best,
+    )
+    _check_all(everything, dry_run)
     said = typed(asked | {"dry_run": dry_run, "no_ff": no_ff, "config": config, "replay": replay})
     with opened(repo, as_json=as_json) as repository:
         if continue_ or abort:
@@ -231,8 +131,18 @@ def merge(
             version = _merged(repository, single, sources, target, message or "", asked, no_ff=no_ff)
             brought = (made(repository, version), version.merged) if version is not None else None
     if dry_run:
-        return print_preview(msgspec.to_builtins(found), as_json=as_json)
+        return print_preview(msgspec.to_builtins(found), everything=everything, as_json=as_json)
     return print_made(brought, ", ".join(sources), target, as_json=as_json)
+
+
+def _said(**options: Any) -> dict[str, Any]:
+    """Those that somebody typed."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _check_all(everything: bool, dry_run: bool) -> None:
+    if everything and not dry_run:
+        raise UsageError("--all is for --dry-run, which lists what would be merged", hint="say both")
 
 
 def _merged(

@@ -43,6 +43,9 @@ def show(
     packages: Annotated[
         bool, typer.Option("--packages", help="Show the Python packages that were installed, too.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of a merge list every tensor and file, not only the first ones.")
+    ] = False,
     repo: Repo = None,
     as_json: Json = False,
 ) -> int:
@@ -62,7 +65,7 @@ def show(
     if as_json:
         print_json(facts)
     else:
-        _print(facts)
+        _print(facts, everything=everything)
         for problem in problems:
             note(str(problem))
     return exits.INTEGRITY if any(isinstance(problem, Damaged) for problem in problems) else exits.OK
@@ -143,7 +146,7 @@ def _print_patch(version: Version) -> None:
     typer.echo(patch, nl=False)
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any], *, everything: bool) -> None:
     history, operation = facts["history"], facts["operation"]
     source = f" of {operation['source'][:ID_DIGITS]}" if operation.get("source") else ""
     print_facts(
@@ -177,7 +180,7 @@ def _print(facts: dict[str, Any]) -> None:
         digest, size = file["sha256"][:ID_DIGITS], human_size(file["size"])
         say(f"  {digest:<{ID_DIGITS}}  {size:>10}  {printable(file['path'] + target)}{kind}")
     if facts["merge"]:
-        print_merge(facts["merge"])
+        print_merge(facts["merge"], everything=everything)
     if "packages" in facts:
         say("Packages:")
         for name, version in facts["packages"].items():

@@ -6,31 +6,27 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lepton_ai.cli.merge_told import COLUMNS, counted
-from lepton_ai.cli.output import human_size, pairs, print_facts, print_table, printable, say, warn
+from lepton_ai.cli.merge_fates import print_fates, way
+from lepton_ai.cli.merge_told import counted
+from lepton_ai.cli.output import human_size, print_facts, say, warn
 
 
-def print_merge(told: Mapping[str, Any]) -> None:
-    """Print what was merged and how, and what became of tensors, files and conflicts."""
+def print_merge(told: Mapping[str, Any], *, everything: bool) -> None:
+    """Print what was merged and how, and what became of tensors, files and conflicts; of many the first ones."""
     say("Merge:")
     for line in told["warnings"]:
         warn(line)
     print_facts((f"  {name}", value) for name, value in _facts(told))
-    shown = [one for one in told["tensors"] if one.get("why") or one.get("method")]
-    if shown:
-        print_table(COLUMNS, ((t["name"], t["outcome"], _way(t), t.get("why", "")) for t in shown))
-    for file in told["files"]:
-        why = f" ({file['why']})" if file.get("why") else ""
-        say(f"  {printable(file['path'])}: {file['outcome']}{why}")
+    print_fates(told, everything=everything)
 
 
 def _facts(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     asked = told["request"]
     for side, versions in told["versions"].items():
         yield side.capitalize(), ", ".join(versions)
-    yield "Method", _way(asked)
+    yield "Method", way(asked)
     for rule in asked.get("rules", ()):
-        yield "Rule", f"{rule['pattern']} = {_way(rule)}"
+        yield "Rule", f"{rule['pattern']} = {way(rule)}"
     yield "On conflict", asked.get("on_conflict", "")
     yield "Seed", str(asked.get("seed", ""))
     yield "Everywhere", "yes" if asked.get("everywhere") else ""
@@ -43,7 +39,3 @@ def _facts(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for one in told["scores"]:
         result = f"{one['metric']}={one['value']}" if "value" in one else one.get("failure", "")
         yield "Tried", f"{one['candidate']}: {result}"
-
-
-def _way(told: Mapping[str, Any]) -> str:
-    return f"{told.get('method', '')} {pairs(dict(told.get('parameters', {})))}".strip()

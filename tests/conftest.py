@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.services_s3"]
+
 _FOLDERS = ("CONFIG", "CACHE", "DATA", "STATE")
 _HOME = Path(tempfile.mkdtemp(prefix="lepton-ai-tests-"))
 

@@ -7,13 +7,13 @@ bytes, each opaque or belonging to a named stream (a tensor) with an element typ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from lepton_ai.errors import Busy
+from lepton_ai.errors import Busy, StorageFailed
 
 ID_SIZE = 32
 OPAQUE = ""
@@ -99,6 +99,57 @@ class Blobs(Protocol):
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove blobs, durably; those that are gone already are no error."""
+
+
+class Refused(StorageFailed):
+    """The store said no for good (credentials, permissions, no such bucket): repeating the call is of no use."""
+
+
+class PartsUpload(msgspec.Struct, frozen=True):
+    """Bytes that somebody brings straight to the store: its own name for it, and an address to PUT each part to."""
+
+    upload: str
+    addresses: tuple[str, ...]
+
+
+@runtime_checkable
+class Presigning(Protocol):
+    """What some keepers of blobs can do besides: addresses that anybody may use for a while, without credentials."""
+
+    def presign_get(self, name: str, seconds: int) -> str:
+        """An address that answers GET, with ``Range``, for so long. It is not checked whether there is such a blob.
+
+        Raises:
+            Unsupported: these credentials cannot sign.
+        """
+
+    def presign_parts(self, name: str, parts: int, seconds: int) -> PartsUpload:
+        """Begin an upload of ``parts`` parts to ``name``; nothing is seen of it before it is finished.
+
+        All parts but the last are of one size, at least 5 MiB. Each PUT answers with an ``ETag``.
+
+        Raises:
+            Unsupported: this store, or these credentials, cannot do so.
+        """
+
+    def finish_parts(self, name: str, upload: str, etags: Sequence[str]) -> None:
+        """Join the parts, durably. To be checked before anybody relies on it: bring it to a name of its own, then
+        :meth:`adopt` it.
+
+        Raises:
+            NotFound: there is no such upload (any more).
+            UsageError: these are not its parts.
+        """
+
+    def abandon_parts(self, name: str, upload: str) -> None:
+        """Drop the parts; one that is gone already is no error."""
+
+    def adopt(self, source: str, name: str) -> None:
+        """Give the blob ``source`` the name ``name``, inside the store; one that exists there is left as it is.
+
+        Raises:
+            NotFound: there is no ``source``.
+        """
 
 
 class Added(msgspec.Struct, frozen=True):

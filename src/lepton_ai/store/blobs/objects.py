@@ -1,0 +1,147 @@
+"""From the address of an object store to its blobs: ``s3://bucket/prefix?endpoint=…``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from lepton_ai.errors import MissingExtra, UsageError
+from lepton_ai.later import Later
+from lepton_ai.store.blobs.local import LocalBlobs
+from lepton_ai.store.contract import Blobs
+
+if TYPE_CHECKING:
+    from obstore.store import MemoryStore
+
+    from lepton_ai.store.blobs import bucket
+else:
+    bucket = Later("lepton_ai.store.blobs.bucket")
+
+_OPTIONS = {
+    "s3": {"endpoint", "region", "path_style", "allow_http"},
+    "gs": {"endpoint", "allow_http"},
+    "az": {"endpoint", "account", "allow_http"},
+}
+"""Options of an address. None is a secret: addresses are seen in settings, logs and lists of processes."""
+
+_SECRETS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
+}
+_RETRY: dict[str, Any] = {"max_retries": 4}
+_CLIENT: dict[str, Any] = {"timeout": "120s", "connect_timeout": "10s"}
+
+
+def open_objects(url: str, prefix: str = "") -> Blobs:
+    """The blobs at ``url`` whose names begin with ``prefix`` (a path, "" for all), known without it.
+
+    ``s3://BUCKET/…``, ``gs://BUCKET/…``, ``az://CONTAINER/…``, ``file:///…`` or a plain path, ``memory://NAME`` (lives
+    with the process). Options: ``endpoint=https://…``, ``region=…``, ``path_style=true|false``, ``account=…``, and
+    ``allow_http=true`` for an endpoint without TLS. Credentials come from the environment, as each cloud names them.
+    Nothing is asked of the store yet.
+
+    Raises:
+        UsageError: the address is not one.
+        MissingExtra: obstore is not installed.
+    """
+    if "://" not in url:
+        return LocalBlobs(Path(url).joinpath(prefix))
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return LocalBlobs(Path(unquote(parts.path)).joinpath(prefix))
+    path = "/".join(piece.strip("/") for piece in (unquote(parts.path), prefix) if piece.strip("/"))
+    place = f"{parts.scheme}://{parts.hostname or ''}/{path}".rstrip("/")
+    try:
+        if parts.scheme == "memory":
+            return bucket.ObjectBlobs(_memory(parts.netloc), place, path)
+        if parts.scheme in _OPTIONS:
+            return _in_a_cloud(url, place, path)
+    except ImportError as missing:
+        raise MissingExtra(
+            f"{parts.scheme}:// needs obstore", hint="pip install 'lepton-ai[server]'"
+        ) from missing
+    raise UsageError(
+        f"{parts.scheme}:// is no kind of object store",
+        hint="s3://, gs://, az://, file:// or a path of a folder",
+    )
+
+
+_MEMORIES: dict[str, MemoryStore] = {}
+
+
+def _memory(name: str) -> MemoryStore:
+    """The memory of this process that goes by ``name``."""
+    from obstore.store import MemoryStore
+
+    return _MEMORIES.setdefault(name, MemoryStore())
+
+
+def _in_a_cloud(url: str, place: str, path: str) -> Blobs:
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    parts = urlsplit(url)
+    options = _options(url)
+    given: dict[str, Any]
+    if not parts.hostname:
+        raise UsageError(f"{place} names no bucket", hint=f"{parts.scheme}://BUCKET/PREFIX")
+    endpoint = options.get("endpoint", "")
+    client = _CLIENT | {"allow_http": _truth(options, "allow_http")}
+    if endpoint.startswith("http://") and not client["allow_http"]:
+        raise UsageError(
+            f"The endpoint of {place} is plain HTTP: whoever listens could read and change what is stored.",
+            hint="use https://, or add allow_http=true on a network that you trust",
+        )
+    common: dict[str, Any] = {"client_options": client, "retry_config": _RETRY}
+    if parts.scheme == "s3":
+        style = {"virtual_hosted_style_request": not _truth(options, "path_style", bool(endpoint))}
+        given = {name: options[name] for name in ("endpoint", "region") if name in options}
+        return bucket.ObjectBlobs(
+            _made(place, S3Store, parts.netloc, config=given | style, **common), place, path
+        )
+    if parts.scheme == "gs":
+        given = {"base_url": endpoint} if endpoint else {}
+        return bucket.ObjectBlobs(_made(place, GCSStore, parts.netloc, config=given, **common), place, path)
+    given = {"endpoint": endpoint} if endpoint else {}
+    given |= {"account_name": options["account"]} if "account" in options else {}
+    store = _made(place, AzureStore, parts.netloc, config=given, **common)
+    return bucket.ObjectBlobs(store, place, path, suffixes=False)
+
+
+def _made(place: str, kind: Any, *arguments: Any, **options: Any) -> Any:
+    from obstore.exceptions import BaseError
+
+    try:
+        return kind(*arguments, **options)
+    except (BaseError, ValueError, TypeError, OSError) as error:
+        # Its text may show what is in the environment.
+        raise UsageError(
+            f"{place} cannot be opened: the address, or what the environment says about it, is not right "
+            f"({type(error).__name__})",
+            hint=f"see {_SECRETS[urlsplit(place).scheme]}",
+        ) from None
+
+
+def _options(url: str) -> dict[str, str]:
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise UsageError(
+            f"The address of a {parts.scheme}:// store carries a name or password, which others could see.",
+            hint=f"set {_SECRETS[parts.scheme]} in the environment",
+        )
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in options:
+        if name not in _OPTIONS[parts.scheme]:
+            raise UsageError(
+                f"{name} is no option of {parts.scheme}://",
+                hint=f"options: {', '.join(sorted(_OPTIONS[parts.scheme]))}; credentials come from the environment",
+            )
+    return options
+
+
+def _truth(options: dict[str, str], name: str, default: bool = False) -> bool:
+    value = options.get(name, str(default)).lower()
+    if value not in ("true", "false"):
+        raise UsageError(f"{name}={value}: true or false is meant")
+    return value == "true"

@@ -1,0 +1,176 @@
+"""Blobs in object stores: the suite in memory and on a real S3 server, addresses, and errors that hold no secret."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from lepton_ai.errors import MissingExtra, NotFound, StorageFailed, UsageError
+from lepton_ai.store.blobs import bucket, objects
+from lepton_ai.store.blobs.local import LocalBlobs
+from lepton_ai.store.blobs.objects import open_objects
+from lepton_ai.store.contract import Blobs, Refused
+from lepton_ai.testing.blobs import NAME, BlobSuite, put
+from tests.services_s3 import CREDENTIALS, make_bucket
+
+
+class InABucket(BlobSuite):
+    """What both stores promise, beyond the suite."""
+
+    @pytest.fixture
+    def url(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def blobs(self, url: str) -> Blobs:
+        return open_objects(url, "repositories/one")
+
+    @pytest.fixture
+    def sources(self, tmp_path: Path) -> Path:
+        return tmp_path
+
+    def test_parts(self, blobs: Blobs, sources: Path) -> None:
+        """What is too large for one request is the same afterwards, and left as it is the second time."""
+        data = os.urandom(2 * bucket.IN_ONE_PIECE + 12345)
+        source = put(blobs, sources, NAME, data)
+        assert not source.exists()
+        assert blobs.get(NAME, 0, len(data)) == data
+        assert blobs.get(NAME, -12346, 12346) == data[-12346:]
+        put(blobs, sources, NAME, bytes(len(data)))
+        assert blobs.get(NAME, bucket.IN_ONE_PIECE - 3, 9) == data[bucket.IN_ONE_PIECE - 3 :][:9]
+
+    def test_prefixes_do_not_see_each_other(self, url: str, blobs: Blobs, sources: Path) -> None:
+        """Nor does one whose name begins like another's."""
+        others = [
+            open_objects(url, prefix)
+            for prefix in ("repositories/on", "repositories/one1", "repositories/two")
+        ]
+        put(blobs, sources, NAME, b"data")
+        for other in others:
+            assert list(other.list()) == []
+            put(other, sources, "x/y", b"others")
+        assert [info.name for info in blobs.list()] == [NAME]
+        everything = open_objects(url)
+        assert sum(1 for _ in everything.list()) == 4
+        assert everything.get(f"repositories/one/{NAME}", 0, 4) == b"data"
+
+    def test_many_are_listed_and_deleted(self, blobs: Blobs, sources: Path) -> None:
+        """More than a page of a listing or a call of deletion holds, and some that were never there."""
+        names = [f"many/{number}" for number in range(1203)]
+        for name in names:
+            put(blobs, sources, name, b"x")
+        assert sorted(info.name for info in blobs.list("many/")) == sorted(names)
+        blobs.delete(name for number in range(1202) for name in (f"many/{number}", f"never/{number}"))
+        assert [info.name for info in blobs.list()] == ["many/1202"]
+
+    @pytest.mark.parametrize("name", ["", "/etc/passwd", "../out", "a/../b", ".hidden", "a/.b", "a//b", "a/"])
+    def test_only_plain_names(self, blobs: Blobs, sources: Path, name: str) -> None:
+        with pytest.raises(StorageFailed):
+            put(blobs, sources, name, b"data")
+        with pytest.raises(StorageFailed):
+            blobs.get(name, 0, 1)
+
+
+class TestMemory(InABucket):
+    @pytest.fixture
+    def url(self) -> str:
+        return f"memory://{uuid.uuid4()}/deep"
+
+
+class TestS3(InABucket):
+    @pytest.fixture
+    def url(self, s3_url: str) -> str:
+        return s3_url
+
+    def test_a_lost_race_is_no_error(
+        self, blobs: Blobs, sources: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody brings the blob between the question whether it is there and the putting."""
+        put(blobs, sources, NAME, b"first")
+        monkeypatch.setattr(bucket.ObjectBlobs, "_find", lambda *given: None)
+        assert not put(blobs, sources, NAME, b"second").exists()
+        assert blobs.get(NAME, 0, 5) == b"first"
+
+
+def test_where_there_is_no_bucket(s3_url: str, tmp_path: Path) -> None:
+    blobs = open_objects(s3_url.replace("s3://bucket", "s3://nobucket"))
+    with pytest.raises(StorageFailed, match="bucket"):
+        put(blobs, tmp_path, NAME, b"data")
+    assert list(tmp_path.iterdir()), "the source is kept until its bytes are safe"
+    with pytest.raises(StorageFailed, match="bucket"):
+        list(blobs.list())
+
+
+def test_a_store_that_cannot_be_reached(s3_url: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(objects._RETRY, "max_retries", 0)
+    blobs = open_objects(s3_url.replace(s3_server, "http://127.0.0.1:9"))
+    for asked in (lambda: blobs.get(NAME, 0, 1), lambda: blobs.info(NAME), lambda: list(blobs.list())):
+        with pytest.raises(StorageFailed) as caught:
+            asked()
+        assert not isinstance(caught.value, Refused)
+        assert "can it be reached" in str(caught.value)
+
+
+def test_memory_lives_with_the_process(tmp_path: Path) -> None:
+    name = uuid.uuid4()
+    put(open_objects(f"memory://{name}", "a"), tmp_path, NAME, b"data")
+    assert open_objects(f"memory://{name}", "a").get(NAME, 0, 4) == b"data"
+    with pytest.raises(NotFound):
+        open_objects(f"memory://{uuid.uuid4()}", "a").get(NAME, 0, 4)
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}"])
+def test_a_folder(address: str, tmp_path: Path) -> None:
+    root = tmp_path / "with space"
+    blobs = open_objects(address.format(str(root).replace(" ", "%20" if "://" in address else " ")), "one")
+    assert isinstance(blobs, LocalBlobs)
+    put(blobs, tmp_path, NAME, b"data")
+    assert (root / "one" / NAME).read_bytes() == b"data"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://host/x", "no kind"),
+        ("s3:///prefix", "no bucket"),
+        ("s3://bucket?endpoint=http://127.0.0.1:1", "plain HTTP"),
+        ("s3://bucket?endpoint=http://127.0.0.1:1&allow_http=false", "plain HTTP"),
+        ("s3://bucket?allow_http=yes", "true or false"),
+        ("s3://bucket?secret_access_key=hush", "no option"),
+        ("s3://key:hush@bucket/x", "carries a name or password"),
+        ("gs://bucket?region=x", "no option"),
+        ("az://container", "cannot be opened"),
+    ],
+)
+def test_addresses_that_are_none(url: str, said: str, s3_server: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        open_objects(url)
+    assert "hush" not in str(caught.value)
+
+
+def test_the_clouds_open(s3_server: str) -> None:
+    """Nothing is asked of them yet."""
+    assert open_objects("s3://bucket/x?region=eu-central-1").place == "s3://bucket/x"  # type: ignore[attr-defined]
+    url = "az://container?account=devstoreaccount1"
+    assert open_objects(url, "p").place == "az://container/p"  # type: ignore[attr-defined]
+
+
+def test_no_secret_is_told(s3_server: str, tmp_path: Path) -> None:
+    """Whatever fails, and however deep one looks."""
+    url = make_bucket(s3_server).replace(s3_server, "http://127.0.0.1:9")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(objects._RETRY, "max_retries", 0)
+        blobs = open_objects(url)
+        with pytest.raises(StorageFailed) as caught:
+            put(blobs, tmp_path, NAME, b"data")
+    told = repr(caught.value) + repr(caught.value.__cause__) + repr(blobs)
+    assert not [secret for secret in CREDENTIALS.values() if secret in told]
+
+
+def test_without_obstore(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    with pytest.raises(MissingExtra, match="obstore"):
+        open_objects("s3://bucket")

@@ -13,6 +13,7 @@ from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.handles import Branch, Version
 from lepton_ai.history import given
 from lepton_ai.history import home as homes
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.changes.saving import ANY
 from lepton_ai.history.home import Home
@@ -51,8 +52,7 @@ class Opened:
         """
         self.settings = settings.read()
         self.path = homes.located(path)
-        self._author = self.settings.author if author in (None, "") else text(author, "the author")
-        self.progress = progress
+        self._author = _signed(self.settings, author)
         self.recovery_file: Path | None = None
         if create and not homes.exists(self.path):
             homes.check_writable(self.path)
@@ -64,11 +64,27 @@ class Opened:
                 recovery_file=None if recovery_file is None else given.path(recovery_file, "recovery_file"),
                 key_file=self.settings.key_file,
             )
-        self.home = Home(self.path, timeout=self.settings.timeout, read_all=self.settings.read_all)
-        self.lines = Lines(self.home.history)
+        home = Home(self.path, timeout=self.settings.timeout, read_all=self.settings.read_all)
+        self._stand_on(home, progress)
+
+    @classmethod
+    def over(cls, home: AnyHome, *, author: str | None = None, progress: Progress = SILENT) -> Self:
+        """The same verbs over a home that is open already, wherever it is; it is closed with this."""
+        whole = cls.__new__(cls)
+        whole.settings = settings.read()
+        whole.path = home.place
+        whole.recovery_file = None
+        whole._author = _signed(whole.settings, author)  # noqa: SLF001  (one of us)
+        whole._stand_on(home, progress)  # noqa: SLF001  (one of us)
+        return whole
+
+    def _stand_on(self, home: AnyHome, progress: Progress) -> None:
+        self.progress = progress
+        self.home = home
+        self.lines = Lines(home.history)
 
     def __repr__(self) -> str:
-        return f"<ModelRepository {self.path}>"
+        return f"<ModelRepository {self.home.named}>"
 
     def __enter__(self) -> Self:
         return self
@@ -143,6 +159,10 @@ class Opened:
 
     def _act(self, why: str = "") -> Act:
         return Act(text(self.author, "the author"), now(), text(why, "the message"))
+
+
+def _signed(given_: settings.Settings, author: str | None) -> str:
+    return given_.author if author in (None, "") else text(author, "the author")
 
 
 def id_of(version: object) -> bytes:

@@ -225,7 +225,7 @@ def _ring(repo: str | None, *, as_json: bool) -> Iterator[Keyring]:
 
 
 def _folder(repository: ModelRepository) -> Path:
-    return repository.home.place / "keys"
+    return repository.home.keys
 
 
 def _id(repository: ModelRepository) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from lepton_ai.errors import AlreadyExists, Busy, Damaged
+from lepton_ai.errors import AlreadyExists, Busy, Damaged, Unsupported
 from lepton_ai.history import copying
 from lepton_ai.history import home as homes
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.collect import Collector
@@ -52,7 +53,7 @@ class _Round(msgspec.Struct, frozen=True):
     spared: set[str]
 
 
-def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: bool = True) -> Copied:
+def backup(home: AnyHome, target: Path, *, progress: Progress = SILENT, verify: bool = True) -> Copied:
     """Copy the repository into the folder ``target``: whole, or only what is new since the last backup there.
 
     The history is copied first, then the packs that were there at that moment; a lease keeps gc from deleting any of
@@ -62,10 +63,15 @@ def backup(home: Home, target: Path, *, progress: Progress = SILENT, verify: boo
 
     Raises:
         AlreadyExists: ``target`` holds another repository, versions that this one lacks, or other files.
-        UsageError: ``target`` is the repository itself, or inside of it.
+        UsageError: ``target`` is the repository itself, or inside of it. Unsupported: the repository is in no folder.
         Busy: another backup writes there, or gc runs in a repository that we may not write.
         NoSpace, StorageFailed. Damaged: the repository is damaged, or the copy does not verify; says which.
     """
+    if not isinstance(home, Home):
+        raise Unsupported(
+            f"only a repository in a folder is backed up, and {home.named} is none",
+            hint="lepton clone copies it into a folder",
+        )
     place = target / FOLDER
     with storage_errors(target):
         copying.check_apart(home.place, target)

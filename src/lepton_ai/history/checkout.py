@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from lepton_ai.errors import Damaged, NoSpace, UsageError, WouldOverwrite
-from lepton_ai.history.home import Home
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.kept import Claim, kept
 from lepton_ai.history.paths import trouble
 from lepton_ai.history.reading import Reader
@@ -43,7 +43,7 @@ class _Plan(msgspec.Struct, frozen=True):
 
 def checkout(
     reader: Reader,
-    home: Home,
+    home: AnyHome,
     entries: Iterable[FileEntry],
     folder: Path,
     *,
@@ -129,7 +129,7 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _plan(reader: Reader, home: Home, files: list[FileEntry], folder: Path, progress: Progress) -> _Plan:
+def _plan(reader: Reader, home: AnyHome, files: list[FileEntry], folder: Path, progress: Progress) -> _Plan:
     sights = home.seen()
     todo: list[FileEntry] = []
     obstacles: dict[Path, Claim | None] = {}

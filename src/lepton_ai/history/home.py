@@ -16,35 +16,27 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
-import tempfile
-import weakref
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from functools import cached_property
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 
 from lepton_ai.errors import (
-    Damaged,
     InfrastructureError,
     Unsupported,
     UsageError,
 )
 from lepton_ai.history import given, states
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.config import Config, read_config
-from lepton_ai.history.headstart import HeadStart
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.history.refs.sqlite import SqliteHistory
-from lepton_ai.history.seen import Seen
-from lepton_ai.history.staging import READ_ONLY, Staging, private
+from lepton_ai.history.staging import private
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.durable import flush_folder, make_folder, storage_errors, write_file
-from lepton_ai.store.seal.keyring import Keyring, open_keys
-from lepton_ai.store.store import Store
+from lepton_ai.store.seal.keyring import Keyring
 
 FOLDER = ".lepton"
 DRAFT = f"{FOLDER}-new-"
@@ -52,104 +44,28 @@ DRAFT = f"{FOLDER}-new-"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: a Path keeps no more; two letters: not C:/
 
 
-class Home:
+class Home(AnyHome):
     """An opened ``.lepton/``: its history at once, its store and keys when first needed."""
 
+    history: SqliteHistory
+
     def __init__(self, folder: Path, *, timeout: float = 30.0, read_all: bool = False) -> None:
+        place = folder / FOLDER
+        config = read_config(place)
+        history = SqliteHistory(place / "history.db", timeout=timeout, create=False)
+        super().__init__(place, config, history, LocalBlobs(place), named=str(folder), read_all=read_all)
         self.folder = folder
-        self.read_all = read_all
-        self.head_start: HeadStart | None = None
-        self.place = folder / FOLDER
-        self.config = read_config(self.place)
-        self.history = SqliteHistory(self.place / "history.db", timeout=timeout, create=False)
-        self._opened = _identity(self.place)
-        self._staging = Staging(self.place / "tmp")
-
-    @cached_property
-    def keyring(self) -> Keyring:
-        """The repository's keys, opened.
-
-        Raises:
-            KeyMissing: none of the keys at hand opens them.
-        """
-        return open_keys(self.place / "keys", self.config.id)
-
-    @cached_property
-    def store(self) -> Store:
-        """The repository's blocks."""
-        return Store(
-            LocalBlobs(self.place),
-            self._index(),
-            self.keyring,
-            self.place / "tmp",
-            block_size=self.config.block_size,
-        )
-
-    def _index(self) -> Path:
-        """The index's file, made by us: SQLite would not let the group write. Elsewhere on a read-only medium."""
-        file = self.place / "index.db"
-        with storage_errors(self.place):
-            if file.exists():
-                return file
-            try:
-                file.touch()
-            except OSError as problem:
-                if problem.errno not in READ_ONLY:
-                    raise
-                aside = Path(tempfile.mkdtemp(prefix="lepton-ai-index-"))
-                weakref.finalize(self, shutil.rmtree, aside, ignore_errors=True)
-                return aside / file.name
-        return file
+        self._opened = _identity(place)
 
     @property
     def is_current(self) -> bool:
         """Whether it is open, and what was opened is still what lies in the folder."""
         there = _identity(self.place)
-        return not self._staging.closed and there is not None and there == self._opened
+        return super().is_current and there is not None and there == self._opened
 
-    @property
-    def current(self) -> str:
-        """The branch that is meant when none is named.
-
-        Raises:
-            Damaged, StorageFailed.
-        """
-        file = self.place / "current"
-        with storage_errors(file):
-            try:
-                return file.read_text(encoding="utf-8").strip() or MAIN
-            except FileNotFoundError:
-                return MAIN
-            except UnicodeDecodeError as problem:
-                raise Damaged(f"{file} is no name of a branch", hint=f"lepton switch {MAIN}") from problem
-
-    @current.setter
-    def current(self, branch: str) -> None:
-        write_file(self.place / "current", (branch + "\n").encode())
-
-    def seen(self) -> Seen:
-        """The files that need not be read again, as of now; none with ``read_all``."""
-        return Seen(self.place / "seen", self.keyring, read_all=self.read_all, head_start=self.head_start)
-
-    def staging(self) -> Path:
-        """A new private folder for files on their way; the caller removes it."""
-        return self._staging.new()
-
-    @contextmanager
-    def staged(self) -> Iterator[Path]:
-        """The same for the time of a block."""
-        folder = self.staging()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def close(self) -> None:
-        """Let go of files and connections."""
-        if "store" in self.__dict__:
-            self.store.close()
-        self.history.close()
-        self._staging.close()
+    def problems(self) -> list[str]:
+        """What is wrong with the structure of ``history.db``."""
+        return self.history.integrity()
 
 
 def _identity(place: Path) -> tuple[int, int] | None:

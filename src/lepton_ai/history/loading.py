@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lepton_ai.formats.contract import check_range
 from lepton_ai.formats.frameworks import registry, safetensors_direct
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.checkout import checkout
-from lepton_ai.history.home import Home
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.reading import Reader
 from lepton_ai.progress import SILENT, Progress
@@ -45,7 +45,7 @@ class Loader:
     def __init__(
         self,
         reader: Reader,
-        home: Home,
+        home: AnyHome,
         staged: Callable[[], AbstractContextManager[Path]],
         progress: Progress = SILENT,
     ) -> None:

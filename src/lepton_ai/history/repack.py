@@ -15,10 +15,10 @@ import msgspec
 from lepton_ai.errors import UsageError
 from lepton_ai.history import leases, manifest
 from lepton_ai.history.alike import Alone, alike
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act, now
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.collect import TURN_WAIT, Collector, digests_of
-from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.pairs import blocks_of, pairs
 from lepton_ai.history.reading import Reader
@@ -90,7 +90,7 @@ class _Beating:
 class Repack:
     """One repack over one repository."""
 
-    def __init__(self, home: Home, lines: Lines, act: Act, progress: Progress = SILENT) -> None:
+    def __init__(self, home: AnyHome, lines: Lines, act: Act, progress: Progress = SILENT) -> None:
         self._home, self._lines, self._progress = home, lines, progress
         self._history, self._store = home.history, home.store
         self._turn = Turn(self._history, act, REPACK)

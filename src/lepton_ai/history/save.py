@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import LostRace, NoSpace, UsageError
 from lepton_ai.history import provenance, saved_alike
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.carried import Prepared, code_and_environment, fill
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, Result, attempt
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.files import Found, check_and_sort
-from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.reading import Reader
@@ -75,8 +75,8 @@ class Start(msgspec.Struct, frozen=True):
 class Saver:
     """The saving verbs over one opened repository, for one actor."""
 
-    def __init__(self, home: Home, lines: Lines, working: Path | None, progress: Progress = SILENT) -> None:
-        self._home, self._lines, self._working, self._progress = home, lines, working, progress
+    def __init__(self, home: AnyHome, lines: Lines, working: Path | None, bars: Progress = SILENT) -> None:
+        self._home, self._lines, self._working, self._progress = home, lines, working, bars
 
     def fill(self, start: Start, files: list[Found] | None, prepared: Prepared, act: Act) -> Saved:
         """The version or revision that ``start`` was taken for; without files its content stays.
@@ -211,7 +211,7 @@ class Saver:
 
 
 def save(
-    home: Home,
+    home: AnyHome,
     order: Order,
     build: Callable[[changes.Draft], Result[VersionRow]],
     *,
@@ -237,7 +237,7 @@ def save(
     raise AssertionError("unreachable")
 
 
-def _check_room(home: Home, files: list[Found], progress: Progress) -> None:
+def _check_room(home: AnyHome, files: list[Found], progress: Progress) -> None:
     """Raise NoSpace when the files may not fit. When it is tight they are read: what is kept already takes nothing.
 
     Raises:
@@ -271,7 +271,7 @@ def _rehearse(record: Record, build: Callable[[changes.Draft], Result[VersionRow
 
 
 def _save(
-    home: Home,
+    home: AnyHome,
     order: Order,
     build: Callable[[changes.Draft], Result[VersionRow]],
     progress: Progress,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lepton_ai.history.home import Home
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import content_id, parse_record
 from lepton_ai.history.refs.contract import VersionRow
@@ -17,7 +17,7 @@ else:
     sameness = Later("lepton_ai.history.sameness")
 
 
-def said(home: Home, before: Record | object, row: VersionRow, *, perhaps: bool) -> tuple[str, ...]:
+def said(home: AnyHome, before: Record | object, row: VersionRow, *, perhaps: bool) -> tuple[str, ...]:
     """The sentence, if there is one to say. ``perhaps``: all large tensors are known to be those of ``before``,
     which is the record of the version before it, if there is one."""
     if not isinstance(before, Record):

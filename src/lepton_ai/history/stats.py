@@ -12,7 +12,7 @@ import msgspec
 
 from lepton_ai.errors import IntegrityError
 from lepton_ai.history import listing, manifest
-from lepton_ai.history.home import Home
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import digests, parse_record
 from lepton_ai.store.census import Census, tally
@@ -95,7 +95,7 @@ class _Kept(NamedTuple):
     digests: frozenset[bytes]
 
 
-def stats(home: Home, lines: Lines) -> Stats:
+def stats(home: AnyHome, lines: Lines) -> Stats:
     """Count what there is. Reads the description of every file and the whole index, but no block."""
     infos = listing.versions(lines)
     kept = {version.newest: version for version in _kept(lines)}
@@ -182,13 +182,11 @@ def _joined(contents: dict[bytes, Column | None], wanted: Collection[bytes]) -> 
     return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
 
-def _sizes(home: Home) -> Counter[str]:
+def _sizes(home: AnyHome) -> Counter[str]:
     """Bytes of the files below ``.lepton/``, by what they are for."""
     sizes: Counter[str] = Counter()
-    for path in home.place.rglob("*"):
-        with suppress(FileNotFoundError):  # a save is settling
-            if path.is_file():
-                sizes[_part(path.relative_to(home.place).parts[0])] += path.stat().st_size
+    for name, size in home.files():
+        sizes[_part(name.partition("/")[0])] += size
     return sizes
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from lepton_ai.errors import LeptonError
 from lepton_ai.history import graph, manifest, states
-from lepton_ai.history.home import Home
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import attachments, parse_record
 from lepton_ai.history.refs.contract import VersionRow
@@ -66,7 +66,7 @@ class Verifier:
     What it remembers grows with the damage and the number of distinct files, not with blocks times versions.
     """
 
-    def __init__(self, home: Home, lines: Lines, progress: Progress = SILENT) -> None:
+    def __init__(self, home: AnyHome, lines: Lines, progress: Progress = SILENT) -> None:
         self._home, self._lines, self._progress = home, lines, progress
         self._history = home.history
         self._looks: dict[bytes, Look] = {}
@@ -75,7 +75,7 @@ class Verifier:
 
     def run(self, *, fast: bool = False) -> Verdict:
         """``fast`` looks at the structure only; otherwise every stored byte is read, opened, decoded and hashed."""
-        damages = [Damage("history.db", problem) for problem in self._history.integrity()]
+        damages = [Damage("history.db", problem) for problem in self._home.problems()]
         damages += self._refs()
         findings = list(self._home.store.verify(fast=fast, progress=self._progress))
         for number, finding in enumerate(findings):

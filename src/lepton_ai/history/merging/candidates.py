@@ -10,8 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import UsageError
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.checkout import check_space
-from lepton_ai.history.home import Home
 from lepton_ai.history.merging.asked import TAKE, Choice, rule_of
 from lepton_ai.history.merging.evaluation import Judge, Score, best, score
 from lepton_ai.history.merging.outcome import Account
@@ -43,7 +43,7 @@ class Tried(msgspec.Struct, frozen=True):
 class Candidates:
     """Trials over one opened repository."""
 
-    def __init__(self, home: Home, merging: Merging, progress: Progress = SILENT) -> None:
+    def __init__(self, home: AnyHome, merging: Merging, progress: Progress = SILENT) -> None:
         self._home, self._merging, self._progress = home, merging, progress
 
     def tried(self, made: Plan, trial: Trial, conflicts: Sequence[Conflict] | None = None) -> Tried:

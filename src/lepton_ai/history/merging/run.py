@@ -11,12 +11,12 @@ import msgspec
 
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.history import graph
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.carried import Prepared
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, Result
 from lepton_ai.history.checkout import check_space
 from lepton_ai.history.files import Found as FoundFile
-from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found, Lines
 from lepton_ai.history.merging import assemble, outcome, report
 from lepton_ai.history.merging.asked import Request
@@ -62,7 +62,7 @@ class Making(msgspec.Struct, frozen=True):
 class Merging:
     """Merges over one opened repository."""
 
-    def __init__(self, home: Home, lines: Lines, progress: Progress = SILENT) -> None:
+    def __init__(self, home: AnyHome, lines: Lines, progress: Progress = SILENT) -> None:
         self._home, self._lines, self._progress = home, lines, progress
         self._reader = Reader(home.history, home.store)
 

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import Diverged, LostRace, UsageError
 from lepton_ai.history import given
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes import saving as changes
 from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.changes.merging import none_under_way
-from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Found, Lines
 from lepton_ai.history.merging import code, jobs, recipes, report
 from lepton_ai.history.merging.asked import STOP, Asked, Request, request
@@ -49,7 +49,7 @@ class Verbs:
     """The verbs over one opened repository; ``find`` resolves the address of a version."""
 
     def __init__(
-        self, home: Home, lines: Lines, find: Callable[[str], Found], progress: Progress = SILENT
+        self, home: AnyHome, lines: Lines, find: Callable[[str], Found], progress: Progress = SILENT
     ) -> None:
         self._home, self._lines, self._find = home, lines, find
         self._merging = Merging(home, lines, progress)

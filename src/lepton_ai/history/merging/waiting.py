@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from lepton_ai.errors import Diverged, LostRace, UsageError
 from lepton_ai.history import states
+from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.changes.attempt import Act, Result, attempt
-from lepton_ai.history.home import Home
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.merging import report, text
 from lepton_ai.history.merging.asked import TAKE, Choice, Request
@@ -36,7 +36,7 @@ SHOWN = 3
 class Waiting:
     """The verbs of merges under way, over one opened repository."""
 
-    def __init__(self, home: Home, lines: Lines, merging: Merging, candidates: Candidates) -> None:
+    def __init__(self, home: AnyHome, lines: Lines, merging: Merging, candidates: Candidates) -> None:
         self._home, self._lines, self._merging, self._candidates = home, lines, merging, candidates
 
     def leave(self, job: Job, made: Plan, head: bytes, act: Act) -> rules.UnderWay:

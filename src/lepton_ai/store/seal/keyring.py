@@ -123,6 +123,14 @@ class Keyring:
             raise Unsupported("This repository is not encrypted, so it has no keys to wrap or rotate.")
         return self._master
 
+    def hand_over(self) -> bytes:
+        """The master key itself, for whoever is to open the repository too: a server, a clone. Keep it off every log.
+
+        Raises:
+            Unsupported: nothing is encrypted.
+        """
+        return self._secret
+
     @classmethod
     def create(cls, folder: Path, repository_id: str, *, encrypt: bool = True) -> Keyring:
         """Make new random keys. Nothing opens them again until one of the ``wrap_with_*`` was called.
@@ -256,12 +264,27 @@ def default_key_file(repository_id: str) -> Path:
     return user_config_path("lepton-ai", appauthor=False) / "keys" / f"{repository_id}.key"
 
 
+def received(folder: Path, repository_id: str, master: bytes) -> Keyring:
+    """Open the keys in ``folder`` with a master key that was handed over; ``wrap_with_key_file`` then keeps it.
+
+    Raises:
+        Damaged: it is not theirs. TooNew, StorageFailed.
+    """
+    if len(master) != KEY_SIZE:
+        raise Damaged(f"what was received as the key of the repository {repository_id} is none.")
+    return _open(folder, repository_id, master)
+
+
 def open_keys(
-    folder: Path, repository_id: str, *, passphrase: str | Callable[[], str] | None = None
+    folder: Path,
+    repository_id: str,
+    *,
+    passphrase: str | Callable[[], str] | None = None,
+    key_file: Path | None = None,
 ) -> Keyring:
     """Open the keys in ``folder``: by the default key file, or the one that LEPTON_AI_KEY_FILE names in its place.
 
-    Else by the passphrase.
+    Else by the passphrase. ``key_file`` (a server's own) is tried instead of both.
 
     ``passphrase`` may be a function that asks; it is called only when there is an envelope for one.
 
@@ -277,8 +300,8 @@ def open_keys(
     known, problems = _envelopes(folder)
     count = len(known) + len(problems)
     tried: list[str] = []
-    named = os.environ.get(KEY_FILE_VARIABLE)
-    place = Path(named).expanduser() if named else default_key_file(repository_id)
+    named = None if key_file else os.environ.get(KEY_FILE_VARIABLE)
+    place = key_file or (Path(named).expanduser() if named else default_key_file(repository_id))
     master = _by_file(place, known, tried, problems)
     if master is not None:
         return _open(folder, repository_id, master)
@@ -292,7 +315,9 @@ def open_keys(
         raise problems[0]
     tried += [problem.message.rstrip(".") for problem in problems]
     hint = f"put the key file there, or set {KEY_FILE_VARIABLE} to a key file or a recovery key's file"
-    if named:
+    if key_file is not None:
+        hint = f"{key_file} has to be the key file that wrapped it"
+    elif named:
         hint = f"{KEY_FILE_VARIABLE} names that file: correct it, or unset it to use your own key file"
     raise KeyMissing(f"No key opens the repository {repository_id}: {'; '.join(tried)}.", hint=hint)
 

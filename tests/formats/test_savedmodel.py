@@ -12,6 +12,7 @@ from lepton_ai.formats.contract import BytesSource, Extent, Layout, Malformed
 from lepton_ai.formats.detect import layouts
 from lepton_ai.formats.savedmodel import FORMAT
 from lepton_ai.formats.sstable import MAGIC, entries
+from lepton_ai.repository import ModelRepository
 from lepton_ai.testing.formats import Array, FormatSuite, Sample
 from lepton_ai.testing.merging import MergeSuite
 from lepton_ai.testing.splicing import Spliced, whole
@@ -123,6 +124,32 @@ def test_slices_and_strings_are_left_out(written: dict[str, Sample]) -> None:
         assert left_out == (
             {"parts"} if name == "sliced" else {f"words{VALUE}", "_CHECKPOINTABLE_OBJECT_GRAPH"}
         )
+
+
+def test_programs_that_both_sides_saved_anew_come_together(tmp_path: Path) -> None:
+    """TensorFlow numbers and orders anew whatever it saves: that is nothing for people to decide."""
+    import tensorflow as tf
+
+    def program(first: int, second: int) -> Path:
+        module, folder = tf.Module(), tmp_path / f"{first}-{second}"
+        module.first, module.second = tf.Variable([float(first)] * 4), tf.Variable([float(second)] * 4)
+        spec = tf.TensorSpec([4])
+        module.run = tf.function(lambda x: x * module.first + module.second, input_signature=[spec])
+        tf.saved_model.save(module, str(folder))
+        return folder
+
+    with ModelRepository(tmp_path / "repository", encrypt=False) as repo:
+        repo.save_files(program(1, 2))
+        side = repo.create_branch("side")
+        repo.save_files(program(3, 2))
+        repo.save_files(program(1, 5), side)
+        merged = repo.merge_branch("side")
+        assert merged is not None
+        assert any(note.startswith("fingerprint.pb changed on both sides: ours") for note in merged.notes)
+        assert repo.replay_merge(merged)
+        merged.checkout(tmp_path / "out")
+    loaded = tf.saved_model.load(str(tmp_path / "out"))
+    np.testing.assert_array_equal(loaded.run(tf.constant([1.0, 2, 3, 4])), [8, 11, 14, 17])
 
 
 def test_many_entries_take_several_blocks(written: dict[str, Sample]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 
 import msgspec
 
@@ -46,6 +47,19 @@ def merged(unit: Unit, models: list[Side], bases: list[Side]) -> Content:
         return Content(found.data, found.outcome, "changed on both sides, and is no text")
     places = f"{found.hunks} place{'s' if found.hunks != 1 else ''}"
     return Content(found.data, found.outcome, f"changed on both sides, differently in {places}")
+
+
+def belongs_to_a_model(unit: Unit, models: list[Side]) -> bool:
+    """Whether it is what a SavedModel holds besides its tensors, which lie in files of their own.
+
+    TensorFlow writes it anew, with other numbers and in another order, whenever it saves the same program.
+    """
+    folder, name = posixpath.split(unit.path)
+    index = posixpath.join(folder, "variables", "variables.index")
+    return name in _OF_A_MODEL and all(index in side.models for side in models)
+
+
+_OF_A_MODEL = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb"}
 
 
 def _read(side: Side, entry: FileEntry | None) -> bytes | None:

@@ -194,10 +194,13 @@ def _content(made: Plan, unit: Unit) -> None:
         made.made.append(Made(ours.path, placed, data=merged.data))
         made.files.append(FileFate(unit.path, f"merged by {merged.outcome}"))
         return
-    why = merged.why if merged is not None else "changed on one side, removed on the other"
+    why = merged.why if merged is not None else _WHY["presence"]
     if merged is not None and merged.data:
         made.marked[unit.path] = merged.data
     side = {"take_ours": 0, "take_theirs": 1}.get(made.asked.on_conflict)
+    if side is None and merged is not None and contents.belongs_to_a_model(unit, made.models):
+        side = 0
+        made.notes.append(f"{unit.path} changed on both sides: ours is kept, with the tensors of both")
     if side is None:
         if made.asked.on_conflict != STOP:
             why += f"; {made.asked.on_conflict} is for tensors"

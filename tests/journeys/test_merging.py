@@ -79,6 +79,8 @@ def test_everywhere_goes_beyond_conflicts(made: Models) -> None:
     np.testing.assert_allclose(merged.tensor("a"), W["a"] + 0.5, rtol=1e-4)
     np.testing.assert_allclose(merged.tensor("b"), W["b"] + 1, rtol=1e-4)
     assert made.repo.replay_merge(merged)
+    assert merged.merged is not None
+    assert [tensor.why for tensor in merged.merged.tensors] == ["changed on one side"] * 2
 
 
 def test_integers_are_not_computed_with(made: Models) -> None:
@@ -256,6 +258,14 @@ def test_params_by_key_and_no_metrics_that_nobody_measured(made: Models) -> None
     assert merged.params == {"lr": 2, "epochs": 5}
     assert merged.metrics == {}
     assert any("metrics (accuracy)" in note for note in merged.notes)
+
+
+def test_what_was_trained_where_stays_known(made: Models) -> None:
+    made.parted(w(), w(a=1), w(b=1))
+    before = made.repo.version("main").environment
+    assert before is not None
+    assert made.merge().environment == before
+    assert not made.repo.diff("main@v2", "main").environment
 
 
 def test_without_fast_forward_a_version_is_made(made: Models) -> None:

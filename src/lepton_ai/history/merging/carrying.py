@@ -1,4 +1,4 @@
-"""What the merged version carries besides its files: params, dataset and code."""
+"""What the merged version carries besides its files: params, dataset, code and environment."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from lepton_ai.history.merging import code, metadata
+from lepton_ai.history.merging.deciding import decide
 from lepton_ai.history.merging.sides import Side
 from lepton_ai.history.save import EMPTY
-from lepton_ai.types import Code, Record
+from lepton_ai.types import Code, Environment, Record
 
 
 def carried(models: list[Side], bases: list[Side], same_as: int | None) -> tuple[Record, list[str]]:
@@ -29,8 +30,18 @@ def carried(models: list[Side], bases: list[Side], same_as: int | None) -> tuple
         dataset=found.dataset,
         training=found.training,
         code=kept,
+        environment=_environment(base, [side.record for side in models], notes),
     )
     return record, notes + [f"the code of {line}; ours stays" for line in said]
+
+
+def _environment(base: Record | None, sides: list[Record], notes: list[str]) -> Environment | None:
+    """That in which the models were trained."""
+    before = [] if base is None else [base.environment]
+    found = decide([side.environment for side in sides], before, lambda one, other: one == other)
+    if found.kind == "conflict":
+        notes.append("the environment (Python, packages) was changed on both sides: ours stays")
+    return sides[found.taken].environment
 
 
 def _code(base: Record | None, sides: list[Record]) -> tuple[Code | None, list[str]]:

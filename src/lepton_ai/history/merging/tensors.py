@@ -21,6 +21,9 @@ AT_ONCE = 1 << 20
 FIRST = 1 << 12
 """Elements that are compared first: most tensors that differ do so at once."""
 
+_HARMLESS = {"one": "changed on one side", "both": "changed equally"}
+"""What is said of a tensor that is merged although it is in no conflict."""
+
 Outcome = Literal["same", "ours", "theirs", "both", "merged", "removed", "conflict"]
 
 
@@ -59,7 +62,7 @@ def fate(slot: Slot[Elements], asked: Request) -> Fate:
     )
     if decision.kind != "conflict" and not forced:
         return Fate(address, slot, _outcome(slot, decision), decision.taken)
-    why = _conflict(slot)
+    why = _conflict(slot) if decision.kind == "conflict" else _HARMLESS[decision.kind]
     chosen = asked.choice("tensor", address)
     if chosen is not None and chosen.given is not None:
         return Fate(address, slot, "merged", why=why, given=chosen.given)

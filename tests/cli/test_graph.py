@@ -250,13 +250,23 @@ def test_a_merge_version(lepton: Lepton) -> None:
     lepton("delete", "main@v2")
     lepton("merge", "feature")
     assert drawn(lepton("log", "--graph").out) == golden("""
-    ◆  main@v3  [main]  merge of v2
+    ◆  main@v3  [main]  merge of feature@v2
     ├─╮
     │ │ ○  main@v2  (deleted)
     │ ● │  feature@v2  [feature]
     ├─┴─╯
     ●  main@v1
     """)
+
+
+def test_what_people_say_of_a_merge(lepton: Lepton) -> None:
+    lepton("save", model())
+    lepton("branch", "feature")
+    lepton("save", model(step=1), "-b", "feature")
+    lepton("merge", "feature", "--no-ff", "-m", "it is better")
+    assert drawn(lepton("log", "--graph", "--limit", "1").out).splitlines()[0] == (
+        "◆  main@v2  [main]  merge of feature@v2  it is better"
+    )
 
 
 def drawn(text: str) -> str:

@@ -22,7 +22,7 @@ class Drawn(msgspec.Struct, frozen=True):
     """A version in the drawing, as its newest revision.
 
     ``labels`` are the branches that stand on it, and tags and aliases as "tag/NAME", "alias/NAME"; ``source`` is the
-    name of the version that a rollback, merge or import took over.
+    name of the version that a rollback, merge or import took over, with its branch where that is another one.
     """
 
     node: Node
@@ -58,7 +58,7 @@ def lineage(repository: ModelRepository, branch: str | None, limit: int | None) 
                 state.newest,
                 listing.status_of(state),
                 tuple(labels[row.first]),
-                source.name if source else "",
+                _called(source, record) if source else "",
             )
         )
     return drawn
@@ -108,6 +108,12 @@ def _labels(lines: Lines) -> defaultdict[bytes, list[str]]:
     for name, target in meant:
         found[rows[target].first].append(name)
     return found
+
+
+def _called(row: VersionRow, record: Record) -> str:
+    """The name of what was taken over, as people on the branch of ``record`` say it."""
+    source = parse_record(row.record, row.id)
+    return source.name if source.branch == record.branch else f"{source.branch}@{source.name}"
 
 
 def _sign(record: Record, state: states.VersionState) -> str:

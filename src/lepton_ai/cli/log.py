@@ -27,6 +27,7 @@ from lepton_ai.cli.output import (
 from lepton_ai.cli.reminders import reminders
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
+from lepton_ai.types import Record
 
 COLUMNS = (
     Column("At"),
@@ -140,9 +141,14 @@ def _text(drawn: Drawn) -> str:
         f"[{', '.join(drawn.labels)}]" if drawn.labels else "",
         what.get(record.operation.kind, ""),
         f"({drawn.status.lower()})" if drawn.status != "Active" else "",
-        record.message if record.operation.kind != "merge" else "",
+        "" if _says_the_same(record) else record.message,
     ]
     return "  ".join(part for part in parts if part)
+
+
+def _says_the_same(record: Record) -> bool:
+    """Whether the message is what a merge says when nobody says anything."""
+    return record.operation.kind == "merge" and record.message == f"Merge {record.operation.detail}"
 
 
 def _can_encode(text: str) -> bool:

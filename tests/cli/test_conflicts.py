@@ -140,6 +140,8 @@ def test_evaluation_in_one_go(parted: Lepton) -> None:
         ["resolve", "nothing", "--ours"],
         ["resolve", "config.json", "--method", "linear"],
         ["resolve", "c", "--file", "model/config.json"],
+        ["resolve", "c", "--file", "nowhere.npy"],
+        ["resolve", "c", "--file", "."],
         ["merge", "--continue", "--abort"],
         ["merge", "feature", "--continue"],
         ["merge", "--abort", "--method", "linear"],

@@ -134,15 +134,19 @@ class TestResolve:
             (np.zeros((20, 30), np.float32), r"shape \[20, 30\], the tensor \[600\]"),
             (np.zeros(600, np.int64), "is int64, the tensor float32"),
             (np.array([{}] * 600), "no .npy file of numbers"),
+            (None, r"it is no \.npy file .write it with numpy.save"),
         ],
     )
     def test_given_arrays_that_do_not_fit(
         self, parted: Parted, merge: UnfinishedMerge, tmp_path: Path, array: Any, said: str
     ) -> None:
-        np.save(tmp_path / "x.npy", array, allow_pickle=True)
+        if array is None:
+            (tmp_path / "x.npy").write_text("1 2 3")
+        else:
+            np.save(tmp_path / "x.npy", array, allow_pickle=True)
         with pytest.raises(errors.UsageError, match=said):
             merge.resolve("c", file=tmp_path / "x.npy")
-        with pytest.raises(errors.StorageFailed):
+        with pytest.raises(errors.NotFound, match=r"no file .*missing"):
             merge.resolve("c", file=tmp_path / "missing.npy")
         assert merge.open == ["c", "config.json"] or merge.open == ["config.json", "c"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,4 +46,5 @@ def write(place: Path, content: Callable[[BinaryIO], object]) -> None:
             f"{place} cannot be written: {problem.strerror}", hint="check the path and its permissions"
         ) from problem
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # not there: what kept it from being written keeps it from being removed
+            part.unlink()

@@ -7,7 +7,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast
 
-from lepton_ai.errors import UsageError
+from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.store.durable import storage_error
 
 
 def path(value: object, what: str) -> Path:
@@ -31,6 +32,22 @@ def path(value: object, what: str) -> Path:
     if problem:
         raise UsageError(f"{what} {problem}", hint="give a text or a pathlib.Path")
     return found
+
+
+def content(place: Path) -> bytes:
+    """What is in a file that was named.
+
+    Raises:
+        NotFound: there is none. UsageError: it is a folder. InfrastructureError: it cannot be read.
+    """
+    try:
+        return place.expanduser().read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"there is no file {place}", hint="check the path") from None
+    except IsADirectoryError:
+        raise UsageError(f"{place} is a folder", hint="name a file in it") from None
+    except OSError as problem:
+        raise storage_error(problem, place) from problem
 
 
 def count(value: object, what: str) -> int | None:

@@ -16,7 +16,6 @@ from lepton_ai.history.merges.registry import method as method_called
 from lepton_ai.history.merging import mapping
 from lepton_ai.history.merging.mapping import Line
 from lepton_ai.history.record import plain_params, text
-from lepton_ai.store.durable import storage_errors
 from lepton_ai.types import Attachment
 
 STOP = "stop"
@@ -242,8 +241,7 @@ def _names(said: object) -> tuple[Line, ...]:
     if isinstance(said, Mapping):
         return mapping.parse(msgspec.json.encode(dict(said)), "names")
     place = given.path(said, "the file of names")
-    with storage_errors(place):
-        return mapping.parse(place.read_bytes(), str(place))
+    return mapping.parse(given.content(place), str(place))
 
 
 def _on_conflict(name: object) -> str:

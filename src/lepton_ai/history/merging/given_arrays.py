@@ -21,6 +21,8 @@ def array(data: bytes, where: str) -> Array:
     """
     import numpy as np
 
+    if not data.startswith((b"\x93NUMPY", b"PK")):  # numpy would take it for a pickle
+        raise UsageError(f"{where}: it is no .npy file", hint="write it with numpy.save")
     try:
         found = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, OSError, EOFError) as problem:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.errors import UsageError
+from lepton_ai.history.given import content
 from lepton_ai.history.merges.dialect.reading import recipe_of
 from lepton_ai.history.merges.dialect.recipe import Recipe, Told
 from lepton_ai.history.merges.dialect.text import plain
 from lepton_ai.history.merging.asked import Asked, Rule
-from lepton_ai.store.durable import storage_error
 
 
 def read(file: Path) -> Recipe:
@@ -24,13 +24,9 @@ def read(file: Path) -> Recipe:
         UsageError: it asks what cannot be had, or is no configuration. NotFound: there is no such file or method.
     """
     try:
-        text = file.expanduser().read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {file}", hint="check the path") from None
+        text = content(file).decode()
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text", hint="save it anew as UTF-8") from None
-    except OSError as problem:
-        raise storage_error(problem, file) from problem
     recipe = recipe_of(plain(text, str(file)))
     if recipe.stored:
         raise UsageError(

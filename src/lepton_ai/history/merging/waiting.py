@@ -14,6 +14,7 @@ from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.changes.attempt import Act, Result, attempt
+from lepton_ai.history.given import content
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.merging import report, text
 from lepton_ai.history.merging.asked import TAKE, Choice, Request
@@ -28,7 +29,6 @@ from lepton_ai.history.record import text as plain_text
 from lepton_ai.history.refs.contract import Commit
 from lepton_ai.history.save import Saved
 from lepton_ai.history.writing import Saving
-from lepton_ai.store.durable import storage_errors
 
 SHOWN = 3
 
@@ -97,8 +97,7 @@ class Waiting:
             return attempt(
                 self._home.history, lambda: rules.resolve(self._lines, into, wish, act, force=force)
             )
-        with storage_errors(file):
-            data = file.read_bytes()
+        data = content(file)
         if not force and text.has_markers(data):
             raise UsageError(
                 f"{file} still has conflict markers", hint="decide there, too; or say --force to keep them"

@@ -28,6 +28,8 @@ KINDS = {
     "NotFound": "not-found", "StorageFailed": "storage-failed", "TooNew": "too-new",
     "Unsupported": "unsupported", "Untrusted": "untrusted", "UsageError": "usage",
     "WouldOverwrite": "would-overwrite",
+    "NotAllowed": "not-allowed", "Unauthenticated": "unauthenticated", "Forbidden": "forbidden",
+    "TooManyRequests": "too-many-requests",
 }  # fmt: skip
 """Append-only: programs and people rely on these words."""
 
@@ -36,7 +38,8 @@ PARENTS = {
     "IntegrityError": "LeptonError",
     "InvalidName": "UsageError", "NotFound": "UsageError", "AlreadyExists": "UsageError",
     "Ambiguous": "UsageError", "InUse": "UsageError", "WouldOverwrite": "UsageError", "Untrusted": "UsageError",
-    "MissingExtra": "UsageError", "Unsupported": "UsageError",
+    "MissingExtra": "UsageError", "Unsupported": "UsageError", "NotAllowed": "UsageError",
+    "Unauthenticated": "NotAllowed", "Forbidden": "NotAllowed", "TooManyRequests": "NotAllowed",
     "LostRace": "ConflictError", "Busy": "ConflictError", "Diverged": "ConflictError",
     "NoSpace": "InfrastructureError", "KeyMissing": "InfrastructureError",
     "StorageFailed": "InfrastructureError",

@@ -10,7 +10,11 @@
     │   ├── WouldOverwrite      a file in the way is not kept in the repository
     │   ├── Untrusted           loading could run code; needs ``trust=True``
     │   ├── MissingExtra        an optional dependency is not installed
-    │   └── Unsupported         this object, format or operation is not supported
+    │   ├── Unsupported         this object, format or operation is not supported
+    │   └── NotAllowed          the server says no
+    │       ├── Unauthenticated     it does not know who asks: log in
+    │       ├── Forbidden           who asks may not do this
+    │       └── TooManyRequests     wait a while
     ├── ConflictError       read again, then repeat or decide
     │   ├── LostRace            somebody moved the ref first
     │   ├── Busy                another process holds the repository
@@ -102,6 +106,30 @@ class Unsupported(UsageError):
     """This object, format or operation is not supported."""
 
     kind = "unsupported"
+
+
+class NotAllowed(UsageError):
+    """A server refuses: who asks, or how often, is at fault."""
+
+    kind = "not-allowed"
+
+
+class Unauthenticated(NotAllowed):
+    """The server does not know who asks."""
+
+    kind = "unauthenticated"
+
+
+class Forbidden(NotAllowed):
+    """Who asks may not do this."""
+
+    kind = "forbidden"
+
+
+class TooManyRequests(NotAllowed):
+    """Too much was asked in too short a time."""
+
+    kind = "too-many-requests"
 
 
 class ConflictError(LeptonError):

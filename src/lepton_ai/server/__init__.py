@@ -1,0 +1,1 @@
+"""The server for a team: the HTTP API over the catalog and an object store."""

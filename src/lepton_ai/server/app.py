@@ -1,0 +1,53 @@
+"""The server's application: middleware, the table of routers, start and stop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from lepton_ai import wire
+from lepton_ai._version import __version__
+from lepton_ai.server import openapi, problems, table
+from lepton_ai.server.auth import Authentication
+from lepton_ai.server.requests import Requests
+from lepton_ai.server.running import Running, close_all, open_all
+from lepton_ai.server.settings import ServerSettings
+
+
+def create_app(settings: ServerSettings) -> FastAPI:
+    """The application for ``settings``. Database and objects are opened when it starts (its lifespan)."""
+    running = Running(settings)
+    app = FastAPI(
+        title="Lepton AI",
+        version=__version__,
+        openapi_url=f"{wire.PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.running = running
+    problems.install(app)
+    for router in table.AT_ROOT:
+        app.include_router(router)
+    api = APIRouter(prefix=wire.PREFIX)
+    for router in table.UNDER_API:
+        api.include_router(router)
+    app.include_router(api)
+    openapi.install(app)
+    app.add_middleware(Authentication, running=running)  # the last that is added is the outermost
+    app.add_middleware(Requests)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    running: Running = app.state.running
+    await run_in_threadpool(open_all, running)
+    try:
+        yield
+    finally:
+        running.stopping.set()
+        await run_in_threadpool(close_all, running)

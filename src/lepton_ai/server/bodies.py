@@ -1,0 +1,68 @@
+"""Bodies as the structs of :mod:`lepton_ai.wire`, and how they look in the OpenAPI document.
+
+A route says ``body: Sent[wire.NewRepository]`` and ``-> Told[wire.RepositoryInfo]``. Large answers are written faster
+by :func:`told`, which encodes straight from the struct; the annotation stays for the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, cast
+
+import msgspec
+from fastapi import Body
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from starlette.responses import Response
+
+MARK = "x-lepton-ai-struct"
+"""In a schema: stands for a struct until the document is finished."""
+
+STRUCTS: dict[str, Any] = {}
+"""Every type that a route takes or gives, by the name under which it is marked."""
+
+
+class _Struct:
+    """Makes pydantic take a type of msgspec as it is."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any) -> Any:
+            try:
+                return msgspec.convert(value, source)
+            except msgspec.ValidationError as problem:
+                words = str(problem).replace("{", "(").replace("}", ")")
+                raise PydanticCustomError("wire", words) from problem
+
+        name = _name(source)
+        STRUCTS[name] = source
+        return core_schema.no_info_plain_validator_function(
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins),
+            metadata={MARK: name},
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {MARK: schema["metadata"][MARK]}
+
+
+T = TypeVar("T")
+Sent = Annotated[T, _Struct(), Body()]
+"""The body of a request."""
+Told = Annotated[T, _Struct()]
+"""The body of an answer."""
+
+
+def told(value: T, status: int = 200, headers: Mapping[str, str] | None = None) -> T:
+    """``value`` (a struct) as the answer, with a status and headers.
+
+    For a type checker it stays what it is, so that a route can say what it tells; for FastAPI it is a finished answer.
+    """
+    answer = Response(msgspec.json.encode(value), status, dict(headers or {}), "application/json")
+    return cast("T", answer)
+
+
+def _name(source: Any) -> str:
+    return str(getattr(source, "__name__", source) if isinstance(source, type) else source)

@@ -1,0 +1,68 @@
+"""Whether the server lives, and whether it can work."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from fastapi import APIRouter
+
+from lepton_ai.errors import LeptonError
+from lepton_ai.server.bodies import Told, told
+from lepton_ai.server.running import Here, Running
+
+router = APIRouter(tags=["health"])
+
+NOWHERE = "readiness/"
+"""A prefix that nothing is stored under: listing it asks the object store for little."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process lives."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether requests can be answered: each of what the server stands on is "ok" or the kind of its error."""
+
+    status: Literal["ready", "not-ready"]
+    database: str
+    objects: str
+
+
+@router.get("/healthz", summary="Does the process live?")
+async def healthz() -> Told[Health]:
+    """Always 200 while the process answers. No login."""
+    return Health()
+
+
+@router.get(
+    "/readyz", summary="Can it answer requests?", responses={503: {"description": "Something is missing"}}
+)
+def readyz(here: Here) -> Told[Readiness]:
+    """200 when database (migrated to this version) and object store answer and the server is not stopping. No login."""
+    database, objects = _database(here), _objects(here)
+    ready = database == objects == "ok" and not here.stopping.is_set()
+    found = Readiness("ready" if ready else "not-ready", database, objects)
+    return told(found, 200 if ready else 503)
+
+
+def _database(here: Running) -> str:
+    if here.catalog is None:
+        return "closed"
+    try:
+        here.catalog.check()
+    except LeptonError as problem:
+        return problem.kind
+    return "ok"
+
+
+def _objects(here: Running) -> str:
+    if here.objects is None:
+        return "closed"
+    try:
+        next(iter(here.objects.list(NOWHERE)), None)
+    except LeptonError as problem:
+        return problem.kind
+    return "ok"

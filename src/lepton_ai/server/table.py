@@ -1,0 +1,13 @@
+"""The table of routers: a new resource is one line here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from lepton_ai.server.routes import health
+
+AT_ROOT: tuple[APIRouter, ...] = (health.router,)
+"""Answered at the root of the server."""
+
+UNDER_API: tuple[APIRouter, ...] = ()
+"""Answered under ``/api/v1``."""

@@ -133,8 +133,8 @@ class Presigning(Protocol):
         """
 
     def finish_parts(self, name: str, upload: str, etags: Sequence[str]) -> None:
-        """Join the parts, durably. To be checked before anybody relies on it: bring it to a name of its own, then
-        :meth:`adopt` it.
+        """Join the parts, durably; once more is no error. To be checked before anybody relies on it: bring it to a name
+        that is used once, then :meth:`adopt` it.
 
         Raises:
             NotFound: there is no such upload (any more).
@@ -150,6 +150,14 @@ class Presigning(Protocol):
         Raises:
             NotFound: there is no ``source``.
         """
+
+
+def presigning(blobs: Blobs) -> Presigning | None:
+    """What can presign in ``blobs`` or in what it wraps (``inner``), if anything can."""
+    keeper: object = blobs
+    while keeper is not None and not isinstance(keeper, Presigning):
+        keeper = getattr(keeper, "inner", None)
+    return keeper
 
 
 class Added(msgspec.Struct, frozen=True):

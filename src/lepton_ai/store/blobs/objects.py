@@ -14,14 +14,15 @@ from lepton_ai.store.contract import Blobs
 if TYPE_CHECKING:
     from obstore.store import MemoryStore
 
-    from lepton_ai.store.blobs import bucket
+    from lepton_ai.store.blobs import bucket, presigning
 else:
     bucket = Later("lepton_ai.store.blobs.bucket")
+    presigning = Later("lepton_ai.store.blobs.presigning")
 
 _OPTIONS = {
-    "s3": {"endpoint", "region", "path_style", "allow_http"},
-    "gs": {"endpoint", "allow_http"},
-    "az": {"endpoint", "account", "allow_http"},
+    "s3": {"endpoint", "public", "region", "path_style", "allow_http", "presign"},
+    "gs": {"endpoint", "allow_http", "presign"},
+    "az": {"endpoint", "account", "allow_http", "presign"},
 }
 """Options of an address. None is a secret: addresses are seen in settings, logs and lists of processes."""
 
@@ -39,7 +40,9 @@ def open_objects(url: str, prefix: str = "") -> Blobs:
 
     ``s3://BUCKET/…``, ``gs://BUCKET/…``, ``az://CONTAINER/…``, ``file:///…`` or a plain path, ``memory://NAME`` (lives
     with the process). Options: ``endpoint=https://…``, ``region=…``, ``path_style=true|false``, ``account=…``, and
-    ``allow_http=true`` for an endpoint without TLS. Credentials come from the environment, as each cloud names them.
+    ``allow_http=true`` for an endpoint without TLS; ``public=https://…`` is the endpoint in presigned addresses, where
+    clients reach the store by another name, ``presign=false`` when they do not reach it. Credentials come from the
+    environment, as each cloud names them.
     Nothing is asked of the store yet.
 
     Raises:
@@ -83,30 +86,51 @@ def _in_a_cloud(url: str, place: str, path: str) -> Blobs:
 
     parts = urlsplit(url)
     options = _options(url)
-    given: dict[str, Any]
     if not parts.hostname:
         raise UsageError(f"{place} names no bucket", hint=f"{parts.scheme}://BUCKET/PREFIX")
-    endpoint = options.get("endpoint", "")
-    client = _CLIENT | {"allow_http": _truth(options, "allow_http")}
-    if endpoint.startswith("http://") and not client["allow_http"]:
+    kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
+
+    def made(endpoint: str) -> Any:
+        client = _CLIENT | {"allow_http": _plain(place, endpoint, options)}
+        config = _config(parts.scheme, parts.netloc, endpoint, options)
+        settings = {"config": config, "client_options": client, "retry_config": _RETRY}
+        return _made(place, kinds[parts.scheme], parts.netloc, **settings)
+
+    store = made(options.get("endpoint", ""))
+    suffixes = parts.scheme != "az"
+    if not _truth(options, "presign", True):
+        return bucket.ObjectBlobs(store, place, path, suffixes)
+    outside = made(options["public"]) if "public" in options else store
+    return presigning.PresigningBlobs(store, place, path, suffixes, outside)
+
+
+def _plain(place: str, endpoint: str, options: dict[str, str]) -> bool:
+    """Whether plain HTTP is allowed.
+
+    Raises:
+        UsageError: it is not, and meant.
+    """
+    allowed = _truth(options, "allow_http")
+    if endpoint.startswith("http://") and not allowed:
         raise UsageError(
             f"The endpoint of {place} is plain HTTP: whoever listens could read and change what is stored.",
             hint="use https://, or add allow_http=true on a network that you trust",
         )
-    common: dict[str, Any] = {"client_options": client, "retry_config": _RETRY}
-    if parts.scheme == "s3":
-        style = {"virtual_hosted_style_request": not _truth(options, "path_style", bool(endpoint))}
-        given = {name: options[name] for name in ("endpoint", "region") if name in options}
-        return bucket.ObjectBlobs(
-            _made(place, S3Store, parts.netloc, config=given | style, **common), place, path
-        )
-    if parts.scheme == "gs":
-        given = {"base_url": endpoint} if endpoint else {}
-        return bucket.ObjectBlobs(_made(place, GCSStore, parts.netloc, config=given, **common), place, path)
-    given = {"endpoint": endpoint} if endpoint else {}
-    given |= {"account_name": options["account"]} if "account" in options else {}
-    store = _made(place, AzureStore, parts.netloc, config=given, **common)
-    return bucket.ObjectBlobs(store, place, path, suffixes=False)
+    return allowed
+
+
+def _config(scheme: str, name: str, endpoint: str, options: dict[str, str]) -> dict[str, Any]:
+    """What obstore is told about a bucket, beside what it finds in the environment."""
+    if scheme == "s3":
+        # A certificate for *.s3.amazonaws.com does not hold for a bucket with dots in its name.
+        by_path = _truth(options, "path_style", bool(endpoint) or "." in name)
+        config: dict[str, Any] = {"virtual_hosted_style_request": not by_path}
+        config |= {"region": options["region"]} if "region" in options else {}
+        return config | ({"endpoint": endpoint} if endpoint else {})
+    if scheme == "gs":
+        return {"base_url": endpoint} if endpoint else {}
+    config = {"account_name": options["account"]} if "account" in options else {}
+    return config | ({"endpoint": endpoint} if endpoint else {})
 
 
 def _made(place: str, kind: Any, *arguments: Any, **options: Any) -> Any:

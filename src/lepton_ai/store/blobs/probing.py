@@ -127,7 +127,7 @@ def _creates_once(blobs: Blobs, name: str) -> bool:
         _refused(
             lambda: obstore.put(bucket.store, bucket.path(name), _SECOND, mode="create", use_multipart=False)
         )
-        and blobs.get(name, 0, len(_FIRST)) == _FIRST
+        and _whole(blobs, name) == _FIRST
     )
 
 

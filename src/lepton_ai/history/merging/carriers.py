@@ -42,9 +42,17 @@ class Carrier(msgspec.Struct, frozen=True):
 def carrier(unit: Unit, fates: list[Fate], models: list[Side], bases: list[Side], asked: Request) -> Carrier:
     """Choose the file, and say what changes in it."""
     number, notes = _chosen(unit, models, bases, asked)
-    side, entry = models[number], unit.slot.models[number]
+    entry = unit.slot.models[number]
     if entry is None:
         raise ValueError("a side without the file was chosen to carry it")
+    return carried(number, entry, fates, models, asked, notes)
+
+
+def carried(
+    number: int, entry: FileEntry, fates: list[Fate], models: list[Side], asked: Request, notes: list[str]
+) -> Carrier:
+    """What changes in the file of model ``number``."""
+    side = models[number]
     settled, changes, obstacles = list[Fate](), dict[str, Fate](), list[str]()
     for fate in fates:
         kept = _held(fate, number, asked)

@@ -24,7 +24,7 @@ from lepton_ai.history.merging.carrying import carried
 from lepton_ai.history.merging.compute import Scratch
 from lepton_ai.history.merging.jobs import Job
 from lepton_ai.history.merging.plan import Plan
-from lepton_ai.history.merging.plan import plan as planned
+from lepton_ai.history.merging.planning import plan as planned
 from lepton_ai.history.merging.sides import Side
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import content_id

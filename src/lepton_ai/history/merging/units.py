@@ -47,8 +47,8 @@ def unit(slot: Slot[FileEntry], models: list[Side], bases: list[Side], *, everyw
 
     ``everywhere``: tensors that one side alone changed are merged as well.
     """
-    marks = [_mark(side, entry) for side, entry in zip(models, slot.models, strict=True)]
-    before = [_mark(side, entry) for side, entry in zip(bases, slot.bases, strict=True)]
+    marks = [mark(side, entry) for side, entry in zip(models, slot.models, strict=True)]
+    before = [mark(side, entry) for side, entry in zip(bases, slot.bases, strict=True)]
     decision = decide(marks, before, lambda one, other: one == other)
     if decision.kind == "same":
         return Unit(slot, "same")
@@ -74,7 +74,7 @@ def _inside(slot: Slot[FileEntry], models: list[Side]) -> Way:
     return "tensors" if all(there) else "content"
 
 
-def _mark(side: Side, entry: FileEntry | None) -> Mark:
+def mark(side: Side, entry: FileEntry | None) -> Mark:
     """What tells one state of a file from another; its path does not."""
     if entry is None:
         return None

@@ -1,0 +1,154 @@
+"""Which packs a repository has. The list says so, not the object store: stores list slowly, and some of them late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.engine import Connection
+
+from lepton_ai import wire
+from lepton_ai.catalog import committing
+from lepton_ai.catalog.database import Catalog
+from lepton_ai.catalog.tables.packs import PACKS
+from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.store.contract import BlobInfo, Blobs
+from lepton_ai.store.packs.format import blob_name, pack_name
+
+_FOLDER = "packs/"
+_BATCH = 1000
+
+
+def add(catalog: Catalog, number: int, pack: wire.Pack) -> None:
+    """List a pack of repository ``number``, whose bytes are durable; one that is listed stays as it is.
+
+    Raises:
+        NotFound: the repository was removed.
+    """
+
+    def act(connection: Connection) -> None:
+        # The lock makes numbers appear in order, so whoever reads page by page misses none.
+        counters = committing.lock(connection, number)
+        known = select(PACKS.c.number).where(PACKS.c.repository == number, PACKS.c.name == pack.name)
+        if connection.execute(known).first():
+            return
+        row = {
+            "repository": number,
+            "number": counters.packed + 1,
+            "name": pack.name,
+            "size": pack.size,
+            "written_at": int(pack.written_at * 1_000_000),
+        }
+        connection.execute(insert(PACKS), row)
+        committing.count(connection, number, packed=counters.packed + 1)
+
+    catalog.write(act)
+
+
+def page(catalog: Catalog, number: int, after: str | None = None, limit: int = _BATCH) -> wire.Packs:
+    """Packs, oldest first; ``after`` is the ``next`` of the page before.
+
+    Raises:
+        UsageError: ``after`` is not of any page.
+    """
+    start = 0
+    if after is not None:
+        if not after.isascii() or not after.isdigit() or len(after) > 18:
+            raise UsageError(f"{after!r} continues no list of packs", hint="begin without it")
+        start = int(after)
+    query = (
+        select(PACKS.c.name, PACKS.c.size, PACKS.c.written_at, PACKS.c.number)
+        .where(PACKS.c.repository == number, PACKS.c.number > start)
+        .order_by(PACKS.c.number)
+        .limit(limit + 1)
+    )
+    with catalog.reading() as connection:
+        found = list(connection.execute(query))
+    packs = tuple(wire.Pack(row[0], row[1], row[2] / 1_000_000) for row in found[:limit])
+    return wire.Packs(packs, str(found[limit - 1][3]) if len(found) > limit else None)
+
+
+def find(catalog: Catalog, number: int, name: str) -> wire.Pack:
+    """The pack called ``name`` (64 hexadecimal digits).
+
+    Raises:
+        NotFound: the repository has none of this name.
+    """
+    query = select(PACKS.c.name, PACKS.c.size, PACKS.c.written_at)
+    with catalog.reading() as connection:
+        row = connection.execute(query.where(PACKS.c.repository == number, PACKS.c.name == name)).first()
+    if row is None:
+        raise NotFound(f"there is no pack {name}")
+    return wire.Pack(row[0], row[1], row[2] / 1_000_000)
+
+
+def remove(catalog: Catalog, number: int, names: Iterable[str]) -> None:
+    """Take packs off the list; those that are not on it are no error."""
+    wanted = list(names)
+
+    def act(connection: Connection) -> None:
+        committing.lock(connection, number)
+        for start in range(0, len(wanted), _BATCH):
+            some = wanted[start : start + _BATCH]
+            connection.execute(delete(PACKS).where(PACKS.c.repository == number, PACKS.c.name.in_(some)))
+
+    catalog.write(act)
+
+
+class Listed:
+    """The blobs of repository ``number``: ``blobs`` keeps their bytes, the catalog knows which packs there are.
+
+    A pack is listed once its bytes are durable, and taken off the list before they go; what lies in the store and is
+    not listed counts as unfinished.
+    """
+
+    def __init__(self, blobs: Blobs, catalog: Catalog, number: int) -> None:
+        self.blobs = blobs
+        self._catalog = catalog
+        self._number = number
+
+    def put(self, name: str, source: Path) -> None:
+        """Take the file ``source`` over under ``name``, durably; list it when it is a pack."""
+        self.blobs.put(name, source)
+        pack = pack_name(name)
+        if pack:
+            info = self.blobs.info(name)
+            add(self._catalog, self._number, wire.Pack(pack, info.size, info.written_at))
+
+    def get(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end."""
+        return self.blobs.get(name, offset, length)
+
+    def info(self, name: str) -> BlobInfo:
+        """Size and time of a blob. Raises: NotFound: there is none, or it is a pack that is not listed."""
+        pack = pack_name(name)
+        if not pack:
+            return self.blobs.info(name)
+        found = find(self._catalog, self._number, pack)
+        return BlobInfo(name, found.size, found.written_at)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Every blob whose name starts with ``prefix``; packs as they are listed."""
+        if not prefix.startswith(_FOLDER):
+            yield from (info for info in self.blobs.list(prefix) if not info.name.startswith(_FOLDER))
+        if not prefix.startswith(_FOLDER[: len(prefix)]):
+            return
+        after: str | None = None
+        while True:
+            some = page(self._catalog, self._number, after)
+            for pack in some.packs:
+                info = BlobInfo(blob_name(pack.name), pack.size, pack.written_at)
+                if info.name.startswith(prefix):
+                    yield info
+            after = some.next
+            if after is None:
+                return
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove blobs; packs are taken off the list first, so nobody finds one whose bytes are gone."""
+        wanted = list(names)
+        packs = [pack for name in wanted if (pack := pack_name(name))]
+        if packs:
+            remove(self._catalog, self._number, packs)
+        self.blobs.delete(wanted)

@@ -1,0 +1,296 @@
+"""The repositories of a server: made, found, listed, changed, removed, and their wrapped keys."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from lepton_ai import wire
+from lepton_ai.catalog import committing
+from lepton_ai.catalog.database import Catalog
+from lepton_ai.catalog.tables.repositories import COUNTERS, KEY_FILES, REPOSITORIES
+from lepton_ai.errors import AlreadyExists, InvalidName, LostRace, NotFound, UsageError
+from lepton_ai.history.config import FORMAT
+from lepton_ai.history.record import timestamp
+from lepton_ai.store.store import BLOCK_SIZE
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A repository on the server. Times are microseconds since 1970 (UTC); ``id``, ``encrypted``, ``block_size``
+    (bytes) and ``format`` are those of its ``config.json``. Its objects are under ``repositories/<place>/``, and nobody
+    else's.
+    """
+
+    number: int
+    owner: str
+    name: str
+    description: str
+    id: str
+    place: str
+    encrypted: bool
+    block_size: int
+    format: int
+    created_at: int
+    created_by: str
+    changed_at: int
+    edition: int
+
+    @property
+    def etag(self) -> str:
+        """Changes with what can be changed about it."""
+        return f'"{self.number}-{self.edition}"'
+
+    @property
+    def created(self) -> str:
+        """When it was made, RFC 3339 (as in ``config.json``)."""
+        return timestamp(self.created_at)
+
+
+COLUMNS = tuple(REPOSITORIES.c[name] for name in Row.__struct_fields__)
+
+
+def create(catalog: Catalog, new: wire.NewRepository, created_by: str) -> Row:
+    """Make a repository with its key files; ``new.master`` is for whoever wraps it, and not kept here.
+
+    Raises:
+        InvalidName: owner or name has other letters than a-z, A-Z, 0-9, ``.``, ``_`` and ``-``.
+        UsageError: ``created_at`` is no time.
+        AlreadyExists: the owner has one of this name.
+    """
+    for name, what in ((new.owner, "an owner"), (new.name, "a repository")):
+        check_name(name, what)
+    now = time.time_ns() // 1000
+    values = {
+        "owner": new.owner,
+        "name": new.name,
+        "removed": 0,
+        "description": new.description,
+        "id": new.id or secrets.token_hex(16),
+        "place": secrets.token_hex(16),
+        "encrypted": new.encrypted,
+        "block_size": new.block_size or BLOCK_SIZE,
+        "format": FORMAT,
+        "created_at": _moment(new.created_at) if new.created_at else now,
+        "created_by": created_by,
+        "changed_at": now,
+        "edition": 1,
+    }
+    keys = [msgspec.structs.asdict(file) for file in new.keys]
+
+    def act(connection: Connection) -> Row:
+        if connection.execute(_named(new.owner, new.name)).first():
+            raise _taken(new.owner, new.name)
+        number = _insert(connection, values)
+        counters = {"repository": number, "stamp": 0, "logged": 0, "saved": 0, "packed": 0}
+        connection.execute(insert(COUNTERS), counters)
+        if keys:
+            connection.execute(insert(KEY_FILES), [{**file, "repository": number} for file in keys])
+        return _row(connection.execute(_named(new.owner, new.name)).one())
+
+    return catalog.write(act)
+
+
+def check_name(name: str, what: str) -> str:
+    """Return ``name`` if a repository or its owner may be called so.
+
+    Raises:
+        InvalidName.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise InvalidName(
+            f"{name!r} cannot name {what}", hint="use letters, digits, '.', '_' and '-', at most 100 of them"
+        )
+    return name
+
+
+def find(catalog: Catalog, owner: str, name: str) -> Row:
+    """The repository ``owner/name``.
+
+    Raises:
+        NotFound.
+    """
+    with catalog.reading() as connection:
+        found = connection.execute(_named(owner, name)).first()
+    if found is None:
+        raise NotFound(f"there is no repository {owner}/{name}", hint="see the list of repositories")
+    return _row(found)
+
+
+def page(
+    catalog: Catalog,
+    *,
+    owner: str | None = None,
+    after: tuple[str, str] | None = None,
+    limit: int = 100,
+) -> list[Row]:
+    """Repositories by owner and name (code points); ``after`` (owner, name) continues a page."""
+    query = select(*COLUMNS).where(REPOSITORIES.c.removed == 0)
+    if owner is not None:
+        query = query.where(REPOSITORIES.c.owner == owner)
+    if after is not None:
+        # The first condition says nothing new, but is one that an index can begin with.
+        query = query.where(REPOSITORIES.c.owner >= after[0]).where(
+            or_(REPOSITORIES.c.owner > after[0], REPOSITORIES.c.name > after[1])
+        )
+    with catalog.reading() as connection:
+        found = connection.execute(query.order_by(REPOSITORIES.c.owner, REPOSITORIES.c.name).limit(limit))
+        return [_row(row) for row in found]
+
+
+def change(
+    catalog: Catalog,
+    number: int,
+    *,
+    owner: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    edition: int | None = None,
+) -> Row:
+    """Change what is given. ``edition`` is the one that was read: the change is refused when there was another since.
+
+    Raises:
+        LostRace: somebody changed it meanwhile.
+        NotFound, InvalidName, AlreadyExists.
+    """
+    given = {"owner": owner, "name": name, "description": description}
+    values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    for key, what in (("owner", "an owner"), ("name", "a repository")):
+        if key in values:
+            check_name(values[key], what)
+
+    def act(connection: Connection) -> Row:
+        row = _locked(connection, number)
+        if edition is not None and row.edition != edition:
+            raise LostRace(
+                f"{row.owner}/{row.name} was changed by somebody else meanwhile",
+                hint="read it again, then repeat",
+            )
+        new = msgspec.structs.replace(row, **values)
+        renamed = (new.owner, new.name) != (row.owner, row.name)
+        if renamed and connection.execute(_named(new.owner, new.name)).first():
+            raise _taken(new.owner, new.name)
+        values["changed_at"], values["edition"] = time.time_ns() // 1000, row.edition + 1
+        _update(connection, number, values, new)
+        return msgspec.structs.replace(row, **values)
+
+    return catalog.write(act)
+
+
+def remove(catalog: Catalog, number: int) -> None:
+    """Remove a repository: from now on nobody finds it or commits to it, and its name is free.
+
+    Its rows and objects are still there, until :mod:`lepton_ai.catalog.purging` ends them.
+
+    Raises:
+        NotFound.
+    """
+
+    def act(connection: Connection) -> None:
+        _locked(connection, number)
+        committing.lock(connection, number)
+        connection.execute(delete(COUNTERS).where(COUNTERS.c.repository == number))
+        mark = update(REPOSITORIES).where(REPOSITORIES.c.number == number)
+        connection.execute(mark.values(removed=number, changed_at=time.time_ns() // 1000))
+
+    catalog.write(act)
+
+
+def keys(catalog: Catalog, number: int) -> tuple[wire.KeyFile, ...]:
+    """The wrapped keys of a repository, by name."""
+    query = select(KEY_FILES.c.name, KEY_FILES.c.content).where(KEY_FILES.c.repository == number)
+    with catalog.reading() as connection:
+        return tuple(wire.KeyFile(*row) for row in connection.execute(query.order_by(KEY_FILES.c.name)))
+
+
+def add_key(catalog: Catalog, number: int, file: wire.KeyFile) -> None:
+    """Add a wrapped key, or replace the one of this name.
+
+    Raises:
+        NotFound: the repository was removed.
+    """
+
+    def act(connection: Connection) -> None:
+        _locked(connection, number)
+        connection.execute(_key(number, file.name))
+        connection.execute(
+            insert(KEY_FILES), {"repository": number, "name": file.name, "content": file.content}
+        )
+
+    catalog.write(act)
+
+
+def remove_key(catalog: Catalog, number: int, name: str) -> None:
+    """Remove a wrapped key.
+
+    Raises:
+        NotFound: there is none of this name.
+    """
+
+    def act(connection: Connection) -> None:
+        _locked(connection, number)
+        if not connection.execute(_key(number, name)).rowcount:
+            raise NotFound(f"there is no key {name!r}", hint="lepton keys lists them")
+
+    catalog.write(act)
+
+
+def _key(number: int, name: str) -> Any:
+    return delete(KEY_FILES).where(KEY_FILES.c.repository == number, KEY_FILES.c.name == name)
+
+
+def _named(owner: str, name: str) -> Select[Any]:
+    return select(*COLUMNS).where(
+        REPOSITORIES.c.owner == owner, REPOSITORIES.c.name == name, REPOSITORIES.c.removed == 0
+    )
+
+
+def _locked(connection: Connection, number: int) -> Row:
+    query = select(*COLUMNS).where(REPOSITORIES.c.number == number, REPOSITORIES.c.removed == 0)
+    row = connection.execute(query.with_for_update(key_share=True)).first()
+    if row is None:
+        raise NotFound("this repository was removed from the server", hint="ask who removed it")
+    return _row(row)
+
+
+def _insert(connection: Connection, values: dict[str, Any]) -> int:
+    try:
+        made = connection.execute(insert(REPOSITORIES).values(**values)).inserted_primary_key
+    except IntegrityError as problem:
+        raise _taken(values["owner"], values["name"]) from problem
+    assert made is not None  # noqa: S101  (for the type checker)
+    return int(made[0])
+
+
+def _update(connection: Connection, number: int, values: dict[str, Any], new: Row) -> None:
+    try:
+        connection.execute(update(REPOSITORIES).where(REPOSITORIES.c.number == number).values(**values))
+    except IntegrityError as problem:
+        raise _taken(new.owner, new.name) from problem
+
+
+def _moment(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time", hint="write it as 2026-11-20T10:30:00Z") from None
+    since = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1)
+
+
+def _taken(owner: str, name: str) -> AlreadyExists:
+    return AlreadyExists(f"there is a repository {owner}/{name} already", hint="choose another name")
+
+
+def _row(row: Any) -> Row:
+    return Row(*row)

@@ -1,0 +1,1 @@
+"""The tables as they are today, a file per subject. How they came to be so is in ``catalog/migrations/versions``."""

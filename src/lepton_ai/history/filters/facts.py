@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from lepton_ai.history import states
+from lepton_ai.history.listing import status_of
 from lepton_ai.history.record import content_id, metric_values
 from lepton_ai.types import Record, Status
 
@@ -74,13 +75,6 @@ def facts(
         tag=tags,
         alias=aliases,
     )
-
-
-def status_of(state: states.VersionState) -> Status:
-    """Active, Deleted (restorable) or Purged (its bytes are freed)."""
-    if state.purged_at is not None:
-        return "Purged"
-    return "Deleted" if state.deleted is not None else "Active"
 
 
 def plain(text: str, longest: int) -> str:

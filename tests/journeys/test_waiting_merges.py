@@ -14,6 +14,7 @@ import pytest
 from lepton_ai import errors
 from lepton_ai.repository import ModelRepository
 from lepton_ai.unfinished import UnfinishedMerge
+from tests.journeys.merged import Models
 from tests.journeys.parted import START, Parted, same
 
 
@@ -216,6 +217,85 @@ class TestMovedOn:
         merge.resolve("*", "theirs")
         better = parted.ours.update(metrics={"accuracy": 0.5})
         assert merge.finish().parents == (better.id, parted.theirs.id)
+
+
+class TestSeveral:
+    """Of more than two: what was told for each model stays that model's, whatever the branch stands on."""
+
+    @staticmethod
+    def left(models: Models, into: dict[str, float], **asked: Any) -> UnfinishedMerge:
+        models.save(several(), "main")
+        for name in ("one", "two"):
+            models.repo.create_branch(name)
+        if into:
+            models.save(several(**into))
+        models.save(several(x=2, n=2), "one")
+        models.save(several(x=4, n=4), "two")
+        with pytest.raises(errors.Diverged, match=r"waits for \d decisions?: n"):
+            models.repo.merge_versions(["one", "two"], on_conflict="stop", **asked)
+        return models.repo.merge_in_progress()
+
+    def test_weights_stay_with_their_models(self, tmp_path: Path) -> None:
+        models = Models(tmp_path)
+        merge = self.left(models, {"x": 1, "n": 1}, method="linear", weights=[0.5, 0.3, 0.2])
+        merge.resolve("n", "ours")
+        models.save(several(x=8, n=1))
+        np.testing.assert_allclose(merge.finish().tensor("x"), 8 * 0.5 + 2 * 0.3 + 4 * 0.2, rtol=1e-6)
+        models.repo.close()
+
+    @pytest.mark.parametrize("where", ["asked", "rule", "decided"])
+    def test_weights_fit_no_other_models(self, tmp_path: Path, where: str) -> None:
+        """What the branch stood on was contained in both; what it stands on now is a third one."""
+        models = Models(tmp_path)
+        asked: dict[str, dict[str, Any]] = {
+            "asked": {"method": "linear", "weights": [0.25, 0.75]},
+            "rule": {"rules": ["x=linear:weight=0.25/0.75"]},
+            "decided": {},
+        }
+        merge = self.left(models, {}, **asked[where])
+        merge.resolve("n", "ours")
+        if where == "decided":
+            merge.resolve("x", method="linear:weight=0.25/0.75")
+        newest = models.save(several(x=8))
+        said = "so the models of the merge are main@v2, one@v2, two@v2 now, not one@v2, two@v2: weight was told for"
+        with pytest.raises(errors.Diverged, match=said):
+            merge.finish()
+        assert models.repo.branch("main").head == newest
+        merge.abort()
+        models.repo.close()
+
+    def test_theirs_is_no_other_model(self, tmp_path: Path) -> None:
+        models = Models(tmp_path)
+        merge = self.left(models, {}, rules=["x=theirs"])
+        merge.resolve("n", "theirs")
+        models.save(several(x=8, n=2))
+        with pytest.raises(errors.Diverged, match="theirs is another one"):
+            merge.finish()
+        models.repo.close()
+
+    def test_a_method_for_two_takes_no_third(self, tmp_path: Path) -> None:
+        models = Models(tmp_path)
+        merge = self.left(models, {}, method="slerp")
+        merge.resolve("n", "ours")
+        models.save(several(x=8))
+        with pytest.raises(errors.Diverged, match="slerp merges exactly 2 models; here are 3"):
+            merge.finish()
+        models.repo.close()
+
+    def test_what_holds_for_any_models_goes_on(self, tmp_path: Path) -> None:
+        models = Models(tmp_path)
+        merge = self.left(models, {}, method="linear")
+        merge.resolve("n", "ours")
+        models.save(several(x=6, n=2))
+        with pytest.raises(errors.Diverged, match="waits for 1 decision: n"):
+            merge.finish()  # ours is another model now, though it has the same here
+        merge.resolve("n", "ours")
+        assert (merge.finish().tensor("x") == 4).all()
+        models.repo.close()
+
+
+def several(x: float = 0, n: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+    return {"x": np.full(300, x, np.float32), "n": np.full(300, n, np.int64)}
 
 
 JUDGE = (

@@ -18,6 +18,7 @@ from lepton_ai.history.given import content
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.merging import report, text
 from lepton_ai.history.merging.asked import TAKE, Choice, Request
+from lepton_ai.history.merging.bound import same_models
 from lepton_ai.history.merging.candidates import Candidates, Trial, choices_for
 from lepton_ai.history.merging.given_arrays import array, check
 from lepton_ai.history.merging.jobs import Job
@@ -224,6 +225,7 @@ class Waiting:
         state = under.state
         if head is None or head == state.ours:
             return under
+        same = same_models(self._lines, under, head)
         before = self._planned(under, request_of(under)).models[0]
         anew = replace(under, state=replace(state, ours=head))
         made = self._planned(anew, request_of(under))
@@ -231,7 +233,8 @@ class Waiting:
         touched = [
             conflict.name
             for conflict in state.conflicts
-            if not _same_in(conflict, before.tensors, ours.tensors)
+            if not same
+            or not _same_in(conflict, before.tensors, ours.tensors)
             or (conflict.kind == "file" and before.files.get(conflict.name) != ours.files.get(conflict.name))
         ]
         kept = tuple(

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from lepton_ai import errors, wire
 from lepton_ai.server import problems
 from lepton_ai.server.bodies import Sent
+from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.requests import Requests
 
 ALL = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, errors.LeptonError)]
@@ -20,7 +21,7 @@ ALL = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v,
 def _client() -> TestClient:
     app = FastAPI()
     problems.install(app)
-    app.add_middleware(Requests)
+    app.add_middleware(Requests, metrics=Metrics())
 
     @app.get("/raise/{name}")
     def raise_it(name: str) -> None:

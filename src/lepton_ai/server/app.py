@@ -12,9 +12,12 @@ from lepton_ai import wire
 from lepton_ai._version import __version__
 from lepton_ai.server import openapi, problems, table
 from lepton_ai.server.auth import Authentication
+from lepton_ai.server.hosts import Hosts
+from lepton_ai.server.metrics import forget_dead_processes
 from lepton_ai.server.requests import Requests
 from lepton_ai.server.running import Running, close_all, open_all
 from lepton_ai.server.settings import ServerSettings
+from lepton_ai.server.sizes import Sizes
 
 
 def create_app(settings: ServerSettings) -> FastAPI:
@@ -38,13 +41,16 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.include_router(api)
     openapi.install(app)
     app.add_middleware(Authentication, running=running)  # the last that is added is the outermost
-    app.add_middleware(Requests)
+    app.add_middleware(Sizes, settings=settings)
+    app.add_middleware(Hosts, settings=settings)
+    app.add_middleware(Requests, metrics=running.metrics)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     running: Running = app.state.running
+    forget_dead_processes()
     await run_in_threadpool(open_all, running)
     try:
         yield

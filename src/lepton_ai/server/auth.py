@@ -7,6 +7,7 @@ whoever is not logged in, an address that does not exist too.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lepton_ai import wire
 from lepton_ai.errors import Forbidden, LeptonError, Unauthenticated
 from lepton_ai.later import Later
-from lepton_ai.server import problems
+from lepton_ai.server import hosts, limits, problems
 from lepton_ai.server.access import SCOPES, Caller, allow
 from lepton_ai.server.running import Running
 
@@ -40,6 +41,12 @@ _tokens = Later("lepton_ai.catalog.tokens")
 _sessions = Later("lepton_ai.catalog.sessions")
 
 
+def is_open(scope: Scope) -> bool:
+    """Whether the address of a request is answered without a login."""
+    root: str = scope.get("root_path", "")
+    return scope["path"].removeprefix(root) in OPEN
+
+
 def cookie_name(scheme: str) -> str:
     """The name of the session cookie; over TLS one that only this host can set (``__Host-``)."""
     return f"__Host-{COOKIE}" if scheme == "https" else COOKIE
@@ -54,22 +61,41 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out who asks, then go on."""
-        if scope["type"] != "http" or _path(scope) in OPEN:
+        if scope["type"] != "http" or scope["path"] in hosts.PROBES:
             return await self._app(scope, receive, send)
-        request = Request(scope)
         try:
-            caller = await run_in_threadpool(identify, self._running, request)
+            headers = await self._admit(scope)
         except LeptonError as problem:
             answer = problems.answer(problem, instance=str(scope["state"].get("request_id", "")))
             return await answer(scope, receive, send)
-        scope["state"]["caller"] = caller
+        caller: Caller | None = scope["state"].get("caller")
 
         async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] < 400 and not caller.asked:
+            if (
+                message["type"] == "http.response.start"
+                and message["status"] < 400
+                and caller
+                and not caller.asked
+            ):
                 raise AssertionError(f"nobody was asked whether {scope['method']} {scope['path']} is allowed")
+            limits.mark(message, headers)
             await send(message)
 
         return await self._app(scope, receive, guarded)
+
+    async def _admit(self, scope: Scope) -> Mapping[str, str]:
+        """Put the caller into the request's state, unless the address is open; headers about the rate."""
+        allowance, address = self._running.limits, limits.address_of(scope)
+        if is_open(scope):
+            return allowance.address(address)
+        allowance.address(address, 0)  # who failed too often is not looked up any more
+        try:
+            caller = await run_in_threadpool(identify, self._running, Request(scope))
+        except Unauthenticated:
+            allowance.address(address)
+            raise
+        scope["state"]["caller"] = caller
+        return allowance.caller(caller)
 
 
 def identify(running: Running, request: Request) -> Caller:
@@ -134,9 +160,3 @@ def needs(scope: str) -> Any:
 Reader = Annotated[Caller, needs("read")]
 Writer = Annotated[Caller, needs("write")]
 Admin = Annotated[Caller, needs("admin")]
-
-
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path.removeprefix(root) if root else path

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from lepton_ai.later import Later
+from lepton_ai.server.limits import Limits
+from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.settings import ServerSettings
 
 
@@ -24,6 +26,11 @@ class Running:
     objects: Any = None
     homes: Any = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics: Metrics = field(default_factory=Metrics)
+    limits: Limits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.settings, self.metrics)
 
 
 def running(request: Request) -> Running:

@@ -47,6 +47,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     login_burst: int = 10
     body_limit: int = 64 << 20
     timeout: float = 600.0
+    idle: float = 60.0
     stop_seconds: float = 30.0
     session_hours: float = 12.0
     heartbeat: float = 15.0

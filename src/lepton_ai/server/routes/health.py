@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.responses import PlainTextResponse, Response
 
 from lepton_ai.errors import LeptonError
+from lepton_ai.server.access import allow
+from lepton_ai.server.auth import identify
 from lepton_ai.server.bodies import Told, told
+from lepton_ai.server.metrics import MEDIA_TYPE
 from lepton_ai.server.running import Here, Running
+from lepton_ai.server.settings import LOOPBACK
 
 router = APIRouter(tags=["health"])
 
@@ -46,6 +51,20 @@ def readyz(here: Here) -> Told[Readiness]:
     ready = database == objects == "ok" and not here.stopping.is_set()
     found = Readiness("ready" if ready else "not-ready", database, objects)
     return told(found, 200 if ready else 503)
+
+
+@router.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
+def metrics(request: Request, here: Here) -> Response:
+    """Requests, latencies and what is in flight. A setting says who may read it."""
+    if here.settings.metrics == "login" or (here.settings.metrics == "loopback" and not _is_near(request)):
+        allow(identify(here, request), "read")
+    return Response(here.metrics.text(), media_type=MEDIA_TYPE)
+
+
+def _is_near(request: Request) -> bool:
+    """Whether a program on this machine asks, and not for somebody else."""
+    forwarded = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via"))
+    return not forwarded and request.client is not None and request.client.host in LOOPBACK
 
 
 def _database(here: Running) -> str:

@@ -1,0 +1,68 @@
+"""Structured logs: a line of JSON for everything that happens, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import msgspec
+
+ROOT = "lepton_ai"
+EXTRAS = ("request_id", "method", "path", "route", "status", "seconds", "bytes", "client", "user")
+"""What a record may carry beside its message."""
+
+_SECRETS = (
+    (re.compile(r"lai_([A-Za-z0-9]{1,64})_[A-Za-z0-9_-]+"), r"lai_\1_***"),
+    (re.compile(r"://([^/\s:@]*):[^/\s@]*@"), r"://\1:***@"),
+    (re.compile(r"(?i)\b(password|secret|passwd|pwd|token)(['\"]?\s*[=:]\s*)['\"]?[^\s'\",}]+"), r"\1\2***"),
+    (
+        re.compile(r"(?i)\b(X-Amz-(?:Signature|Credential|Security-Token)|sig|Signature)=[^&\s'\"]+"),
+        r"\1=***",
+    ),
+)
+
+
+def without_secrets(text: str) -> str:
+    """``text`` with tokens, passwords in addresses and signatures of presigned addresses made unreadable."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+class Lines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": without_secrets(record.getMessage()),
+            "process": record.process,
+        }
+        line |= {name: value for name in EXTRAS if (value := getattr(record, name, None)) is not None}
+        if record.exc_info:
+            line["traceback"] = without_secrets(self.formatException(record.exc_info))
+        return msgspec.json.encode(line).decode()
+
+
+def install(level: str, stream: TextIO | None = None) -> None:
+    """Write the logs of this process to ``stream`` (standard error), uvicorn's too."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(Lines())
+    for name in ("", ROOT, "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler] if name == "" else []
+        logger.propagate = True
+        logger.setLevel(logging.WARNING if name in {"", "uvicorn.access"} else level.upper())
+
+
+def of_request(request_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The extras of a record about a request."""
+    return {"request_id": request_id, **told}

@@ -107,6 +107,16 @@ class TestForetold:
         with pytest.raises(errors.Diverged, match="would be a file and a folder"):
             made.merge()
 
+    def test_what_the_version_carries(self, made: Models) -> None:
+        made.save(of(a=1, b=1), params={"lr": 1})
+        made.repo.create_branch("side")
+        made.save(of(a=2, b=1), params={"lr": 2}, metrics={"loss": 1})
+        made.save(of(a=1, b=2), "side", params={"lr": 3})
+        foretold = made.repo.preview_merge("side").notes
+        assert "params lr was changed on both sides: ours stays" in foretold
+        assert any(note.startswith("metrics (loss)") for note in foretold)
+        assert set(made.merge().notes) >= set(foretold)
+
     def test_no_more_is_read_than_there_is(self, parted: Models) -> None:
         preview = parted.repo.preview_merge("side", method="ties", everywhere=True)
         assert preview.counts["merged"] == 1

@@ -13,10 +13,12 @@ from lepton_ai.history.save import EMPTY
 from lepton_ai.types import Code, Environment, Record
 
 
-def carried(models: list[Side], bases: list[Side], same_as: int | None) -> tuple[Record, list[str]]:
+def carried(
+    models: list[Side], bases: list[Side], same_as: int | None, *, with_code: bool = False
+) -> tuple[Record, list[str]]:
     """The record to begin with, and what is to be said of it; where both changed something differently, ours stays.
 
-    ``same_as``: the model whose files the merge has, all of them; None for none.
+    ``same_as``: the model whose files the merge has, all of them; None for none. ``with_code``: git merges the code.
     """
     base = bases[0].record if bases else None
     found = metadata.merge(base, [side.record for side in models], same_as)
@@ -32,7 +34,7 @@ def carried(models: list[Side], bases: list[Side], same_as: int | None) -> tuple
         code=kept,
         environment=_environment(base, [side.record for side in models], notes),
     )
-    return record, notes + [f"the code of {line}; ours stays" for line in said]
+    return record, notes + [f"the code of {line}; ours stays" for line in said if not with_code]
 
 
 def _environment(base: Record | None, sides: list[Record], notes: list[str]) -> Environment | None:

@@ -12,6 +12,7 @@ from lepton_ai.history.changes.merging import none_under_way
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.merging import report
 from lepton_ai.history.merging.candidates import Candidates, Trial
+from lepton_ai.history.merging.carrying import carried
 from lepton_ai.history.merging.jobs import Job
 from lepton_ai.history.merging.plan import Plan
 from lepton_ai.history.merging.report import Preview
@@ -35,6 +36,8 @@ class Foretelling:
         """What a merge of weights would do."""
         made = self._merging.plan(job, self._merging.head(job))
         found = report.preview(made, job.into)
+        _, carries = carried(made.models, made.bases, made.same_as, with_code=with_code)
+        found = replace(found, notes=(*found.notes, *carries))
         if trial is not None and made.conflicts and not made.obstacles:
             found = self._tried(found, made, trial)
         checks: list[Callable[[], object]] = [lambda: self._free(job), lambda: self._merging.room(made)]

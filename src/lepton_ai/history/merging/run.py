@@ -200,11 +200,10 @@ class Merging:
         Raises:
             LostRace: the branch has moved on.
         """
-        start, notes = carried(made.models, made.bases, made.same_as)
-
-        if how.code is not None:
+        merged_code = how.code is not None
+        start, notes = carried(made.models, made.bases, made.same_as, with_code=merged_code)
+        if merged_code:
             start = msgspec.structs.replace(start, code=how.code)
-            notes = [note for note in notes if not note.startswith("the code of ")]
 
         def build(draft: changes.Draft) -> Result[VersionRow]:
             living = tuple(self._lines.resolve(id_.hex()) for id_ in how.parents)

@@ -215,6 +215,20 @@ def test_a_text_with_markers_edited_by_hand(waiting: Lepton) -> None:
     assert Path("out/config.json").read_text() == '{"hidden": 24}\n'
 
 
+def test_what_is_no_text_has_no_lines(lepton: Lepton) -> None:
+    lepton("init", "--no-encrypt")
+    for number, branch in ((0, "main"), (1, "main"), (2, "side")):
+        (folder := write(a=number if branch == "main" else 0)).joinpath("state.bin").write_bytes(
+            bytes([0, number])
+        )
+        if branch == "side":
+            lepton("branch", "side", "--from", "v1")
+        lepton("save", folder, "-b", branch)
+    lepton("merge", "side", "--on-conflict", "stop", code=1)
+    told = lepton("conflicts", "state.bin", code=2).err
+    assert "state.bin has no lines to show: changed on both sides, and is no text" in told
+
+
 def test_who_is_who_is_said(waiting: Lepton) -> None:
     assert "(ours: main@v2; theirs: feature@v2; base: main@v1):" in waiting("conflicts", code=1).out
 

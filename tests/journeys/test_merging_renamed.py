@@ -167,7 +167,9 @@ class TestWithCode:
     def test_without_it_the_conflict_is_listed(self, lines: Lines, code: Path) -> None:
         head = git(code, "rev-parse", "HEAD")
         foretold = lines.repo.preview_merge("refactor").notes
-        assert not any("the code" in note for note in lines.repo.preview_merge("refactor", with_code=True).notes)
+        assert not any(
+            "the code" in note for note in lines.repo.preview_merge("refactor", with_code=True).notes
+        )
         merged = lines.repo.merge_branch("refactor")
         assert merged is not None
         assert set(merged.notes) >= set(foretold)

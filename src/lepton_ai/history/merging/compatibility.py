@@ -113,7 +113,8 @@ def _compared(kind: Kind, where: str, mine: Numbers, its: Numbers) -> Finding:
     clashes = [word for word in here if mine[word] in numbers and numbers[mine[word]] not in mine]
     said = []
     if moved:
-        said.append(f"{len(moved)} have another number ({_examples(moved, mine, its)})")
+        has = "has" if len(moved) == 1 else "have"
+        said.append(f"{len(moved)} {has} another number ({_examples(moved, mine, its)})")
     if clashes:
         pairs = ", ".join(f"{mine[w]} is {w!r} or {numbers[mine[w]]!r}" for w in clashes[:EXAMPLES])
         said.append(f"{len(clashes)} numbers mean something else ({pairs})")

@@ -44,7 +44,7 @@ def merged(unit: Unit, models: list[Side], bases: list[Side]) -> Content:
     if found.clean:
         return Content(found.data, found.outcome)
     if found.outcome == "binary":
-        return Content(found.data, found.outcome, "changed on both sides, and is no text")
+        return Content(b"", "", "changed on both sides, and is no text")
     places = f"{found.hunks} place{'s' if found.hunks != 1 else ''}"
     return Content(found.data, found.outcome, f"changed on both sides, differently in {places}")
 

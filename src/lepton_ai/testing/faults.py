@@ -21,7 +21,8 @@ class Faults(StorageFailed):
 class FaultyBlobs:
     """Passes calls on to ``inner``; those whose number (from 0) is in ``failing`` fail.
 
-    A listing is a call for every entry, and one for its end. Calls are counted over all threads in ``calls``.
+    Listing and deleting several fail in the middle, when they fail before they are done. Calls are counted over all
+    threads in ``calls``.
     """
 
     def __init__(self, inner: Blobs, failing: Iterable[int] = (), when: When = "before") -> None:
@@ -63,13 +64,14 @@ class FaultyBlobs:
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Every blob whose name starts with ``prefix``."""
-        for info in self.inner.list(prefix):
-            self._call(f"list {prefix}", lambda: None)
-            yield info
-        self._call(f"the end of list {prefix}", lambda: None)
+        fails = self._turn()
+        found = list(self.inner.list(prefix))
+        yield from found[: len(found) // 2] if fails and self.when == "before" else found
+        if fails:
+            raise Faults(f"list {prefix} was to fail, {self.when} it was done")
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove blobs; of several, the first half when it fails before it is done."""
+        """Remove blobs."""
         kept = list(names)
         fails = self._turn()
         self.inner.delete(kept if self.when == "after" or not fails else kept[: len(kept) // 2])

@@ -1,7 +1,7 @@
 """A wrapper that keeps what was read lately in a local folder: for servers whose store is across a network.
 
-What is kept are bytes as they are stored: sealed, where the repository is encrypted. Blobs never change, so nothing goes
-stale; pages carry a checksum, so a disk that lies costs a read and no more.
+What is kept are bytes as they are stored: sealed, where the repository is encrypted. Blobs never change, so nothing
+goes stale; pages carry a checksum, so a disk that lies costs a read and no more.
 """
 
 from __future__ import annotations

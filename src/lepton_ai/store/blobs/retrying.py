@@ -77,6 +77,7 @@ class RetryingBlobs:
                 for info in self.inner.list(prefix):
                     if info.name not in told:
                         told.add(info.name)
+                        tried = 0  # it goes forward
                         yield info
             except StorageFailed as error:
                 tried += 1

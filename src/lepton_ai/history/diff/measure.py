@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lepton_ai.errors import Unsupported
 from lepton_ai.history import together
 from lepton_ai.history.counterparts import TensorPair
-from lepton_ai.history.diff import moments
+from lepton_ai.history.diff import integers, moments
 from lepton_ai.history.diff.contract import Histogram
 from lepton_ai.history.diff.moments import Moved, Own
 from lepton_ai.history.elements import Elements, Range
@@ -160,7 +160,8 @@ def _between(before: Array, after: Array) -> Measured:
         one, other = before[at : at + STEP], after[at : at + STEP]
         changed = moments.differing(one, other)
         wide, wider = moments.values(one), moments.values(other)
-        found = found.joined(moments.moved(wide, wider, changed))
+        delta = integers.delta(one, other) if integers.are(one, other) else None
+        found = found.joined(moments.moved(wide, wider, changed, delta))
     return Measured(found, len(before))
 
 

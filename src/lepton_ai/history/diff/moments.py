@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lepton_ai.history.diff import integers
 from lepton_ai.history.diff.contract import Histogram, Numbers
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ def own(wide: Array) -> Own:
     return Own(count, mean, std, float(wide.min()), float(wide.max()), nan, inf)
 
 
-def moved(before: Array, after: Array, changed: int) -> Moved:
-    """What lies between float64 or complex128 elements, of which ``changed`` differ."""
+def moved(before: Array, after: Array, changed: int, delta: Array | None = None) -> Moved:
+    """What lies between float64 or complex128 elements, of which ``changed`` differ; ``delta`` if these are rounded."""
     import numpy as np
 
     first, second, count = own(before), own(after), before.size
@@ -202,7 +203,7 @@ def moved(before: Array, after: Array, changed: int) -> Moved:
         angle = 1.0 if one and other else 0.0
         return Moved(first, second, count, changed, before.size, one, other, angle=angle)
     angle = _cosine(before, one, after, other) if one and other else 0.0
-    delta = after - before
+    delta = after - before if delta is None else delta
     if delta.dtype.kind == "c":
         delta = np.abs(delta)
     most = max(float(delta.max()), -float(delta.min()))
@@ -269,6 +270,9 @@ def differing(before: Array, after: Array) -> int:
         halves = before.view(np.uint64) != after.view(np.uint64)
         return int(np.count_nonzero(halves.reshape(-1, width // 8).any(axis=1)))
     one, other = values(before), values(after)
+    exact = integers.unlike(before, after, (one, other))
+    if exact is not None:
+        return int(np.count_nonzero(exact))
     return int(np.count_nonzero((one != other) & ~(np.isnan(one) & np.isnan(other))))
 
 

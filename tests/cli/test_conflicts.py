@@ -245,7 +245,7 @@ def test_a_merge_is_shown(waiting: Lepton) -> None:
         "c": "merged",
     }
     shown = waiting("show", "v3").out
-    assert "c slerp, by " in shown
+    assert "c slerp t=0.25, by " in shown
     assert ": a little" in shown
     (line,) = (line for line in shown.splitlines() if line.startswith("c "))
     assert line.split() == ["c", "merged", "slerp", "t=0.25", "changed", "on", "both", "sides"]

@@ -192,7 +192,7 @@ def test_fisher_tensors_are_versions_of_their_own(made: Models) -> None:
     for name, certain in (("f1", 3.0), ("f2", 1.0)):
         made.repo.create_branch(name)
         made.save({name: np.full_like(array, certain) for name, array in W.items()}, name)
-    refused(made, "fisher needs a Fisher tensor for each model", method="fisher")
+    refused(made, r"fisher needs a Fisher tensor for each model \(--aid fisher=", method="fisher")
     merged = made.merge(method="fisher", aids={"fisher": ["f1", "f2"]})
     np.testing.assert_allclose(merged.tensor("a"), W["a"] + 1.5, rtol=1e-4, atol=1e-6)
     assert made.repo.replay_merge(merged)

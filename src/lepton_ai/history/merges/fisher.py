@@ -41,7 +41,7 @@ class Fisher:
         """No Fisher tensors, or of another shape; weights that leave nothing."""
         given = case.aids.get("fisher", ())
         if len(given) != len(case.models):
-            return "fisher needs a Fisher tensor for each model"
+            return "fisher needs a Fisher tensor for each model (--aid fisher=VERSION)"
         if any(aid.shape != case.shape for aid in given):
             shapes = " and ".join(sorted({str(list(aid.shape)) for aid in given}))
             return f"its Fisher tensors are {shapes}, not {list(case.shape)}"

@@ -53,7 +53,7 @@ class RegMean:
             return ""
         given = case.aids.get("gram", ())
         if len(given) != len(case.models):
-            return "regmean needs the Gram matrix of the inputs for each model"
+            return "regmean needs the Gram matrix of the inputs for each model (--aid gram=VERSION)"
         inputs = case.shape[0 if case.parameters["inputs_first"] else 1]
         if any(aid.shape != (inputs, inputs) for aid in given):
             shapes = " and ".join(sorted({str(list(aid.shape)) for aid in given}))

@@ -33,7 +33,8 @@ def unlike(before: Array, after: Array, wide: tuple[Array, Array]) -> Array | No
     ``wide`` are both as float64 or complex128.
     """
     if are(before, after):
-        return delta(before, after) != 0
+        apart: Array = delta(before, after) != 0
+        return apart
     for side, floats in ((before, wide[1]), (after, wide[0])):
         if are(side) and floats.dtype.kind == "f":
             return _unlike_floats(side, floats)

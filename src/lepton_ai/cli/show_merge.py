@@ -33,7 +33,7 @@ def _facts(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Tensors", counted(Counter(one["outcome"] for one in told["tensors"]) + Counter(same=told["same"]))
     yield "Read", human_size(told["read"])
     for one in told["resolutions"]:
-        how = _way(one) or one.get("file") or one["how"]
+        how = way(one) or one.get("file") or one["how"]
         why = f": {one['why']}" if one.get("why") else ""
         yield "Decided", f"{one['target']} {how}, by {one['by']}{why}"
     for one in told["scores"]:

@@ -23,6 +23,9 @@ def default_repository() -> ModelRepository:
     the current folder. A new one is said aloud on stderr, since nobody asked for it by name. When the folder holds
     another repository than before, that one is opened.
     """
+    named = settings.read().repo
+    if named is not None and homes.is_address(named):
+        return _far(named)
     folder = _folder()
     known = _opened.get(folder)
     if known is not None and known.home.is_current:
@@ -60,6 +63,13 @@ def list_versions(
 ) -> list[VersionInfo]:
     """Versions of a branch, or of all branches, oldest first; the newest ``limit`` of them."""
     return default_repository().list_versions(branch, deleted=deleted, limit=limit)
+
+
+def _far(address: Path) -> ModelRepository:
+    known = _opened.get(address)
+    if known is None or not known.home.is_current:
+        known = _opened[address] = ModelRepository(address)
+    return known
 
 
 def _folder() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lepton_ai import settings
 from lepton_ai.drafts import Draft
@@ -24,7 +24,13 @@ from lepton_ai.history.provenance import git_user
 from lepton_ai.history.reading import Reader
 from lepton_ai.history.record import text
 from lepton_ai.history.save import Saver
+from lepton_ai.later import Later
 from lepton_ai.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from lepton_ai.client import home as far
+else:
+    far = Later("lepton_ai.client.home")
 
 Where = Branch | str | None
 
@@ -44,6 +50,8 @@ class Opened:
     ) -> None:
         """Open the repository in the folder ``path``; make it, with its parents, when there is none and ``create``.
 
+        Or the one at an address, ``https://host/owner/name``, which must be there (``lepton push`` makes one).
+
         ``author`` signs what is saved (default: LEPTON_AI_AUTHOR, git's user, the system's user).
 
         Raises:
@@ -51,9 +59,15 @@ class Opened:
             UsageError, StorageFailed: none can be made there.
         """
         self.settings = settings.read()
+        if homes.is_address(path):
+            self._author = _signed(self.settings, author)
+            self.recovery_file: Path | None = None
+            self._stand_on(far.open_home(str(path), read_all=self.settings.read_all), progress)
+            self.path = self.home.place
+            return
         self.path = homes.located(path)
         self._author = _signed(self.settings, author)
-        self.recovery_file: Path | None = None
+        self.recovery_file = None
         if create and not homes.exists(self.path):
             homes.check_writable(self.path)
             self.recovery_file = homes.create(

@@ -19,7 +19,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     ``key_file``: a key file or recovery-key file to use instead of the one in the user's config folder.
     ``no_provenance``: do not record git checkout and installed packages. ``read_all``: read files again that have not
-    changed since they were read.
+    changed since they were read. ``insecure``: servers may be spoken to without encryption, also on other machines.
     """
 
     repo: Path | None = None
@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True):
     key_file: Path | None = None
     no_provenance: bool = False
     read_all: bool = False
+    insecure: bool = False
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -54,4 +55,5 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         key_file=Path(get("KEY_FILE")).expanduser() if get("KEY_FILE") else None,
         no_provenance=get("NO_PROVENANCE").lower() in YES,
         read_all=get("READ_ALL").lower() in YES,
+        insecure=get("INSECURE").lower() in YES,
     )

@@ -35,6 +35,7 @@ CODES = {
     "conflict": 3, "lost-race": 3, "busy": 3, "diverged": 1,
     "infrastructure": 3, "no-space": 3, "key-missing": 3, "storage-failed": 3,
     "integrity": 5, "damaged": 5, "too-new": 5, "error": 3,
+    "not-allowed": 2, "unauthenticated": 2, "forbidden": 2, "too-many-requests": 3,
 }  # fmt: skip
 
 

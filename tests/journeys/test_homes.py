@@ -114,16 +114,18 @@ class TestMaking:
         assert (tmp_path / "other").is_file()
         assert not recovery.exists()
 
-    @pytest.mark.parametrize("address", ["https://host/owner/name", "http://h/x", "s3://bucket/x"])
+    @pytest.mark.parametrize("address", ["https://host.invalid", "http://h/owner/x", "s3://bucket/x"])
     def test_an_address_makes_no_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
         for place in (address, Path(address)):
-            with pytest.raises(errors.Unsupported, match=f"{address} is an address"):
+            with pytest.raises(errors.UsageError, match=r"names no repository|not encrypted|no address"):
                 ModelRepository(place)
+            with pytest.raises(errors.Unsupported, match=f"{address} is an address"):
+                homes.exists(place)
         monkeypatch.setenv("LEPTON_AI_REPO", address)
-        with pytest.raises(errors.Unsupported, match="address"):
+        with pytest.raises(errors.UsageError, match=r"names no repository|not encrypted|no address"):
             lepton_ai.list_versions()
         assert list(tmp_path.iterdir()) == []
         with ModelRepository(tmp_path / address) as repo:  # whoever really means a folder of this name

@@ -20,6 +20,7 @@ from lepton_ai.errors import (
     InfrastructureError,
     IntegrityError,
     LeptonError,
+    TooManyRequests,
     UsageError,
 )
 
@@ -34,6 +35,7 @@ BROKEN_PIPE = 141
 
 _CODES: tuple[tuple[type[LeptonError], int], ...] = (
     (Diverged, DIFFERENT),
+    (TooManyRequests, ENVIRONMENT),
     (UsageError, USAGE),
     (ConflictError, ENVIRONMENT),
     (InfrastructureError, ENVIRONMENT),

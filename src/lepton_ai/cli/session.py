@@ -34,6 +34,11 @@ def opened(repo: str | None, *, as_json: bool = False, make: bool = False) -> It
     Raises:
         NotFound: there is none.
     """
+    named = repo or settings.read().repo
+    if named is not None and homes.is_address(named):
+        with bars(quiet=as_json) as progress, ModelRepository(named, progress=progress) as repository:
+            yield repository
+        return
     folder = place(repo)
     new = make and not repo and (folder is None or not homes.exists(folder))
     if folder is None and not new:

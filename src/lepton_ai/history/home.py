@@ -115,11 +115,14 @@ def check_local(place: str | Path) -> None:
     Raises:
         Unsupported.
     """
-    if _ADDRESS.match(str(place)):
+    if is_address(place):
         address = str(place) if "://" in str(place) else str(place).replace(":/", "://", 1)
-        raise Unsupported(
-            f"{address} is an address; repositories on servers are not supported yet", hint="name a folder"
-        )
+        raise Unsupported(f"{address} is an address; this needs a folder", hint="name a folder")
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether ``place`` is meant as an address of a server, not as a folder."""
+    return _ADDRESS.match(str(place)) is not None
 
 
 def create(

@@ -1,0 +1,255 @@
+"""Packs on a server: brought in parts that go on where a cut connection left off, read by ranges, a little ahead."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from lepton_ai import wire
+from lepton_ai.client import waiting
+from lepton_ai.client.connection import Connection, Elsewhere, Unreached
+from lepton_ai.errors import Damaged, LostRace, NotFound, StorageFailed, Unsupported
+from lepton_ai.store.contract import BlobInfo
+from lepton_ai.store.durable import storage_errors
+from lepton_ai.store.packs.format import blob_name, pack_name
+from lepton_ai.store.pipeline import Pool
+
+if TYPE_CHECKING:
+    from urllib3.response import BaseHTTPResponse
+
+AHEAD = 256 << 10
+"""Bytes that are read at least: what is asked for next is probably near."""
+WINDOWS = 32
+"""Portions that were read ahead and are kept."""
+AT_ONCE = 4
+"""Parts that travel side by side to an object store, and deletions."""
+_TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
+
+
+class HttpBlobs:
+    """The packs of the repository at ``path`` of a server. Thread-safe.
+
+    ``told`` is called with the bytes of every portion that has been brought. Other blobs than packs a server has not.
+    """
+
+    def __init__(self, connection: Connection, path: str, told: Callable[[int], None] | None = None) -> None:
+        self._connection, self._path = connection, path
+        self.told: Callable[[int], None] = told or (lambda _: None)
+        self._lock = Lock()
+        self._windows: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._times: dict[str, float] = {}
+
+    def put(self, name: str, source: Path) -> None:
+        """Bring the pack in the file ``source``; it is durable there when this returns, and then ``source`` is gone.
+
+        Bytes that the server has from an earlier try are not sent again.
+
+        Raises:
+            NoSpace, StorageFailed, Unsupported: it is no pack. Everything that a server says.
+        """
+        pack = _pack(name)
+        with storage_errors(source):
+            size = source.stat().st_size
+        failures = 0
+        while True:
+            upload: wire.Upload = self._connection.call(
+                "POST", f"{self._path}/uploads", wire.NewUpload(pack, size), wire.Upload, repeat=True
+            )
+            if upload.state == "there":
+                break
+            try:
+                kept = self._finish(upload, self._bring(upload, source))
+            except (Unreached, LostRace, Elsewhere) as problem:
+                failures += 1
+                if failures >= waiting.ATTEMPTS or (isinstance(problem, Elsewhere) and failures > 1):
+                    raise
+                time.sleep(waiting.pause(failures))
+                continue
+            self._times[pack] = kept.written_at
+            break
+        source.unlink(missing_ok=True)
+
+    def get(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end.
+
+        Raises:
+            NotFound: there is no such pack. Damaged: it is shorter than that. StorageFailed.
+        """
+        if not length or offset < 0:
+            size = self.info(name).size
+            start = offset if offset >= 0 else size + offset
+            if start < 0 or start + length > size:
+                raise _cut(name, length, offset)
+            return self.get(name, start, length) if length else b""
+        window = self._window(name, offset, length)
+        if window is not None:
+            return window
+        data = self._range(name, offset, max(length, AHEAD))
+        if len(data) < length:
+            raise _cut(name, length, offset)
+        if len(data) <= AHEAD:
+            self._keep(name, offset, data)
+        return data[:length]
+
+    def stream(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """The bytes from ``offset`` in portions as they come; fewer when the connection breaks off.
+
+        Raises:
+            NotFound: there is no such pack. StorageFailed: nothing comes at all.
+        """
+        if length <= 0:
+            return
+        answer = self._asked(name, f"bytes={offset}-{offset + length - 1}", stream=True)
+        try:
+            if answer.status == 200 and offset:
+                raise StorageFailed(f"{self._connection.server} does not answer ranges of {name}")
+            yield from self._connection.portions(answer)
+        finally:
+            answer.close()
+
+    def info(self, name: str) -> BlobInfo:
+        """Size and time of a pack.
+
+        Raises:
+            NotFound: there is no such pack.
+        """
+        answer = self._asked(name, "bytes=0-0")
+        told = _TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
+        size = int(told.group(1)) if told else len(answer.data)
+        modified = answer.headers.get("Last-Modified")
+        at = self._times.get(pack_name(name) or "")
+        if at is None:
+            at = parsedate_to_datetime(modified).timestamp() if modified else 0.0
+        return BlobInfo(name, size, at)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Every pack whose name starts with ``prefix``."""
+        if not ("packs/".startswith(prefix) or prefix.startswith("packs/")):
+            return
+        after: str | None = None
+        while True:
+            query = {"after": after} if after else None
+            page: wire.Packs = self._connection.call(
+                "GET", f"{self._path}/packs", None, wire.Packs, query=query
+            )
+            for pack in page.packs:
+                self._times[pack.name] = pack.written_at
+                if blob_name(pack.name).startswith(prefix):
+                    yield BlobInfo(blob_name(pack.name), pack.size, pack.written_at)
+            after = page.next
+            if after is None:
+                return
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove packs, durably; those that are gone already are no error."""
+        with Pool(AT_ONCE) as pool:
+            list(pool.map(self._delete, [_pack(name) for name in names]))
+
+    def _delete(self, pack: str) -> None:
+        try:
+            self._connection.call("DELETE", f"{self._path}/packs/{pack}")
+        except NotFound:
+            return
+
+    def _bring(self, upload: wire.Upload, source: Path) -> tuple[str, ...]:
+        """Send what the server does not have; the object store's receipts, if it went there."""
+        if upload.parts:
+            with Pool(AT_ONCE) as pool:
+                jobs = list(enumerate(upload.parts))
+                return tuple(pool.map(lambda job: self._straight(upload, source, *job), jobs))
+        held = upload.held
+        with source.open("rb") as file:
+            while held < upload.size:
+                file.seek(held)
+                data = file.read(min(upload.part_size, upload.size - held))
+                told = f"bytes {held}-{held + len(data) - 1}/{upload.size}"
+                answer = self._connection.send(
+                    "PUT", f"{self._path}/uploads/{upload.id}", data,
+                    headers={"Content-Range": told}, repeat=False,
+                )  # fmt: skip
+                held += len(data)
+                self.told(len(data))
+                answer.close()
+        return ()
+
+    def _straight(self, upload: wire.Upload, source: Path, number: int, url: str) -> str:
+        """One part straight to the object store; its receipt."""
+        with source.open("rb") as file:
+            file.seek(number * upload.part_size)
+            data = file.read(upload.part_size)
+        answer = self._connection.elsewhere("PUT", url, data, headers={})
+        self.told(len(data))
+        return answer.headers.get("ETag", "")
+
+    def _finish(self, upload: wire.Upload, etags: tuple[str, ...]) -> wire.Pack:
+        done: wire.Pack = self._connection.call(
+            "POST", f"{self._path}/uploads/{upload.id}/finish", wire.Parts(etags), wire.Pack, repeat=True
+        )
+        return done
+
+    def _range(self, name: str, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes; a range that begins behind the end is empty."""
+        try:
+            answer = self._asked(name, f"bytes={offset}-{offset + length - 1}")
+        except Unsatisfied:
+            return b""
+        return answer.data if answer.status == 206 else answer.data[offset : offset + length]
+
+    def _asked(self, name: str, range_: str, *, stream: bool = False) -> BaseHTTPResponse:
+        """The answer to a request for a range of a pack, from the server or from where it sends us."""
+        path = f"{self._path}/packs/{_pack(name)}"
+        headers = {"Range": range_, "Accept-Encoding": "identity"}
+        answer = self._connection.send("GET", path, headers=headers, accept=(416,), stream=stream)
+        if answer.status == 307:
+            url = answer.headers.get("Location", "")
+            answer.close()
+            try:
+                answer = self._connection.elsewhere("GET", url, headers=headers, accept=(416,), stream=stream)
+            except Elsewhere as problem:
+                if problem.status == 404:
+                    raise NotFound(f"There is no {name} in the object store.") from None
+                raise
+        if answer.status == 416:
+            answer.close()
+            raise Unsatisfied(f"{name} ends before {range_}")
+        return answer
+
+    def _window(self, name: str, offset: int, length: int) -> bytes | None:
+        """The bytes, when they were read ahead."""
+        with self._lock:
+            for (known, start), data in reversed(self._windows.items()):
+                if known == name and start <= offset and offset + length <= start + len(data):
+                    return data[offset - start : offset - start + length]
+        return None
+
+    def _keep(self, name: str, offset: int, data: bytes) -> None:
+        with self._lock:
+            self._windows[name, offset] = data
+            while len(self._windows) > WINDOWS:
+                self._windows.popitem(last=False)
+
+
+class Unsatisfied(Damaged):
+    """A range begins behind the end of a pack."""
+
+
+def _pack(name: str) -> str:
+    """The pack that a blob's name means.
+
+    Raises:
+        Unsupported: it is none.
+    """
+    pack = pack_name(name)
+    if pack is None:
+        raise Unsupported(f"{name!r} is no pack, and a server keeps nothing else")
+    return pack
+
+
+def _cut(name: str, length: int, offset: int) -> Damaged:
+    return Damaged(f"{name} is cut: {length} bytes at {offset} are not all there.")

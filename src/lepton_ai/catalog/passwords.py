@@ -1,0 +1,83 @@
+"""Passwords: argon2id, with the parameters in the hash, so that they can be raised.
+
+Source: RFC 9106; Unicode is compared in form NFKC (NIST SP 800-63B), so that a password typed on another keyboard fits.
+"""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from lepton_ai.errors import Damaged, UsageError
+
+SHORTEST = 10
+"""Characters."""
+LONGEST = 1024
+"""Bytes of UTF-8: hashing takes time in proportion."""
+HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1, hash_len=32, salt_len=16)
+"""64 MiB and some 0.1 s for each try."""
+_AT_ONCE = threading.BoundedSemaphore(4)
+"""So that many logins at once wait, and do not take the memory of the machine."""
+
+
+def check(password: str, name: str = "") -> str:
+    """The password in the form that is hashed, when it may be chosen by the user called ``name``.
+
+    Raises:
+        UsageError: it is too short or too long, or is the user's name.
+    """
+    plain = _normal(password)
+    if plain is None:
+        raise UsageError(
+            f"the password has more than {LONGEST} bytes or is not Unicode", hint="choose another"
+        )
+    if len(plain) < SHORTEST:
+        raise UsageError(
+            f"the password has fewer than {SHORTEST} characters", hint="a sentence is easy to remember"
+        )
+    if len(set(plain)) == 1 or plain.casefold() == name.casefold():
+        raise UsageError("the password is too easy to guess", hint="choose another")
+    return plain
+
+
+def hashed(plain: str) -> str:
+    """The hash to keep of a password that :func:`check` gave."""
+    with _AT_ONCE:
+        return HASHER.hash(plain)
+
+
+def matches(kept: str | None, password: str) -> bool:
+    """Whether the password is the one whose hash is kept; as slow when there is none."""
+    plain = _normal(password)
+    with _AT_ONCE:
+        right = True
+        try:
+            HASHER.verify(_decoy() if kept is None else kept, plain or "")
+        except InvalidHashError as problem:
+            raise Damaged("the hash of a password is none", hint="set the password anew") from problem
+        except VerificationError:
+            right = False
+    return right and kept is not None and plain is not None
+
+
+def outdated(kept: str) -> bool:
+    """Whether the hash was made with other parameters than today's."""
+    return HASHER.check_needs_rehash(kept)
+
+
+@cache
+def _decoy() -> str:
+    return HASHER.hash("nobody has this password")
+
+
+def _normal(password: str) -> str | None:
+    try:
+        if len(password) > LONGEST or len(password.encode()) > LONGEST:
+            return None
+    except UnicodeEncodeError:
+        return None
+    return unicodedata.normalize("NFKC", password)

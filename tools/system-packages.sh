@@ -12,11 +12,19 @@ can_compile() {
     return 1
 }
 
+# The bare programs, from which the tests start servers of their own; the package mariadb-server would start one for all.
+has_mariadb() {
+    local PATH=$PATH:/usr/sbin:/usr/local/sbin
+    [ "$(uname -s)" != Linux ] ||
+        { command -v mariadbd && command -v mariadb-install-db && command -v my_print_defaults; } >/dev/null
+}
+
 missing=()
 for name in "$@"; do
     case $name in
         cc) can_compile || missing+=(gcc libc6-dev) ;;
         strace) [ "$(uname -s)" != Linux ] || command -v strace >/dev/null || missing+=(strace) ;;
+        mariadbd) has_mariadb || missing+=(mariadb-server-core mariadb-client-core) ;;
         python3-venv) missing+=(python3-venv) ;;
         *) command -v "$name" >/dev/null || missing+=("$name") ;;
     esac

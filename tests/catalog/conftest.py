@@ -1,7 +1,8 @@
-"""A fresh, migrated catalog."""
+"""Migrated catalogs on every kind of database: real servers, started once for all tests of a process."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,52 @@ import pytest
 from lepton_ai import wire
 from lepton_ai.catalog import repositories
 from lepton_ai.catalog.database import Catalog
+from tests.services import Mariadb, Postgresql, Service
+
+KINDS = ("sqlite", "postgresql", "mariadb")
+
+
+def _running(kind: type[Service]) -> Iterator[Service]:
+    service = kind()
+    try:
+        service.start()
+        yield service
+    finally:
+        service.end()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Service]:
+    yield from _running(Postgresql)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Service]:
+    yield from _running(Mariadb)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def service(kind: str, request: pytest.FixtureRequest) -> Service | None:
+    """The server; None for SQLite."""
+    return None if kind == "sqlite" else request.getfixturevalue(kind)
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    made = Catalog(f"sqlite:///{tmp_path}/catalog.db")
+def fresh(service: Service | None, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    return service.fresh() if service else f"sqlite:///{tmp_path}/catalog.db"
+
+
+@pytest.fixture(scope="session")
+def catalog(service: Service | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """One for all tests: each uses repositories and people of its own."""
+    url = service.fresh() if service else f"sqlite:///{tmp_path_factory.mktemp('catalog')}/catalog.db"
+    made = Catalog(url)
     made.migrate()
     yield made
     made.close()
@@ -22,4 +64,4 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 @pytest.fixture
 def repository(catalog: Catalog) -> repositories.Row:
-    return repositories.create(catalog, wire.NewRepository("ada", "digits"), "ada")
+    return repositories.create(catalog, wire.NewRepository("ada", f"digits-{secrets.token_hex(8)}"), "ada")

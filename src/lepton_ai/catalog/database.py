@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from lepton_ai.catalog import addresses, connecting, failures, migrating
+from lepton_ai.catalog import addresses, backups, connecting, failures, migrating
 from lepton_ai.history.refs.contract import Commit
 
 T = TypeVar("T")
@@ -57,7 +57,9 @@ class Catalog:
             Damaged: the tables are another program's.
         """
         with self._explained():
-            migrating.bring_up_to_date(self.engine, self._backups)
+            migrating.bring_up_to_date(
+                self.engine, lambda now, step: backups.keep(self.engine, self._backups, now, step)
+            )
 
     def check(self) -> None:
         """See that the database answers and has the tables that this program knows.
@@ -68,6 +70,18 @@ class Catalog:
         """
         with self._explained():
             migrating.check(self.engine)
+
+    def restore(self, folder: Path) -> None:
+        """Fill this database, which is empty, from a copy that ``migrate`` kept of a PostgreSQL or MySQL one.
+
+        It has the form of that time then; ``migrate`` brings it up to date.
+
+        Raises:
+            AlreadyExists: there is something in it.
+            Damaged: the copy is not as it was written.
+        """
+        with self._explained():
+            backups.restore(self.engine, folder)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Column, MetaData, String, Table, inspect, select
 from sqlalchemy.engine import Connection, Engine
 
-from lepton_ai.catalog import addresses, backups, connecting
-from lepton_ai.catalog.tables.types import METADATA
+from lepton_ai.catalog import addresses, connecting
+from lepton_ai.catalog.tables import METADATA
 from lepton_ai.errors import Damaged, StorageFailed, TooNew, Unsupported
 
+Keep = Callable[[str, str], object]
+"""Called with (the form that the database has, the step that comes) to keep a copy."""
 VERSION_TABLE = "lepton_ai_schema"
 FOLDER = Path(__file__).parent / "migrations"
 _VERSION = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
@@ -51,8 +53,11 @@ def check(engine: Engine) -> None:
         )
 
 
-def bring_up_to_date(engine: Engine, folder: Path | None, last: str | None = None) -> None:
+def bring_up_to_date(engine: Engine, keep: Keep, last: str | None = None) -> None:
     """Apply the steps that the database lacks, up to ``last``; only look when it lacks none.
+
+    Each step is one transaction. (MySQL knows none for tables, so steps can be repeated there.) After a crash the next
+    call goes on. ``keep`` is called before each step on a database that has something in it.
 
     Raises:
         TooNew: a later version of this tool has changed it.
@@ -66,7 +71,7 @@ def bring_up_to_date(engine: Engine, folder: Path | None, last: str | None = Non
         for step in wanted:
             with connecting.writing(engine) as connection:
                 if _known(engine, connection) < step:
-                    _apply(engine, connection, folder, step)
+                    _apply(connection, keep, step)
                 connection.commit()
 
 
@@ -88,12 +93,12 @@ def _known(engine: Engine, connection: Connection) -> str:
     return done
 
 
-def _apply(engine: Engine, connection: Connection, folder: Path | None, step: str) -> None:
+def _apply(connection: Connection, keep: Keep, step: str) -> None:
     from alembic import command
     from alembic.config import Config
 
-    if step_of(connection):
-        backups.keep(engine, connection, folder, step)
+    if now := step_of(connection):
+        keep(now, step)
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes |= {"connection": connection, "version_table": VERSION_TABLE}
@@ -107,8 +112,8 @@ def _only_one(engine: Engine) -> Iterator[None]:
         yield
         return
     with engine.connect() as holder:
-        holder.detach()  # closed afterwards, and the lock with it, whatever happens
         holder.execution_options(isolation_level="AUTOCOMMIT")
+        holder.detach()  # closed afterwards, and the lock with it, whatever happens
         if engine.dialect.name == "postgresql":
             holder.exec_driver_sql(f"SET lock_timeout = {_PATIENCE * 1000}")
             holder.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")

@@ -16,8 +16,12 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from lepton_ai.errors import Damaged
 
 METADATA = MetaData()
-OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
-"""For every table: transactions, whatever the server's default is."""
+OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mariadb_engine": "InnoDB",
+    "sqlite_autoincrement": True,
+}
+"""For every table: transactions, whatever the server's default is; numbers that are given once."""
 
 KEY_BYTES = 2000
 """Of a ref's key in UTF-8. PostgreSQL indexes up to 2,704 bytes, MySQL 3,072; two numbers stand beside it."""

@@ -32,7 +32,7 @@ def _save(repo: ModelRepository, content: bytes = b"weights") -> None:
 
 
 def _old(folder: Path) -> None:
-    then = time.time() - 2 * staging.SETTLED
+    then = time.time() - 2 * staging.BRAND_NEW
     os.utime(folder, (then, then))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -373,3 +376,21 @@ class TestEvaluate:
     def test_what_cannot_be_asked(self, parted: Parted, asked: Any) -> None:
         with pytest.raises(errors.UsageError):
             parted.repo.merge_branch("feature", **asked)
+
+    def test_what_a_killed_one_leaves_in_plain_is_gone_at_the_next_command(self, parted: Parted) -> None:
+        code = (
+            "import sys; from lepton_ai.repository import ModelRepository; "
+            "ModelRepository(sys.argv[1]).merge_branch('feature', evaluate='kill -9 $PPID; sleep 1')"
+        )
+        killed = subprocess.run([sys.executable, "-c", code, str(parted.repo.path)], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        left = list((parted.repo.path / ".lepton" / "tmp").glob("staging-*"))
+        assert [path.name for folder in left for path in folder.glob("*.safetensors")] == [
+            "model.safetensors"
+        ]
+        for folder in left:
+            assert folder.stat().st_mode & 0o077 == 0
+            os.utime(folder, times=(1.0, 1.0))
+        with ModelRepository(parted.repo.path, create=False) as other:
+            assert not any(folder.exists() for folder in left)
+            other.log()

@@ -54,6 +54,7 @@ class AnyHome:
         self.head_start: HeadStart | None = None
         self._open_keys = keyring
         self._staging = Staging(place / "tmp")
+        self._staging.sweep()
 
     @property
     def keys(self) -> Path:

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from lepton_ai.store.durable import make_folder, storage_errors
 
-SETTLED = 60.0
-"""Seconds after which a folder that nobody locks is a leftover of a dead process."""
 BRAND_NEW = 5.0
 """Seconds after which what its maker would have locked long ago, and is not locked, is such a leftover."""
 PART = ".lepton-part"
@@ -35,6 +33,10 @@ class Staging:
         self._locks: dict[Path, int] = {}
         self._release = weakref.finalize(self, _release, self._locks)
 
+    def sweep(self) -> None:
+        """Remove what killed processes left: plain weights may lie there."""
+        sweep(self._place)
+
     def new(self) -> Path:
         """A new folder, which the caller removes; in the system's temporary folder when ``place`` is read-only.
 
@@ -45,7 +47,7 @@ class Staging:
         with storage_errors(self._place):
             try:
                 make_folder(self._place)
-                sweep(self._place)
+                self.sweep()
                 folder = Path(tempfile.mkdtemp(prefix="staging-", dir=self._place))
             except OSError as problem:
                 if problem.errno not in READ_ONLY:
@@ -74,11 +76,11 @@ def _release(locks: dict[Path, int], *, only_gone: bool = False) -> None:
             os.close(descriptor)
 
 
-def sweep(place: Path, pattern: str = "staging-*", settled: float = SETTLED) -> None:
-    """Remove folders in ``place`` that nobody locks and that are not brand-new (``settled`` in seconds)."""
+def sweep(place: Path, pattern: str = "staging-*") -> None:
+    """Remove folders in ``place`` that nobody locks and that are not brand-new."""
     for folder in place.glob(pattern):
         with suppress(OSError):  # gone meanwhile, in use, or another user's
-            if time.time() - folder.stat().st_mtime < settled:
+            if time.time() - folder.stat().st_mtime < BRAND_NEW:
                 continue
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -91,7 +93,7 @@ def sweep(place: Path, pattern: str = "staging-*", settled: float = SETTLED) -> 
 @contextmanager
 def private(place: Path, prefix: str) -> Iterator[Path]:
     """A new folder in ``place``, by umask, removed at the end; before that, what killed processes left of the kind."""
-    sweep(place, f"{prefix}*", BRAND_NEW)
+    sweep(place, f"{prefix}*")
     folder = place / f"{prefix}{secrets.token_hex(4)}"
     folder.mkdir()
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

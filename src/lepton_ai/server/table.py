@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lepton_ai.server.routes import health
+from lepton_ai.server.routes import health, history, keys, packs, repositories, uploads
 
 AT_ROOT: tuple[APIRouter, ...] = (health.router,)
 """Answered at the root of the server."""
 
-UNDER_API: tuple[APIRouter, ...] = ()
+UNDER_API: tuple[APIRouter, ...] = (
+    repositories.router,
+    keys.router,
+    history.router,
+    packs.router,
+    uploads.router,
+)
 """Answered under ``/api/v1``."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from blake3 import blake3
+
 from lepton_ai.store.durable import make_folder, storage_errors
 
 TIMEOUT = 30.0
@@ -44,6 +46,11 @@ _TABLES = (
 
 MANY_FREE = 1024
 """Free pages from which on a file that consists mostly of them is made smaller."""
+
+
+def owner_of(id_key: bytes) -> str:
+    """Whose an index is, without telling the key."""
+    return blake3(b"lepton-ai index", key=id_key).hexdigest(length=16)
 
 
 def open_index(path: Path, owner: str) -> sqlite3.Connection:

@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blake3 import blake3
-
 from lepton_ai.errors import UsageError
 from lepton_ai.later import Later
 from lepton_ai.progress import SILENT, Progress
@@ -20,6 +18,7 @@ from lepton_ai.store.blocks.span import Span
 from lepton_ai.store.contract import Blobs, Content, Finding, PackInfo, PackUse
 from lepton_ai.store.durable import make_folder, storage_errors
 from lepton_ai.store.index import Index
+from lepton_ai.store.indexfile import owner_of
 from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
 from lepton_ai.store.reader import Reader
@@ -56,12 +55,11 @@ class Store:
         *,
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        owner = blake3(b"lepton-ai index", key=keyring.id_key).hexdigest(length=16)
         self._blobs = blobs
         self._keyring = keyring
         self._temporary = temporary
         self._block_size = block_size
-        self._index = Index(index_path, blobs, owner)
+        self._index = Index(index_path, blobs, owner_of(keyring.id_key))
         self._reader = Reader(blobs, self._index, keyring)
         self._spans: dict[int, Span] = {}
 

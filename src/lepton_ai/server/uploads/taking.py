@@ -1,0 +1,159 @@
+"""From an announcement to a pack that counts: checked against its name and its own table, then registered."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from blake3 import blake3
+
+from lepton_ai.errors import ConflictError, Damaged, LeptonError, NoSpace, UsageError
+from lepton_ai.server.uploads.contract import MOST_OPEN, Desk, Ticket, ticket_for
+from lepton_ai.store.contract import BlobInfo, Blobs, PackInfo
+from lepton_ai.store.durable import storage_errors
+from lepton_ai.store.packs.format import TRAILER_SIZE, blob_name, unpack_trailer
+from lepton_ai.store.packs.reader import is_there, read_footer
+
+RESERVE = 64 << 20
+"""Bytes that stay free on the disk."""
+
+
+class Taking:
+    """Packs coming into one repository.
+
+    ``blobs`` are its packs, listed in the catalog; ``enter`` tells the index of this server about a new one.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        desk: Desk,
+        staged: Callable[[], Path],
+        enter: Callable[[PackInfo, bytes], None],
+        *,
+        room: Path | None = None,
+    ) -> None:
+        self.blobs, self.desk = blobs, desk
+        self._staged, self._enter, self._room = staged, enter, room
+
+    def begin(self, person: str, pack: str, size: int) -> tuple[Ticket, int | None]:
+        """Begin, or go on with, a pack: the upload and what is held of it; None: the pack is there.
+
+        Raises:
+            UsageError: it is too large, or this person has too much under way.
+            NoSpace: the disk of the server is too full.
+        """
+        ticket = ticket_for(person, pack, size)
+        if is_there(self.blobs, pack):
+            return ticket, None
+        held = self.desk.held(ticket)
+        if not held:
+            self.desk.sweep()
+            self._check_room(ticket)
+        return ticket, held
+
+    def _check_room(self, ticket: Ticket) -> None:
+        if self.desk.announced(ticket.person) + ticket.size > MOST_OPEN:
+            raise UsageError(
+                f"more than {MOST_OPEN:,} bytes would be under way", hint="finish the uploads that you began"
+            )
+        if self._room is not None:
+            with storage_errors(self._room):
+                free = shutil.disk_usage(self._room).free
+            if free < ticket.size + RESERVE:
+                raise NoSpace(
+                    f"the server has {free:,} bytes left, and this pack has {ticket.size:,}",
+                    hint="ask whoever runs the server for more room",
+                )
+
+    def finish(self, ticket: Ticket) -> None:
+        """Let the pack appear, if it is what its name says. Repeating it does no harm.
+
+        Raises:
+            UsageError: bytes are missing, or it is no pack.
+            ConflictError: its bytes do not hash to its name; it has to be brought again.
+        """
+        if is_there(self.blobs, ticket.pack):
+            self.desk.drop(ticket)
+            return
+        folder = self._staged()
+        try:
+            self._publish(ticket, self.desk.whole(ticket, folder))
+        except LeptonError:
+            if not is_there(self.blobs, ticket.pack):  # else another finished the same upload at this moment
+                raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.desk.drop(ticket)
+
+    def _publish(self, ticket: Ticket, file: Path) -> None:
+        footer, objects = checked(file, ticket, self.desk)
+        with storage_errors(file):
+            os.utime(file)  # it is written now, not when its last byte came: gc compares this with the leases
+        name = blob_name(ticket.pack)
+        self.blobs.put(name, file)
+        info = self.blobs.info(name)
+        self._enter(PackInfo(ticket.pack, info.size, objects, info.written_at), footer)
+
+
+def checked(file: Path, ticket: Ticket, desk: Desk) -> tuple[bytes, int]:
+    """The footer of a pack, and how many objects it lists; the file's bytes hash to its name.
+
+    Raises:
+        UsageError: it is no pack. ConflictError: it is not the one that was announced.
+    """
+    with storage_errors(file):
+        digest = blake3(max_threads=blake3.AUTO).update_mmap(file).hexdigest()
+    if digest != ticket.pack:
+        desk.drop(ticket)
+        raise ConflictError(
+            "the bytes that came do not hash to the name of the pack",
+            hint="bring it again, from the beginning",
+        )
+    alone = OnePack(file, ticket.size)
+    try:
+        footer = read_footer(alone, ticket.pack, ticket.size)
+    except Damaged as problem:
+        desk.drop(ticket)
+        raise UsageError(f"these bytes are no pack: {problem.message}") from problem
+    _, objects, _ = unpack_trailer(alone.get("", -TRAILER_SIZE, TRAILER_SIZE))
+    return footer, objects
+
+
+class OnePack:
+    """A file as the only blob there is, whatever it is asked for."""
+
+    def __init__(self, file: Path, size: int) -> None:
+        self._file, self._size = file, size
+
+    def get(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``."""
+        start = offset if offset >= 0 else self._size + offset
+        with storage_errors(self._file), self._file.open("rb") as file:
+            file.seek(max(0, start))
+            data = file.read(length)
+        if len(data) != length or start < 0:
+            raise Damaged(f"{name} is cut")
+        return data
+
+    def info(self, name: str) -> BlobInfo:
+        """Its size."""
+        return BlobInfo(name, self._size, 0.0)
+
+    def put(self, name: str, source: Path) -> None:
+        """Nothing is put here.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{source} cannot become {name}: this is one file, to be read")
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Nothing to list by name, whatever it begins with."""
+        nothing: tuple[BlobInfo, ...] = ()
+        return (info for info in nothing if info.name.startswith(prefix))
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Nothing is deleted here."""

@@ -1,0 +1,1 @@
+"""The sync wire (decision 0018)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
@@ -139,3 +140,14 @@ class TensorInfo(msgspec.Struct, frozen=True):
     dtype: str
     shape: tuple[int, ...]
     nbytes: int
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN: the words "NaN", "Infinity" and "-Infinity" stand for it, as they do in the record."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

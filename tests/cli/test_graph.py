@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lepton_ai.cli.graph import PLAIN, Line, Node, draw
+from lepton_ai.telling.graph import PLAIN, Line, Node, draw
 from tests.cli.conftest import Lepton, model
 
 

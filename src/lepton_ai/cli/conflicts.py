@@ -15,10 +15,8 @@ from lepton_ai.cli.output import Column, local_time, plural, print_json, print_t
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
-from lepton_ai.history.record import timestamp
-from lepton_ai.history.states import Resolution
 from lepton_ai.repository import ModelRepository
-from lepton_ai.unfinished import OpenConflict, UnfinishedMerge
+from lepton_ai.telling import merges
 
 COLUMNS = (
     Column("Conflict", style="cyan", wrap=True),
@@ -72,7 +70,7 @@ def conflicts(
         if name is not None:
             return _print_marked(name, merge.text(name), as_json=as_json)
         several = merge.branch if len(repository.merges_in_progress()) > 1 else None
-        told, said = _told(merge), merge.said
+        told, said = merges.told(merge), merge.said
         sides = [
             f"{side}: {', '.join(version.address for version in found)}"
             for side, found in merge.sides.items()
@@ -157,7 +155,7 @@ def resolve(
             force=force,
         )
         several = merge.branch if len(repository.merges_in_progress()) > 1 else None
-        told = _told(merge)
+        told = merges.told(merge)
     if as_json:
         print_json({"resolved": names, **told})
         return
@@ -208,43 +206,6 @@ def _print_marked(name: str, data: bytes, *, as_json: bool) -> int:
     else:
         typer.echo(data, nl=False)
     return exits.OK
-
-
-def _told(merge: UnfinishedMerge) -> dict[str, Any]:
-    sides = {
-        side: [{"version": version.address, "id": version.id} for version in found]
-        for side, found in merge.sides.items()
-    }
-    return {
-        "branch": merge.branch,
-        "source": merge.source,
-        "started_by": merge.started_by,
-        "started_at": merge.started_at,
-        **sides,
-        "open": merge.open,
-        "conflicts": [_conflict(one) for one in merge.conflicts],
-    }
-
-
-def _conflict(one: OpenConflict) -> dict[str, Any]:
-    found = one.resolution
-    return {
-        "name": one.name,
-        "kind": one.kind,
-        "why": one.why,
-        "decided": _way(found),
-        "by": found.by if found else None,
-        "at": timestamp(found.at) if found else None,
-        "reason": found.why if found else None,
-        "results": found.results if found else {},
-    }
-
-
-def _way(found: Resolution | None) -> str | None:
-    if found is None:
-        return None
-    told = ",".join(f"{name}={value}" for name, value in found.parameters.items())
-    return found.file if found.how == "file" else f"{found.method or found.how}{told and ':'}{told}"
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from msgspec.structs import asdict
@@ -13,6 +13,7 @@ from lepton_ai.cli.output import human_size, plural, print_json, printable, say
 from lepton_ai.cli.session import opened
 from lepton_ai.history.collect import Report
 from lepton_ai.history.verify import Damage, Verdict
+from lepton_ai.telling import house
 
 PACK_DIGITS = 16
 
@@ -57,7 +58,7 @@ def verify(
     with opened(repo, as_json=as_json) as repository:
         verdict = repository.verify(fast=fast)
     if as_json:
-        print_json(_verdict_json(verdict))
+        print_json(house.verdict(verdict))
     else:
         _print_verdict(verdict)
     return exits.OK if verdict.clean else exits.INTEGRITY
@@ -76,27 +77,6 @@ def _print_report(report: Report) -> None:
         say(f"packs left until a running save has ended: {len(report.waiting)}; repeat lepton gc later")
     for other in report.running:
         say(f"nothing younger was touched than this, which runs: {other}")
-
-
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "clean": verdict.clean,
-        "fast": verdict.fast,
-        "versions": verdict.versions,
-        "packs": verdict.packs,
-        "bytes": verdict.bytes,
-        "damages": [
-            {
-                "where": damage.where,
-                "problem": damage.problem,
-                "touches": [
-                    {"version": version, "file": file, "tensor": tensor or None}
-                    for version, file, tensor in damage.touches
-                ],
-            }
-            for damage in verdict.damages
-        ],
-    }
 
 
 def _print_verdict(verdict: Verdict) -> None:

@@ -14,6 +14,7 @@ from lepton_ai.cli.session import opened
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.handles import Version
 from lepton_ai.repository import ModelRepository
+from lepton_ai.telling.versions import label
 from lepton_ai.types import LogLine
 
 COLUMNS = (
@@ -68,7 +69,7 @@ def tag(
         elif version is not None:
             named = repository.tag(name, version, message=message or "")
             text = f"tag {name} is {named.address}"
-            _tell({"name": name, "version": _version(named)}, text, as_json=as_json)
+            _tell({"name": name, "version": label(named)}, text, as_json=as_json)
         else:
             _tell_one(repository.tags(), "tag", name, as_json=as_json)
 
@@ -120,7 +121,7 @@ def alias(
         elif version is not None:
             named = repository.set_alias(name, version, message=message or "")
             text = f"alias {name} is {named.address} now"
-            _tell({"name": name, "version": _version(named)}, text, as_json=as_json)
+            _tell({"name": name, "version": label(named)}, text, as_json=as_json)
         else:
             _tell_one(repository.aliases(), "alias", name, as_json=as_json)
 
@@ -136,7 +137,7 @@ def _check(kind: str, name: str | None, version: str | None, *, delete: bool, as
 
 def _list(labels: dict[str, Version], kind: str, *, as_json: bool) -> None:
     if as_json:
-        print_json([{"name": name, "version": _version(found)} for name, found in labels.items()])
+        print_json([{"name": name, "version": label(found)} for name, found in labels.items()])
     elif labels:
         rows = [(name, _within(v), v.branch, v.id[:ID_DIGITS]) for name, v in labels.items()]
         print_table(COLUMNS, rows)
@@ -149,7 +150,7 @@ def _tell_one(labels: dict[str, Version], kind: str, name: str, *, as_json: bool
         raise NotFound(f"there is no {kind} {name!r}", hint=f"lepton {kind} {name} VERSION makes it")
     found = labels[name]
     text = f"{kind} {name} is {found.address} ({found.id[:ID_DIGITS]})"
-    _tell({"name": name, "version": _version(found)}, text, as_json=as_json)
+    _tell({"name": name, "version": label(found)}, text, as_json=as_json)
 
 
 def _tell_past(repository: ModelRepository, name: str, at: str | None, *, as_json: bool) -> None:
@@ -182,7 +183,7 @@ def _meant(repository: ModelRepository, line: LogLine) -> Version | None:
 
 
 def _move(line: LogLine, meant: Version | None) -> dict[str, Any]:
-    version = None if meant is None else _version(meant)
+    version = None if meant is None else label(meant)
     return {"since": line.at, "by": line.actor, "why": line.why, "version": version}
 
 
@@ -194,15 +195,6 @@ def _row(line: LogLine, meant: Version | None) -> tuple[str, ...]:
 def _within(version: Version) -> str:
     """Its address without the branch."""
     return version.address.partition("@")[2]
-
-
-def _version(version: Version) -> dict[str, Any]:
-    return {
-        "name": version.name,
-        "id": version.id,
-        "branch": version.branch,
-        "revision": version.revision,
-    }
 
 
 def _tell(told: object, text: str, *, as_json: bool) -> None:

@@ -8,10 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lepton_ai.cli import complete
-from lepton_ai.cli.graph import PLAIN, draw
 from lepton_ai.cli.group import Json, Repo, examples
-from lepton_ai.cli.lineage import Drawn, lineage
-from lepton_ai.cli.moves import moves
 from lepton_ai.cli.options import BranchOption, LimitOption, check_limit
 from lepton_ai.cli.output import (
     ID_DIGITS,
@@ -27,6 +24,9 @@ from lepton_ai.cli.output import (
 from lepton_ai.cli.reminders import reminders
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
+from lepton_ai.telling.graph import PLAIN, draw
+from lepton_ai.telling.lineage import Drawn, lineage
+from lepton_ai.telling.moves import moves
 from lepton_ai.types import Record
 
 COLUMNS = (

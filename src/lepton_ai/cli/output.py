@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -12,7 +11,7 @@ from unicodedata import combining, east_asian_width
 
 import msgspec
 
-from lepton_ai.types import VersionInfo
+from lepton_ai.types import without_nan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +33,7 @@ class Column(NamedTuple):
 
 def print_json(value: object) -> None:
     """Print one JSON document on stdout. NaN and infinities are the words "NaN", "Infinity", "-Infinity"."""
-    text = msgspec.json.format(msgspec.json.encode(_without_nan(msgspec.to_builtins(value))), indent=2)
+    text = msgspec.json.format(msgspec.json.encode(without_nan(msgspec.to_builtins(value))), indent=2)
     sys.stdout.write(text.decode() + "\n")
 
 
@@ -125,24 +124,6 @@ def pairs(values: dict[str, Any]) -> str:
     return " ".join(f"{key}={number(v) if isinstance(v, float) else v}" for key, v in values.items())
 
 
-def version_json(info: VersionInfo) -> dict[str, Any]:
-    """A version as every command prints it."""
-    return {
-        "name": info.name,
-        "id": info.id,
-        "branch": info.branch,
-        "status": info.status,
-        "created_at": info.created_at,
-        "updated_at": info.updated_at,
-        "author": info.author,
-        "metrics": info.metrics,
-        "raw_bytes": info.raw_bytes,
-        "stored_bytes": info.stored_bytes,
-        "message": info.message,
-        "revision": info.revision,
-    }
-
-
 def plural(count: int, what: str) -> str:
     """``1 version``, ``2 versions``."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
@@ -197,14 +178,3 @@ def _shown(letter: str) -> str:
     if letter.isprintable():
         return letter
     return " " if letter in "\n\t\u00a0\u3000" else letter.encode("unicode_escape").decode()
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: the words stand for it, as they do in the record."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from lepton_ai.cli.output import ID_DIGITS, human_size, note, plural, print_json, say, version_json
+from lepton_ai.cli.output import ID_DIGITS, human_size, note, plural, print_json, say
 from lepton_ai.handles import Version
 from lepton_ai.repository import ModelRepository
+from lepton_ai.telling.versions import version_json
 from lepton_ai.types import VersionInfo
 
 

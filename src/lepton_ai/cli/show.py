@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from lepton_ai.cli import exits
@@ -23,14 +21,12 @@ from lepton_ai.cli.output import (
     print_json,
     printable,
     say,
-    version_json,
 )
 from lepton_ai.cli.session import opened
 from lepton_ai.cli.show_merge import print_merge
 from lepton_ai.errors import Damaged, LeptonError, NotFound
 from lepton_ai.handles import Version
-from lepton_ai.history.diff.words import introducing
-from lepton_ai.repository import ModelRepository
+from lepton_ai.telling.versions import facts
 
 
 @examples("lepton show v2", "lepton show production --json", "lepton show v2 --patch | git apply")
@@ -61,80 +57,14 @@ def show(
         if patch:
             _print_patch(found)
             return exits.OK
-        facts = _facts(repository, found, packages=packages, problems=problems)
+        told = facts(repository, found, packages=packages, problems=problems)
     if as_json:
-        print_json(facts)
+        print_json(told)
     else:
-        _print(facts, everything=everything)
+        _print(told, everything=everything)
         for problem in problems:
             note(str(problem))
     return exits.INTEGRITY if any(isinstance(problem, Damaged) for problem in problems) else exits.OK
-
-
-def _facts(
-    repository: ModelRepository, version: Version, *, packages: bool, problems: list[LeptonError]
-) -> dict[str, Any]:
-    """What the command tells; ``problems`` gets what is wrong with the larger things that are kept beside a version."""
-
-    def read(what: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        try:
-            return what()
-        except (NotFound, Damaged) as problem:
-            problems.append(problem)
-            return {}
-
-    info = repository.info(version)
-    revisions = repository.revisions(version)
-    ids = {revision.id for revision in revisions}
-    code, environment = version.code, version.environment
-    facts = {
-        **version_json(info),
-        "id": version.id,
-        "revision": version.revision,
-        "author": version.author,
-        "message": version.message,
-        "metrics": version.metrics,
-        "content_id": version.content_id,
-        "operation": version.operation,
-        "parents": version.parents,
-        "revisions": [{"revision": r.revision, "id": r.id, "at": r.record.created_at} for r in revisions],
-        "tags": sorted(name for name, found in repository.tags().items() if found.id in ids),
-        "aliases": sorted(name for name, found in repository.aliases().items() if found.id in ids),
-        "params": version.params,
-        "dataset": version.dataset,
-        "history": read(lambda: version.history),
-        "code": code and {**msgspec.to_builtins(code), "patch_bytes": code.patch.size if code.patch else 0},
-        "environment": environment and {"python": environment.python, "platform": environment.platform},
-        "files": version.files,
-        "merge": read(lambda: _merge(repository, version)) or None,
-    }
-    if packages:
-        facts["packages"] = read(lambda: version.packages)
-    facts["notes"] = [str(problem) for problem in problems]
-    plain: dict[str, Any] = msgspec.to_builtins(facts)
-    if plain["code"]:
-        plain["code"].pop("patch", None)
-    return plain
-
-
-def _merge(repository: ModelRepository, version: Version) -> dict[str, Any]:
-    """The account of the merge that made it, and what people call the versions that took part; empty: none made it."""
-    done = version.merged
-    if done is None:
-        return {}
-    called = {
-        side: [_address(repository, id_) for id_ in ids]
-        for side, ids in (("ours", done.models[:1]), ("theirs", done.models[1:]), ("base", done.bases))
-    }
-    warnings = introducing("the merge", done.introduces)
-    return {"versions": called, "warnings": warnings, **msgspec.to_builtins(done)}
-
-
-def _address(repository: ModelRepository, id_: str) -> str:
-    try:
-        return repository.version(id_, deleted=True).address
-    except NotFound:  # gc keeps the record, an import brings only its own
-        return id_[:ID_DIGITS]
 
 
 def _print_patch(version: Version) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from msgspec.structs import asdict
@@ -21,12 +20,12 @@ from lepton_ai.cli.output import (
     print_json,
     print_table,
     say,
-    version_json,
 )
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.history.stats import Parts, Stats, VersionStats
 from lepton_ai.store.contract import CodecUse, Taken
+from lepton_ai.telling import house
 
 VERSIONS = (
     Column("Version", style="bold"),
@@ -97,7 +96,7 @@ def stats(
     if meant is not None and not shown:
         raise NotFound(f"{version} was deleted just now", hint="lepton versions lists what there is")
     if as_json:
-        print_json(_json(found, shown))
+        print_json(house.stats(found, shown))
     elif meant is not None:
         _print_version(shown[0])
     else:
@@ -107,35 +106,6 @@ def stats(
         note(
             f"{what} cannot be told from what nobody needs, for their descriptions are damaged; run lepton verify"
         )
-
-
-def _json(found: Stats, shown: Iterable[VersionStats]) -> dict[str, Any]:
-    return {
-        "raw_bytes": found.raw_bytes,
-        "stored_bytes": found.stored_bytes,
-        "ratio": found.ratio,
-        "versions": [
-            version_json(one.info)
-            | {"stored_bytes": one.taken.stored_bytes, "ratio": one.ratio}
-            | _taken_json(one.taken)
-            for one in shown
-        ],
-        "pack_bytes": found.pack_bytes,
-        "packs": found.packs,
-        **_taken_json(found.whole),
-        "parts": asdict(found.parts),
-        "unreadable": found.unreadable,
-    }
-
-
-def _taken_json(taken: Taken) -> dict[str, Any]:
-    return {
-        "unique_bytes": taken.unique_bytes,
-        "shared_bytes": taken.shared_bytes,
-        "blocks": taken.blocks,
-        "chain": {"mean": taken.mean_chain, "longest": taken.longest_chain},
-        "codecs": taken.codecs,
-    }
 
 
 def _print(found: Stats, shown: list[VersionStats]) -> None:

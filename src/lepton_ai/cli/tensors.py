@@ -13,6 +13,7 @@ from lepton_ai.cli.options import BranchOption, ForceOption, VersionArgument
 from lepton_ai.cli.output import Column, human_size, note, number, print_facts, print_json, print_table
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
+from lepton_ai.telling.tensors import numbers, summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +115,7 @@ def tensor(
     with opened(repo, as_json=as_json) as repository:
         array = repository.version(version, branch).tensor(name)
     facts: dict[str, Any] = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
-    facts |= _summary(array)
+    facts |= summary(array)
     if target is not None:
         facts["file"] = str(target)
         _write(array, target)
@@ -125,44 +126,11 @@ def tensor(
     print_facts((key, text) for key, text in (texts | {"shape": _shape(array.shape)}).items())
 
 
-def _summary(array: np.ndarray[Any, np.dtype[Any]]) -> dict[str, Any]:
-    """Smallest, largest, mean and standard deviation of what is finite, and how much is zero or not finite."""
-    import numpy as np
-
-    numeric = _numbers(array)
-    if numeric is None or array.size == 0:
-        return {"elements": int(array.size), "nbytes": int(array.nbytes)}
-    finite = numeric[np.isfinite(numeric)]
-    facts: dict[str, Any] = {"elements": int(array.size), "nbytes": int(array.nbytes)}
-    if finite.size:
-        wide = finite.astype(np.float64)
-        facts |= {"min": float(wide.min()), "max": float(wide.max())}
-        facts |= {"mean": float(wide.mean()), "std": float(wide.std())}
-    return facts | {
-        "zeros": int(array.size - np.count_nonzero(numeric)),
-        "not_finite": int(array.size - finite.size),
-    }
-
-
-def _numbers(array: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """The array as a type that numpy itself knows and calculates with; None for texts and complex numbers."""
-    import numpy as np
-
-    if array.dtype.kind in "biuf":
-        return array
-    if array.dtype.kind == "V" and array.dtype.names is None:
-        try:
-            return array.astype(np.float32)  # bfloat16, float8, int4 …: exact, they all fit
-        except (TypeError, ValueError):
-            return None
-    return None
-
-
 def _write(array: np.ndarray[Any, np.dtype[Any]], target: Path) -> None:
     """Write the array as .npy; whole or not at all."""
     import numpy as np
 
-    if array.dtype.kind == "V" and (wider := _numbers(array)) is not None:
+    if array.dtype.kind == "V" and (wider := numbers(array)) is not None:
         note(f".npy has no {array.dtype}: it is written as {wider.dtype}, which holds every value exactly")
         array = wider
     written.write(target, lambda file: np.save(file, array, allow_pickle=False))

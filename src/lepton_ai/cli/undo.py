@@ -9,10 +9,11 @@ import typer
 from lepton_ai.cli import complete
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, MessageOption, VersionArgument
-from lepton_ai.cli.output import print_json, say, version_json
+from lepton_ai.cli.output import print_json, say
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
+from lepton_ai.telling.versions import version_json
 
 
 @examples("lepton rollback v1", "lepton rollback v1 -b release -m 'v2 drifts'")

@@ -17,9 +17,9 @@ from lepton_ai.cli.output import (
     pairs,
     print_json,
     print_table,
-    version_json,
 )
 from lepton_ai.cli.session import opened
+from lepton_ai.telling.versions import version_json
 from lepton_ai.types import VersionInfo
 
 WhereOption = Annotated[

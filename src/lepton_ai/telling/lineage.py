@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lepton_ai.cli.graph import Node
 from lepton_ai.history import graph, listing, states
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import parse_record
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.repository import ModelRepository
+from lepton_ai.telling.graph import Node
 from lepton_ai.types import Record, Status
 
 CHUNK = 500

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from lepton_ai import wire
 from lepton_ai.catalog import repositories
 from lepton_ai.catalog.database import Catalog
+from lepton_ai.catalog.tables import METADATA
 from tests.services import Mariadb, Postgresql, Service
 
 KINDS = ("sqlite", "postgresql", "mariadb")
@@ -53,13 +55,22 @@ def fresh(service: Service | None, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def catalog(service: Service | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
-    """One for all tests: each uses repositories and people of its own."""
+def shared(service: Service | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """One for all tests."""
     url = service.fresh() if service else f"sqlite:///{tmp_path_factory.mktemp('catalog')}/catalog.db"
     made = Catalog(url)
     made.migrate()
     yield made
     made.close()
+
+
+@pytest.fixture
+def catalog(shared: Catalog) -> Catalog:
+    """Without a row in it."""
+    with shared.writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(delete(table))
+    return shared
 
 
 @pytest.fixture

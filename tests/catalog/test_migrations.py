@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, text
 from sqlalchemy.engine import Connection
 
-from lepton_ai.catalog import backups, connecting, migrating
+from lepton_ai.catalog import backups, connecting, migrating, tables
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.dumps import tables_of
 from lepton_ai.catalog.migrations import steps
@@ -108,27 +108,33 @@ def test_a_kept_copy_can_be_brought_back(
     lite.close()
 
 
-@pytest.mark.parametrize("kind", ["postgresql"], scope="session", indirect=False)
-def test_a_copy_that_was_changed_is_refused(kind: str, postgresql: Service, tmp_path: Path) -> None:
-    source = Catalog(postgresql.fresh())
+@pytest.mark.parametrize("kind", ["postgresql"], scope="session", indirect=True)
+def test_a_copy_that_was_changed_is_refused(service: Service, tmp_path: Path) -> None:
+    source = Catalog(service.fresh())
     source.migrate()
     with source.writing() as connection:
         fill(connection)
     copy = backups.keep(source.engine, tmp_path, STEPS[-1], "9999")
     file = copy / "refs.jsonl"
     file.write_bytes(file.read_bytes().replace(b"1", b"2", 1))
-    target = Catalog(postgresql.fresh())
+    target = Catalog(service.fresh())
     with pytest.raises(Damaged, match="not as it was written"):
         target.restore(copy)
     with target.reading() as connection:
         assert not any(rows(connection).values())
     target.close()
     (copy / "list.json").unlink()
-    other = Catalog(postgresql.fresh())
+    other = Catalog(service.fresh())
     with pytest.raises(Damaged, match="no whole dump"):
         other.restore(copy)
     other.close()
     source.close()
+
+
+def test_no_file_of_tables_is_forgotten() -> None:
+    """Copies hold the tables of those that ``catalog/tables/__init__.py`` imports."""
+    files = {file.stem for file in Path(tables.__file__).parent.glob("*.py")} - {"__init__", "types"}
+    assert files == {name for name in tables.__all__ if name != "METADATA"}
 
 
 def test_tables_are_as_the_program_thinks(catalog: Catalog) -> None:
@@ -202,12 +208,12 @@ def test_servers_that_start_at_once_migrate_once(fresh: str, tmp_path: Path) -> 
         server.join()
 
 
-@pytest.mark.parametrize("kind", ["mariadb"], scope="session", indirect=False)
+@pytest.mark.parametrize("kind", ["mariadb"], scope="session", indirect=True)
 def test_half_a_step_is_gone_on_with(
-    kind: str, mariadb: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MariaDB keeps the tables that a killed step has made."""
-    made, url = steps.create_index, mariadb.fresh()
+    made, url = steps.create_index, service.fresh()
 
     def dies(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

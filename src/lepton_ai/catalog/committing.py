@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from lepton_ai.catalog.tables.history import COMMITS, CONTENTS, LOG, LOG_UNDER, REFS, VERSIONS
 from lepton_ai.catalog.tables.repositories import COUNTERS
 from lepton_ai.catalog.tables.types import KEY_BYTES, NAME_BYTES
-from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.errors import NotFound, StorageFailed, UsageError
 from lepton_ai.history.refs import rules
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move, VersionRow
 
@@ -20,6 +20,9 @@ _CHUNK = 500
 _KEPT = 4096
 """Of how many commits the tokens are kept: long enough for whoever lost a connection to come back."""
 _SWEEP = 256
+_CAREFUL = 200_000
+_ESCAPED = b"\0'\"\\\n\r\x1a"
+"""Bytes that cost two on their way to MySQL."""
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -43,6 +46,24 @@ def check_lengths(change: Commit) -> None:
     for version in change.versions:
         if max(len(version.name.encode()), len(version.branch.encode())) > NAME_BYTES:
             raise UsageError(f"the name {version.name[:40]!r}… has more than {NAME_BYTES} bytes")
+
+
+def check_packets(connection: Connection, change: Commit) -> None:
+    """Refuse values that MySQL would not take: it says nothing, and closes the connection.
+
+    Raises:
+        StorageFailed.
+    """
+    values = [move.value or b"" for move in change.moves] + [row.record for row in change.versions]
+    large = max((value for value in values if len(value) > _CAREFUL), key=len, default=b"")
+    if not large or connection.dialect.name not in {"mysql", "mariadb"}:
+        return
+    most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar() or 0)
+    if len(large) + sum(large.count(escaped) for escaped in _ESCAPED) + _CAREFUL > most:
+        raise StorageFailed(
+            f"a value of {len(large)} bytes is too large for this database, which takes {most} bytes at once",
+            hint="raise its max_allowed_packet",
+        )
 
 
 def lock(connection: Connection, repository: int) -> Counters:
@@ -72,6 +93,7 @@ def apply(connection: Connection, repository: int, change: Commit, token: bytes)
         LostRace: one is not; says which key. Nothing was written.
         NotFound: the repository was removed.
     """
+    check_packets(connection, change)
     counters = lock(connection, repository)
     stamp = counters.stamp + 1
     there = _refs(connection, repository, [*change.checks, *(move.key for move in change.moves)])

@@ -98,11 +98,10 @@ def _explain_sqlite(problem: sqlite3.Error, where: str) -> LeptonError:
 
 def _code(problem: exc.DBAPIError) -> str:
     """SQLSTATE of PostgreSQL, the error number of MySQL; "" when there is none."""
-    state = getattr(problem.orig, "sqlstate", None)
-    if state:
-        return str(state)
     arguments = getattr(problem.orig, "args", ())
-    return str(arguments[0]) if arguments and isinstance(arguments[0], int) else ""
+    if arguments and isinstance(arguments[0], int):
+        return str(arguments[0])
+    return str(getattr(problem.orig, "sqlstate", None) or "")
 
 
 def _first_line(problem: BaseException) -> str:

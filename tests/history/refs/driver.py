@@ -46,7 +46,7 @@ def read_on(path: Path) -> dict[str, Any]:
 
 def pay(path: Path) -> dict[str, Any]:
     """Move money between accounts until somebody closes our standard input."""
-    racer = Racer(path, 1, 0)
+    racer = Racer(lambda: SqliteHistory(path), 1, 0)
     print("held", flush=True)
     done = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
@@ -149,7 +149,7 @@ def main(scenario: str, *words: str) -> None:
     numbers = [int(word) for word in words[1:] if word.isdigit()]
     texts = [word for word in words[1:] if not word.isdigit()]
     scenarios: dict[str, Callable[[], dict[str, Any]]] = {
-        "race": lambda: race(path, Path(texts[0]), *numbers),
+        "race": lambda: race(lambda: SqliteHistory(path), Path(texts[0]), *numbers),
         "crash": lambda: crash(path, *numbers),
         "migrations": lambda: migrations(path, *numbers),
         "hold": lambda: hold(path),

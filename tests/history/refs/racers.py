@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lepton_ai.errors import LostRace
-from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move, VersionRow
-from lepton_ai.history.refs.sqlite import SqliteHistory
+from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, History, Move, VersionRow
 from tests.history.refs.children import finished_well, row_of, spawn
 
 ACCOUNTS = [f"account/{letter}" for letter in "abcd"]
@@ -20,9 +20,9 @@ TOTAL = 1000
 class Racer:
     """Does random things to one history until it has made ``commits`` commits; keeps what was acknowledged."""
 
-    def __init__(self, path: Path, worker: int, commits: int) -> None:
-        self.path, self.worker, self.commits = path, worker, commits
-        self.history = SqliteHistory(path)
+    def __init__(self, opened: Callable[[], History], worker: int, commits: int) -> None:
+        self.opened, self.worker, self.commits = opened, worker, commits
+        self.history = opened()
         self.rng = random.Random(worker)
         self.acknowledged: list[tuple[str, str | None]] = []
         self.lost = self.made = 0
@@ -43,7 +43,7 @@ class Racer:
             self.rng.choice(acts)()
             if self.rng.random() < 0.01:
                 self.history.close()
-                self.history = SqliteHistory(self.path)
+                self.history = self.opened()
         self.history.close()
         told = {"acknowledged": self.acknowledged, "made": self.made, "lost": self.lost, "rows": self.rows}
         out.write_text(json.dumps(told))
@@ -111,11 +111,43 @@ class Racer:
             assert self.history.versions([bytes.fromhex(head.value.decode())])
 
 
-def race(path: Path, out: Path, workers: int, commits: int) -> dict[str, Any]:
-    history = SqliteHistory(path)
+def race(opened: Callable[[], History], out: Path, workers: int, commits: int) -> dict[str, Any]:
+    """Many processes on one history; each leaves what was acknowledged to it in ``out``."""
+    history = opened()
     moves = tuple(Move(key, ABSENT, b"%d" % TOTAL) for key in ACCOUNTS)
     history.commit(Commit("bank", "open", moves=moves))
     history.close()
     begun = time.perf_counter()
-    pids = [spawn(lambda n=n: Racer(path, n, commits).run(out / f"{n}.json")) for n in range(workers)]
+    pids = [spawn(lambda n=n: Racer(opened, n, commits).run(out / f"{n}.json")) for n in range(workers)]
     return {"well": finished_well(pids), "seconds": time.perf_counter() - begun}
+
+
+def check_race(history: History, out: Path, workers: int, commits: int) -> None:
+    """Nothing was lost, the log replays to the refs, and whatever was acknowledged is in it, in order."""
+    told = [json.loads((out / f"{worker}.json").read_text()) for worker in range(workers)]
+    assert sum(one["made"] for one in told) == workers * commits
+    assert sum(one["lost"] for one in told) > 0, "nobody ever raced: the test shows nothing"
+    log = history.log()[::-1]
+    refs: dict[str, bytes] = {}
+    for entry in log:
+        assert refs.get(entry.key) == entry.before
+        if entry.after is None:
+            del refs[entry.key]
+        else:
+            refs[entry.key] = entry.after
+    assert {ref.key: ref.value for ref in history.scan("") if not ref.key.startswith("lease/")} == refs
+    assert sum(int(refs[key]) for key in ACCOUNTS) == TOTAL * len(ACCOUNTS)
+    for worker, one in enumerate(told):
+        mine = [
+            [entry.key, None if entry.after is None else entry.after.decode()]
+            for entry in log
+            if entry.actor == f"racer {worker}"
+        ]
+        assert mine == one["acknowledged"]
+        rows = [row_of(number, worker) for number in range(one["rows"])]
+        assert history.versions([row.id for row in rows]) == {row.id: row for row in rows}
+        assert set(history.contents([row.id for row in rows])) == {row.id for row in rows}
+    counted = [key for one in told for key, _ in one["acknowledged"] if key.startswith("shared/")]
+    assert {key: counted.count(key) for key in counted} == {
+        key: int(value) for key, value in refs.items() if key.startswith("shared/")
+    }

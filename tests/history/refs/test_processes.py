@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 from lepton_ai.history.refs.sqlite import SqliteHistory
-from tests.history.refs.children import row_of
 from tests.history.refs.processes import drive, driving
-from tests.history.refs.racers import ACCOUNTS, TOTAL
+from tests.history.refs.racers import ACCOUNTS, TOTAL, check_race
 
 WORKERS = 8
 COMMITS = 600
@@ -17,38 +16,9 @@ COMMITS = 600
 def test_eight_processes_lose_nothing(swift_path: Path) -> None:
     seen = drive("race", swift_path / "history.db", swift_path, WORKERS, COMMITS)
     assert seen["well"], seen["stderr"]
-    told = [json.loads((swift_path / f"{worker}.json").read_text()) for worker in range(WORKERS)]
-    assert sum(one["made"] for one in told) == WORKERS * COMMITS
-    assert sum(one["lost"] for one in told) > 0, "nobody ever raced: the test shows nothing"
-
     history = SqliteHistory(swift_path / "history.db")
     assert history.integrity() == []
-    log = history.log()[::-1]
-    refs: dict[str, bytes] = {}
-    for entry in log:
-        assert refs.get(entry.key) == entry.before
-        if entry.after is None:
-            del refs[entry.key]
-        else:
-            refs[entry.key] = entry.after
-    assert {ref.key: ref.value for ref in history.scan("") if not ref.key.startswith("lease/")} == refs
-    assert sum(int(refs[key]) for key in ACCOUNTS) == TOTAL * len(ACCOUNTS)
-
-    # Everything that was acknowledged is in the log, in the order in which its process was told.
-    for worker, one in enumerate(told):
-        mine = [
-            [entry.key, entry.after and entry.after.decode()]
-            for entry in log
-            if entry.actor == f"racer {worker}"
-        ]
-        assert mine == one["acknowledged"]
-        rows = [row_of(number, worker) for number in range(one["rows"])]
-        assert history.versions([row.id for row in rows]) == {row.id: row for row in rows}
-        assert set(history.contents([row.id for row in rows])) == {row.id for row in rows}
-    counted = [key for one in told for key, _ in one["acknowledged"] if key.startswith("shared/")]
-    assert {key: counted.count(key) for key in counted} == {
-        key: int(value) for key, value in refs.items() if key.startswith("shared/")
-    }
+    check_race(history, swift_path, WORKERS, COMMITS)
     history.close()
 
 

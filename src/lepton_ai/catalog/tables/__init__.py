@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_ai.catalog.tables import history, packs, repositories
+from lepton_ai.catalog.tables import history, packs, people, repositories
 from lepton_ai.catalog.tables.types import METADATA
 
-__all__ = ["METADATA", "history", "packs", "repositories"]
+__all__ = ["METADATA", "history", "packs", "people", "repositories"]

@@ -16,7 +16,8 @@ EXPORTS = [
     "InUse", "InfrastructureError", "IntegrityError", "InvalidName", "KeyMissing", "LeptonError", "LogLine",
     "LostRace", "MissingExtra", "ModelRepository", "NoSpace", "NotFound", "StorageFailed", "TensorInfo", "TooNew",
     "Unsupported", "Untrusted", "UsageError", "Version", "VersionInfo", "WouldOverwrite", "__version__",
-    "create_version", "default_repository", "list_versions",
+    "create_version", "default_repository", "list_versions", "Forbidden", "NotAllowed", "TooManyRequests",
+    "Unauthenticated",
 ]  # fmt: skip
 """Append-only: taking a name away breaks somebody's program."""
 

@@ -139,6 +139,16 @@ class Login(msgspec.Struct, frozen=True):
     device: str = ""
 
 
+class LoggedIn(msgspec.Struct, frozen=True):
+    """A browser's session, whose cookie came along. ``csrf`` is to be sent as X-CSRF-Token with every change."""
+
+    user: str
+    admin: bool
+    scopes: tuple[str, ...]
+    csrf: str
+    expires_at: int
+
+
 class NewToken(msgspec.Struct, frozen=True, omit_defaults=True):
     """Make an API token: ``scopes`` of "read", "write", "admin"; ``days`` until it expires."""
 
@@ -157,6 +167,79 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: int
     last_used_at: int | None = None
     secret: str | None = None
+
+
+class TokenLogin(msgspec.Struct, frozen=True):
+    """Log in by password for a token, as programs do. The answer is a :class:`Token` with its secret."""
+
+    user: str
+    password: str
+    token: NewToken
+
+
+class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of one's own tokens; ``next`` continues it."""
+
+    tokens: tuple[Token, ...]
+    next: str | None = None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A browser's session; ``current``: the one that asks."""
+
+    id: str
+    device: str
+    address: str
+    created_at: int
+    seen_at: int
+    expires_at: int
+    current: bool
+
+
+class Sessions(msgspec.Struct, frozen=True):
+    """One's own sessions, the one used last first."""
+
+    sessions: tuple[Session, ...]
+
+
+class NewUser(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Add a user, with the first password."""
+
+    name: str
+    password: str
+    admin: bool = False
+
+
+class User(msgspec.Struct, frozen=True):
+    """A user. ``etag`` changes with it."""
+
+    name: str
+    admin: bool
+    active: bool
+    created_at: int
+    created_by: str
+    etag: str
+
+
+class Users(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of users, by name; ``next`` continues it."""
+
+    users: tuple[User, ...]
+    next: str | None = None
+
+
+class UserChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Change a user; what is absent stays."""
+
+    admin: bool | None = None
+    active: bool | None = None
+
+
+class NewPassword(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Set a password. ``old`` is needed for one's own."""
+
+    new: str
+    old: str = ""
 
 
 class Me(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from lepton_ai.server import auth, logs
 from lepton_ai.server.access import Caller, allow
 from lepton_ai.server.app import create_app
 from lepton_ai.server.buckets import Buckets
-from lepton_ai.server.limits import address_of
+from lepton_ai.server.places import address_of
 from lepton_ai.server.settings import ServerSettings
 from tests.server.conftest import ADDRESS
 

@@ -34,6 +34,25 @@ def passphrase(*, stdin: bool, twice: bool) -> str:
     return given
 
 
+def password(*, stdin: bool, twice: bool, whose: str = "") -> str:
+    """A password from stdin, or asked for without showing it. Spaces belong to it.
+
+    Raises:
+        UsageError: it is empty, or the two are not equal, or there is nobody to ask.
+    """
+    if stdin:
+        given = sys.stdin.readline().rstrip("\r\n")
+    elif not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for the password", hint="use --password-stdin")
+    else:
+        given = getpass.getpass(f"Password of {whose}: " if whose else "Password: ")
+        if twice and getpass.getpass("Again: ") != given:
+            raise UsageError("the two passwords differ", hint="type it again")
+    if not given:
+        raise UsageError("the password is empty", hint="there is no default one: choose a long one")
+    return given
+
+
 @contextmanager
 def recovery_file(name: str, repository_id: str) -> Iterator[Path]:
     """The file with the recovery key; for "-" a private one with the key that is typed.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 EVERYDAY = "Everyday"
 BRANCHES = "Branches and names"
 UNDO = "Going back"
+TEAM = "With others"
 HOUSE = "Keeping house"
 
 
@@ -62,5 +63,7 @@ COMMANDS = (
     Entry("restore-backup", "copies:restore_backup", "Make a repository from a backup.", HOUSE),
     Entry("export", "copies:export", "Write one version into a single file.", HOUSE),
     Entry("import", "copies:import_", "Take an exported version in.", HOUSE),
+    Entry("server", "server:GROUP", "Run a server for the team.", TEAM),
+    Entry("user", "user:GROUP", "List, add and keep out users of a server.", TEAM),
     Entry("keys", "keys:GROUP", "List, add, remove, rotate and recover keys.", HOUSE),
 )

@@ -88,11 +88,7 @@ class Seen:
             return None
         try:
             known = self._known.get(self._key(look(descriptor), name))
-            if known is None or self._watch.lasting(descriptor) != known.sight:
-                return None
-            if self._head_start is not None:
-                self._head_start.unneeded(known.sight)
-            return known
+            return known if known and self._watch.lasting(descriptor) == known.sight else None
         finally:
             os.close(descriptor)
 

@@ -12,7 +12,8 @@ from lepton_ai.errors import Forbidden
 SCOPES = ("read", "write", "admin")
 
 ACTS: Mapping[str, str] = {
-    "self": "read",  # one's own account, tokens and sessions
+    "self": "read",  # see one's own account, tokens and sessions
+    "self-change": "write",
     "read": "read",
     "write": "write",
     "admin": "admin",

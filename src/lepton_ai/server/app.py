@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -52,8 +57,27 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     running: Running = app.state.running
     forget_dead_processes()
     await run_in_threadpool(open_all, running)
+    _hear_of_the_end(running)
     try:
         yield
     finally:
         running.stopping.set()
         await run_in_threadpool(close_all, running)
+
+
+def _hear_of_the_end(running: Running) -> None:
+    """Let whoever waits for something long know of a stop when it is asked for: the server waits for them to end."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # nobody stops this application by a signal: a test, or a program that runs it inside
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if not callable(before):
+            continue
+
+        def told(given: int, frame: FrameType | None, before: Callable[..., Any] = before) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(running.stopping.set)
+            before(given, frame)
+
+        signal.signal(number, told)

@@ -15,10 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lepton_ai import wire
+from lepton_ai.catalog import sessions, tokens
+from lepton_ai.catalog.people import User
 from lepton_ai.errors import Forbidden, LeptonError, Unauthenticated
-from lepton_ai.later import Later
 from lepton_ai.server import hosts, limits, problems
 from lepton_ai.server.access import SCOPES, Caller, allow
+from lepton_ai.server.places import address_of, path_of
 from lepton_ai.server.running import Running
 
 OPEN = frozenset(
@@ -29,6 +31,7 @@ OPEN = frozenset(
         "/docs",
         f"{wire.PREFIX}/openapi.json",
         f"{wire.PREFIX}/login",
+        f"{wire.PREFIX}/login/token",
     }
 )
 """Answered without a login."""
@@ -37,14 +40,10 @@ COOKIE = "lepton_ai_session"
 CSRF_HEADER = "x-csrf-token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_tokens = Later("lepton_ai.catalog.tokens")
-_sessions = Later("lepton_ai.catalog.sessions")
-
 
 def is_open(scope: Scope) -> bool:
     """Whether the address of a request is answered without a login."""
-    root: str = scope.get("root_path", "")
-    return scope["path"].removeprefix(root) in OPEN
+    return path_of(scope) in OPEN
 
 
 def cookie_name(scheme: str) -> str:
@@ -61,7 +60,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out who asks, then go on."""
-        if scope["type"] != "http" or scope["path"] in hosts.PROBES:
+        if scope["type"] != "http" or path_of(scope) in hosts.PROBES:
             return await self._app(scope, receive, send)
         try:
             headers = await self._admit(scope)
@@ -85,7 +84,7 @@ class Authentication:
 
     async def _admit(self, scope: Scope) -> Mapping[str, str]:
         """Put the caller into the request's state, unless the address is open; headers about the rate."""
-        allowance, address = self._running.limits, limits.address_of(scope)
+        allowance, address = self._running.limits, address_of(scope)
         if is_open(scope):
             return allowance.address(address)
         allowance.address(address, 0)  # who failed too often is not looked up any more
@@ -120,12 +119,12 @@ _HINT = "lepton login ADDRESS, or send a token: Authorization: Bearer lai_…"
 
 
 def _by_token(running: Running, secret: str) -> Caller:
-    user, scopes = _tokens.find(running.catalog, secret)
+    user, scopes = tokens.find(running.catalog, secret)
     return _caller(user, frozenset(scopes), "token", secret)
 
 
 def _by_session(running: Running, request: Request, cookie: str) -> Caller:
-    user, csrf = _sessions.find(running.catalog, cookie)
+    user, csrf = sessions.find(running.catalog, cookie)
     if request.method not in SAFE_METHODS:
         given = request.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(given.encode(), str(csrf).encode()):
@@ -135,7 +134,7 @@ def _by_session(running: Running, request: Request, cookie: str) -> Caller:
     return _caller(user, frozenset(SCOPES), "session", cookie)
 
 
-def _caller(user: Any, scopes: frozenset[str], via: str, secret: str) -> Caller:
+def _caller(user: User, scopes: frozenset[str], via: str, secret: str) -> Caller:
     held = scopes if user.admin else scopes - {"admin"}
     return Caller(
         user.name, user.number, user.admin, held, via, secret.split("_")[1] if "_" in secret else ""

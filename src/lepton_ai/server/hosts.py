@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lepton_ai.server import problems
+from lepton_ai.server.places import path_of
 from lepton_ai.server.settings import ServerSettings
 
 ALWAYS: Mapping[str, str] = {
@@ -47,7 +48,7 @@ class Hosts:
             await send(message)
 
         host = _name(Headers(scope=scope).get("host", ""))
-        if self._names and host not in self._names and scope["path"] not in PROBES:
+        if self._names and host not in self._names and path_of(scope) not in PROBES:
             refused = problems.Refused(421, "this server has another name", hint="see its setting `hosts`")
             request_id = str(scope.get("state", {}).get("request_id", ""))
             return await problems.answer(refused, instance=request_id)(scope, receive, careful)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Scope
+from starlette.types import Message
 
 from lepton_ai.server.access import Caller
 from lepton_ai.server.buckets import Buckets, Share
@@ -54,17 +54,6 @@ class Limits:
             self._metrics.refused.labels(f"rate-{buckets.name}").inc()
             raise RateExceeded("too many requests", headers)
         return headers
-
-
-def address_of(scope: Scope) -> str:
-    """Where a request comes from. Of IPv6 the network (64 bits): a single customer has as many addresses."""
-    host = str((scope.get("client") or ("unknown",))[0])
-    if host.count(":") < 2:
-        return host
-    left, _, right = host.partition("::")
-    groups = [part for part in left.split(":") if part]
-    missing = 8 - len(groups) - len([part for part in right.split(":") if part])
-    return ":".join((groups + ["0"] * missing + right.split(":"))[:4])
 
 
 def mark(message: Message, headers: Mapping[str, str]) -> None:

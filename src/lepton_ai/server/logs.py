@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -61,8 +60,3 @@ def install(level: str, stream: TextIO | None = None) -> None:
         logger.handlers = [handler] if name == "" else []
         logger.propagate = True
         logger.setLevel(logging.WARNING if name in {"", "uvicorn.access"} else level.upper())
-
-
-def of_request(request_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """The extras of a record about a request."""
-    return {"request_id": request_id, **told}

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lepton_ai import wire
 from lepton_ai.server import problems
 from lepton_ai.server.metrics import Metrics
+from lepton_ai.server.places import path_of
 
 HEADER = "x-request-id"
 LOG = logging.getLogger("lepton_ai.server")
@@ -56,7 +57,7 @@ class Requests:
         self._metrics.requests.labels(method, route, str(answer.status)).inc()
         self._metrics.seconds.labels(method, route).observe(seconds)
         self._metrics.sent.inc(answer.bytes)
-        if scope["path"] in QUIET and answer.status < 400:
+        if path_of(scope) in QUIET and answer.status < 400:
             return
         caller = scope["state"].get("caller")
         told: dict[str, Any] = {
@@ -96,5 +97,5 @@ def template(scope: Scope) -> str:
     path = str(getattr(route, "path_format", None) or getattr(route, "path", ""))
     if not path:
         return "none"
-    below = scope["path"].removeprefix(scope.get("root_path", "")).startswith(wire.PREFIX)
+    below = path_of(scope).startswith(wire.PREFIX)
     return wire.PREFIX + path if below and not path.startswith(wire.PREFIX) else path

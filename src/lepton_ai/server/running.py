@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 
-from lepton_ai.later import Later
+from lepton_ai.catalog.database import Catalog
+from lepton_ai.server.homes import Homes
 from lepton_ai.server.limits import Limits
 from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.settings import ServerSettings
+from lepton_ai.store.blobs.objects import open_objects
+from lepton_ai.store.blobs.probing import Ability, probe, require
+from lepton_ai.store.contract import Blobs
 
 
 @dataclass
@@ -22,9 +26,10 @@ class Running:
     """
 
     settings: ServerSettings
-    catalog: Any = None
-    objects: Any = None
-    homes: Any = None
+    catalog: Catalog = None  # type: ignore[assignment]
+    objects: Blobs = None  # type: ignore[assignment]
+    homes: Homes = None  # type: ignore[assignment]
+    is_open: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(init=False)
@@ -42,9 +47,8 @@ def running(request: Request) -> Running:
 Here = Annotated[Running, Depends(running)]
 """A parameter of a route: what the process holds."""
 
-_database = Later("lepton_ai.catalog.database")
-_stores = Later("lepton_ai.store.blobs.objects")
-_homes = Later("lepton_ai.server.homes")
+NEEDED: tuple[Ability, ...] = ("create_if_absent", "range")
+"""What an object store must really do; one that ignores conditions would lose packs."""
 
 
 def open_all(held: Running) -> None:
@@ -55,19 +59,29 @@ def open_all(held: Running) -> None:
     """
     settings = held.settings
     settings.cache_folder.mkdir(parents=True, exist_ok=True)
-    held.catalog = _database.Catalog(settings.database_url)
+    held.catalog = Catalog(settings.database_url)
     try:
         held.catalog.check()
-        held.objects = _stores.open_objects(settings.objects_url, "")
-        held.homes = _homes.Homes(held.catalog, held.objects, settings.cache_folder, settings.key_file)
+        held.objects = open_objects(settings.objects_url, "")
+        held.homes = Homes(held.catalog, held.objects, settings.cache_folder, settings.key_file)
     except BaseException:
         held.catalog.close()
         raise
+    held.is_open = True
+
+
+def try_objects(settings: ServerSettings) -> None:
+    """See that the object store does what is needed of it.
+
+    Raises:
+        Unsupported, StorageFailed, UsageError, MissingExtra.
+    """
+    require(settings.objects_url.partition("?")[0], probe(open_objects(settings.objects_url)), NEEDED)
 
 
 def close_all(held: Running) -> None:
     """Let go of everything."""
-    if held.homes is not None:
+    if held.is_open:
+        held.is_open = False
         held.homes.close()
-    if held.catalog is not None:
         held.catalog.close()

@@ -14,6 +14,8 @@ from lepton_ai.settings import YES
 
 FILE = "server.json"
 PREFIX = "LEPTON_AI_SERVER_"
+WHOLE = f"{PREFIX}WHOLE"
+"""In the environment of a worker: all settings as JSON, as :func:`encode` writes them."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -143,6 +145,11 @@ def convert(told: Mapping[str, Any]) -> ServerSettings:
 def encode(settings: ServerSettings) -> bytes:
     """The settings as JSON, whole."""
     return msgspec.json.encode(msgspec.to_builtins(settings, enc_hook=str))
+
+
+def decode(whole: bytes) -> ServerSettings:
+    """The settings that :func:`encode` wrote."""
+    return convert(msgspec.json.decode(whole, type=dict[str, Any]))
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lepton_ai.server.routes import health, history, keys, packs, repositories, uploads
+from lepton_ai.server.routes import (
+    health,
+    history,
+    keys,
+    login,
+    me,
+    packs,
+    repositories,
+    sessions,
+    tokens,
+    uploads,
+    users,
+)
 
 AT_ROOT: tuple[APIRouter, ...] = (health.router,)
 """Answered at the root of the server."""
 
 UNDER_API: tuple[APIRouter, ...] = (
+    login.router,
+    me.router,
+    tokens.router,
+    sessions.router,
+    users.router,
     repositories.router,
     keys.router,
     history.router,

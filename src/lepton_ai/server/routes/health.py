@@ -68,7 +68,7 @@ def _is_near(request: Request) -> bool:
 
 
 def _database(here: Running) -> str:
-    if here.catalog is None:
+    if not here.is_open:
         return "closed"
     try:
         here.catalog.check()
@@ -78,7 +78,7 @@ def _database(here: Running) -> str:
 
 
 def _objects(here: Running) -> str:
-    if here.objects is None:
+    if not here.is_open:
         return "closed"
     try:
         next(iter(here.objects.list(NOWHERE)), None)

@@ -1,0 +1,232 @@
+"""The server's processes: checks before the start, one socket, one or several workers, an orderly end."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from lepton_ai.errors import Busy, InfrastructureError, NotFound, UsageError
+from lepton_ai.server import logs, metrics
+from lepton_ai.server.app import create_app
+from lepton_ai.server.running import Running, close_all, open_all, try_objects
+from lepton_ai.server.settings import LOOPBACK, WHOLE, ServerSettings, decode, encode
+
+LOCK = "server.lock"
+APPLICATION = "lepton_ai.server.process:application"
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who serves a folder, as its lock file says: the number of the process and its address."""
+
+    process: int
+    address: str
+
+
+def start(settings: ServerSettings, announce: Callable[[str], None]) -> None:
+    """Serve until somebody stops this process (SIGTERM, SIGINT): then no new connection is taken, and requests under
+    way are finished within ``stop_seconds``. ``announce`` is told the address once it is bound.
+
+    Raises:
+        UsageError: the settings do not allow it, as plain HTTP to others does not without ``insecure``.
+        Busy: a server runs on this folder already, or another program has the port.
+        LeptonError: database or object store cannot be used.
+    """
+    check(settings)
+    with ExitStack() as stack:
+        lock = stack.enter_context(_lock(settings))
+        preflight(settings)
+        listener = stack.enter_context(bind(settings))
+        address = address_of(settings, listener)
+        lock.write(msgspec.json.encode(Holder(os.getpid(), address)).decode())
+        lock.flush()
+        stack.enter_context(_environment(settings))
+        announce(address)
+        logs.install(settings.log_level)
+        _run(settings, listener)
+
+
+def check(settings: ServerSettings) -> None:
+    """See that the settings fit together.
+
+    Raises:
+        UsageError: says what to change.
+    """
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise UsageError("a certificate and its key go together", hint="give --tls-cert and --tls-key")
+    for file in (settings.tls_cert, settings.tls_key):
+        if file is not None and not file.is_file():
+            raise NotFound(f"there is no file {file}", hint="check the path")
+    if settings.host not in LOOPBACK and not settings.secure and not settings.insecure:
+        raise UsageError(
+            f"plain HTTP on {settings.host} would send passwords and models unprotected",
+            hint="give --tls-cert and --tls-key, or --insecure behind a proxy that speaks TLS",
+        )
+
+
+def preflight(settings: ServerSettings) -> None:
+    """Open everything once, so that what is wrong is said here and not by every worker.
+
+    Raises:
+        LeptonError: database or object store cannot be used.
+    """
+    try_objects(settings)
+    running = Running(settings)
+    open_all(running)
+    close_all(running)
+
+
+@contextmanager
+def bind(settings: ServerSettings) -> Iterator[socket.socket]:
+    """The socket to listen on.
+
+    Raises:
+        Busy: another program has the port.
+        InfrastructureError: there is no such address here, or the port is not for everybody.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.set_inheritable(True)
+        where = f"{settings.host}:{settings.port}"
+        try:
+            listener.bind((settings.host, settings.port))
+            listener.listen(
+                1
+            )  # now, so that a port that is taken is told here; workers set their own backlog
+        except OSError as problem:
+            if isinstance(problem, socket.gaierror) or problem.errno is None:
+                raise UsageError(
+                    f"there is no host {settings.host} here: {problem}", hint="see --host"
+                ) from problem
+            if problem.errno == 98 or "in use" in str(problem):
+                raise Busy(
+                    f"another program listens on {where}", hint="stop it, or choose --port"
+                ) from problem
+            raise InfrastructureError(
+                f"cannot listen on {where}: {problem.strerror}", hint="see --host and --port"
+            ) from problem
+        yield listener
+
+
+def address_of(settings: ServerSettings, listener: socket.socket) -> str:
+    """The server's address, as a client would type it."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return (
+        f"{'https' if settings.secure else 'http'}://{host}:{listener.getsockname()[1]}{settings.root_path}"
+    )
+
+
+def _run(settings: ServerSettings, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        APPLICATION,
+        factory=True,
+        host=settings.host,
+        port=listener.getsockname()[1],
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=",".join(settings.proxies),
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=int(settings.stop_seconds),
+        timeout_keep_alive=75,
+        timeout_worker_healthcheck=60,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    # uvicorn ends in order, then raises the signal again, which would end us with its number instead of 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _ignore)
+    if settings.workers == 1:
+        server = uvicorn.Server(config)
+        server.run([listener])
+        failed = not server.started
+    else:
+        supervisor = Multiprocess(config, [listener])
+        supervisor.run()
+        failed = any(process.exitcode not in {0, -signal.SIGTERM} for process in supervisor.processes)
+    if failed:
+        raise InfrastructureError("the server did not end well", hint="its log says why")
+
+
+def application() -> FastAPI:
+    """The application of a process that was started with its settings in the environment: what uvicorn asks for."""
+    settings = decode(os.environ[WHOLE].encode())
+    logs.install(settings.log_level)
+    end_with_the_parent()
+    return create_app(settings)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing more: the server has ended already."""
+
+
+def end_with_the_parent() -> None:
+    """In a worker: stop when the process that started it is gone, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+@contextmanager
+def _lock(settings: ServerSettings) -> Iterator[IO[str]]:
+    """Hold the server's folder: an embedded server is one program, which may have several workers."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    place = settings.folder / LOCK
+    with place.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise Busy(
+                f"a server runs on {settings.folder} already{_holder(place)}",
+                hint="stop it, or take another folder",
+            ) from problem
+        file.truncate(0)
+        yield file
+        file.truncate(0)
+
+
+def _holder(place: Path) -> str:
+    try:
+        held = msgspec.json.decode(place.read_bytes(), type=Holder)
+    except (OSError, msgspec.DecodeError):
+        return ""  # it is just starting
+    return f": process {held.process}, {held.address}"
+
+
+@contextmanager
+def _environment(settings: ServerSettings) -> Iterator[None]:
+    """What workers find in their environment: settings, and a folder for the numbers of all of them."""
+    with ExitStack() as stack:
+        os.environ[WHOLE] = encode(settings).decode()
+        stack.callback(os.environ.pop, WHOLE)
+        if settings.workers > 1:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lepton-ai-metrics-"))
+            os.environ[metrics.FOLDER_VARIABLE] = folder
+            stack.callback(os.environ.pop, metrics.FOLDER_VARIABLE)
+        sys.stdout.flush()
+        yield

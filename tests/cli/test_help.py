@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from lepton_ai.cli import keys, server, user
 from lepton_ai.cli.app import PROGRAM, _program
 from lepton_ai.cli.group import Group, load
-from lepton_ai.cli.keys import ENTRIES
 from lepton_ai.cli.table import COMMANDS, Entry
 from tests.cli.conftest import Lepton, model
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = [(entry, [entry.name]) for entry in COMMANDS] + [(entry, ["keys", entry.name]) for entry in ENTRIES]
+GROUPS = {"keys": keys.ENTRIES, "server": server.ENTRIES, "user": user.ENTRIES}
+ALL = [(entry, [entry.name]) for entry in COMMANDS] + [
+    (entry, [group, entry.name]) for group, entries in GROUPS.items() for entry in entries
+]
 DESIGNED = [
     "init", "save", "update", "log", "versions", "show", "checkout", "tensors", "branch", "merge", "tag", "alias",
     "rollback", "delete", "restore", "gc", "verify", "stats", "keys", "demo",
@@ -68,7 +71,7 @@ def test_every_example_can_be_typed(entry: Entry, typed: list[str]) -> None:
         context = program.make_context(PROGRAM, words, resilient_parsing=False)
         name, command, rest = program.resolve_command(context, [*context._protected_args, *context.args])
         with command.make_context(name, rest, parent=context) as inner:
-            if name == "keys" and inner._protected_args:
+            if name in GROUPS and inner._protected_args:
                 inside, verb, left = command.resolve_command(inner, [*inner._protected_args, *inner.args])
                 verb.make_context(inside, left, parent=inner)
 

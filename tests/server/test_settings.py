@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lepton_ai.errors import UsageError
@@ -53,3 +54,10 @@ def test_a_broken_file_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / settings.FILE).write_text("{")
     with pytest.raises(UsageError, match=r"server\.json cannot be read"):
         settings.read(tmp_path, {})
+
+
+def test_the_page_knows_every_setting() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "server.md").read_text(encoding="utf-8")
+    table = page.partition("## Settings")[2]
+    names = {field.name for field in msgspec.structs.fields(settings.ServerSettings)} - {"folder"}
+    assert [name for name in sorted(names) if f"`{name}`" not in table] == []

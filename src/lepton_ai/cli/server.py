@@ -55,7 +55,7 @@ TlsKey = Annotated[str | None, _option("--tls-key", "FILE", "Its key (PEM).")]
     "lepton server start team --host 0.0.0.0 --tls-cert host.pem --tls-key host.key --workers 4",
 )
 def server(context: typer.Context, repo: Repo = None, as_json: Json = False) -> None:  # noqa: ARG001  (handed on)
-    """Run a server: the same verbs for a team, over HTTPS.
+    """Run a server for the team: the same verbs over HTTPS.
 
     Everything is in one folder until you say otherwise: a database (SQLite), the models, the server's key. With
     --database and --objects several servers beside each other work on the same ones.
@@ -67,7 +67,7 @@ def server(context: typer.Context, repo: Repo = None, as_json: Json = False) -> 
 
 @examples(
     "lepton server init team --admin ana",
-    "pass show lepton | lepton server init team --admin ana --password-stdin",
+    "cat first-password | lepton server init team --admin ana --password-stdin",
     "lepton server init --admin ana --database postgresql://db/lepton --objects s3://models",
 )
 def init(
@@ -83,9 +83,9 @@ def init(
     repo: Repo = None,  # noqa: ARG001  (for every command)
     as_json: Json = False,
 ) -> None:
-    """Make a server.
+    """Make a server, with its first administrator.
 
-    Its first administrator's password is chosen by you: there is no default one. What is given here is kept in
+    The administrator's password is chosen by you: there is no default one. What is given here is kept in
     DIR/server.json, which you may edit. Keep DIR/keys/server.key safe: it opens the repositories.
     """
     founding, settings_of = (
@@ -172,9 +172,10 @@ def migrate(
     repo: Repo = None,  # noqa: ARG001  (for every command)
     as_json: Json = False,
 ) -> None:
-    """Bring the database to the form that this program knows; a copy is kept in DIR/backups before each step.
+    """Bring the database to the newest form.
 
-    Several servers over one database: stop the old ones first.
+    A copy of what was there is kept in DIR/backups before each step. Of several servers over one database, stop the old
+    ones first.
     """
     founding, settings_of = (
         need("lepton_ai.server.founding", "server"),

@@ -77,7 +77,7 @@ class People(Protocol):
 
 
 @examples(
-    "lepton user", "lepton user add bob --password-stdin < first-password", "lepton user deactivate bob"
+    "lepton user", "cat first-password | lepton user add bob --password-stdin", "lepton user deactivate bob"
 )
 def user(context: typer.Context, server: Where = None, repo: Repo = None, as_json: Json = False) -> None:  # noqa: ARG001
     """List, add and keep out users of a server.
@@ -112,14 +112,17 @@ def add(
 
 @examples("lepton user deactivate bob")
 def deactivate(name: Name, server: Where = None, repo: Repo = None, as_json: Json = False) -> None:  # noqa: ARG001
-    """Keep a user out: no login any more; tokens and sessions stop at once. What the user did stays."""
+    """Keep a user out; the name stays taken.
+
+    No login any more; tokens and sessions stop at once. What the user did stays.
+    """
     with _people(server) as people:
         _tell(people.change(name, wire.UserChange(active=False)), "deactivated", as_json=as_json)
 
 
 @examples("lepton user activate bob")
 def activate(name: Name, server: Where = None, repo: Repo = None, as_json: Json = False) -> None:  # noqa: ARG001
-    """Let a deactivated user in again, with the same password."""
+    """Let a user in again, with the same password."""
     with _people(server) as people:
         _tell(people.change(name, wire.UserChange(active=True)), "activated", as_json=as_json)
 
@@ -132,7 +135,7 @@ def set_password(
     repo: Repo = None,  # noqa: ARG001  (for every command)
     as_json: Json = False,
 ) -> None:
-    """Set the password of a user who forgot it; all sessions of the user end."""
+    """Set a user's password; all sessions of the user end."""
     with _people(server) as people:
         people.set_password(name, password(stdin=password_stdin, twice=True, whose=name))
     _done(name, "has a new password", as_json=as_json)
@@ -140,7 +143,7 @@ def set_password(
 
 @examples("lepton user unlock bob")
 def unlock(name: Name, server: Where = None, repo: Repo = None, as_json: Json = False) -> None:  # noqa: ARG001
-    """Let a user who failed to log in too often try again at once."""
+    """Let a user who failed to log in try again at once."""
     with _people(server) as people:
         people.unlock(name)
     _done(name, "may try again", as_json=as_json)

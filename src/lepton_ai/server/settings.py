@@ -43,15 +43,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hosts: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
     root_path: str = ""
-    rate: float = 50.0
-    burst: int = 500
+    rate: float = 200.0
+    burst: int = 2000
     login_rate: float = 0.2
     login_burst: int = 10
     body_limit: int = 64 << 20
     timeout: float = 600.0
     idle: float = 60.0
     stop_seconds: float = 30.0
-    session_hours: float = 12.0
     heartbeat: float = 15.0
     metrics: Literal["loopback", "open", "login"] = "loopback"
     docs: bool = True
@@ -134,7 +133,6 @@ def convert(told: Mapping[str, Any]) -> ServerSettings:
         "body_limit",
         "timeout",
         "heartbeat",
-        "session_hours",
     )
     wrong = [name for name in positive if not 0 < getattr(settings, name) < float("inf")]
     if wrong or settings.workers < 1 or not 0 <= settings.port < 65536 or settings.stop_seconds < 0:

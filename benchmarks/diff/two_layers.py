@@ -19,10 +19,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
+from safetensors.numpy import save_file
 
 MOST = 1.0
 LEPTON = str(Path(sys.executable).with_name("lepton"))
@@ -41,18 +41,11 @@ def make_model(place: Path, size: int) -> None:
         shapes[f"blocks.{layer}.norm.bias"] = (WIDTH,)
     rest = size - 2 * sum(int(np.prod(shape)) for shape in shapes.values())
     shapes["tokens.weight"] = (max(rest, 0) // (2 * WIDTH), WIDTH)
-    header: dict[str, Any] = {}
-    end = 0
+    tensors = {}
     for name, shape in shapes.items():
-        length = 2 * int(np.prod(shape))
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + length]}
-        end += length
-    packed = json.dumps(header).encode()
-    with place.open("wb") as file:
-        file.write(struct.pack("<Q", len(packed)) + packed)
-        for shape in shapes.values():
-            values = rng.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
-            file.write(values.astype(ml_dtypes.bfloat16).tobytes())
+        values = rng.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
+        tensors[name] = values.astype(ml_dtypes.bfloat16)
+    save_file(tensors, place)
 
 
 def move(place: Path, layers: tuple[str, ...]) -> int:

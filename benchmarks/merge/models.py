@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+from safetensors.numpy import save_file
 
 WIDTHS = {"hidden_size": 2048, "intermediate_size": 5504, "vocab_size": 8000}
-DTYPES = {"bfloat16": ("BF16", np.dtype(ml_dtypes.bfloat16)), "float32": ("F32", np.dtype(np.float32))}
+DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.dtype(np.float32)}
 MODELS = ("base", "left", "right")
 MOVED = 0.1
 """How far tuning moves a weight, in standard deviations of the weights."""
@@ -50,23 +50,12 @@ def write(folder: Path, layers: int, dtype: str, number: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(layers, dtype)))
     place = folder / "model.safetensors"
-    name, kind = DTYPES[dtype]
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for tensor, shape in shapes(layers).items():
-        size = int(np.prod(shape)) * kind.itemsize
-        header[tensor] = {"dtype": name, "shape": list(shape), "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with place.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for index, shape in enumerate(shapes(layers).values()):
-            weights = np.random.default_rng([1, index]).standard_normal(shape, np.float32)
-            if number:
-                weights += MOVED * np.random.default_rng([1, index, number]).standard_normal(
-                    shape, np.float32
-                )
-            weights *= np.float32(0.02)
-            file.write(weights.astype(kind).tobytes())
+    tensors = {}
+    for index, (name, shape) in enumerate(shapes(layers).items()):
+        weights = np.random.default_rng([1, index]).standard_normal(shape, np.float32)
+        if number:
+            weights += MOVED * np.random.default_rng([1, index, number]).standard_normal(shape, np.float32)
+        weights *= np.float32(0.02)
+        tensors[name] = weights.astype(DTYPES[dtype])
+    save_file(tensors, place, {"format": "pt"})
     return place

@@ -59,10 +59,23 @@ def create_version(
 
 
 def list_versions(
-    branch: Branch | str | None = None, *, deleted: bool = False, limit: int | None = None
+    branch: Branch | str | None = None,
+    *,
+    deleted: bool = False,
+    limit: int | None = None,
+    where: str = "",
+    order_by: str = "",
 ) -> list[VersionInfo]:
-    """Versions of a branch, or of all branches, oldest first; the newest ``limit`` of them."""
-    return default_repository().list_versions(branch, deleted=deleted, limit=limit)
+    """Versions of a branch, or of all branches, oldest first; the newest ``limit`` of them.
+
+    With ``order_by`` ("metrics.loss DESC", say) they come in its order, and ``limit`` takes the first. ``where`` is a
+    filter: ``"metrics.accuracy > 0.9 AND author = 'ada'"``.
+
+    Raises:
+        UsageError: the filter or the order cannot be read; says the column.
+    """
+    repository = default_repository()
+    return repository.list_versions(branch, deleted=deleted, limit=limit, where=where, order_by=order_by)
 
 
 def _far(address: Path) -> ModelRepository:

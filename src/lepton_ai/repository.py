@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lepton_ai.history import bundle as bundles
     from lepton_ai.history import checkout as checkouts
     from lepton_ai.history import collect as collecting
-    from lepton_ai.history import loading
+    from lepton_ai.history import finding, loading
     from lepton_ai.history import repack as repacking
     from lepton_ai.history import stats as counting
     from lepton_ai.history import verify as verifying
@@ -49,6 +49,7 @@ else:
     bundles = Later("lepton_ai.history.bundle")
     checkouts = Later("lepton_ai.history.checkout")
     collecting = Later("lepton_ai.history.collect")
+    finding = Later("lepton_ai.history.finding")
     loading = Later("lepton_ai.history.loading")
     repacking = Later("lepton_ai.history.repack")
     counting = Later("lepton_ai.history.stats")
@@ -326,11 +327,17 @@ class ModelRepository(Together):
         return Version(self, self.lines.resolve(meant, self._branch_name(branch), deleted=deleted))
 
     def list_versions(
-        self, branch: Where = None, *, deleted: bool = False, limit: int | None = None
-    ) -> list[VersionInfo]:
-        """Versions of a branch, or of all, oldest first; the newest ``limit`` of them."""
-        name = None if branch is None else self._branch_name(branch)
-        return listing.versions(self.lines, name, deleted=deleted, limit=given.count(limit, "limit"))
+        self, branch: Where = None, *, deleted: bool = False, limit: int | None = None, where: str = "",
+        order_by: str = "",
+    ) -> list[VersionInfo]:  # fmt: skip
+        """Versions of a branch, or of all, oldest first: the newest ``limit`` of them, or with ``order_by`` the first.
+
+        ``where="metrics.accuracy > 0.9"`` and ``order_by="metrics.loss, created DESC"``: see docs/search.md.
+        """
+        name, most = None if branch is None else self._branch_name(branch), given.count(limit, "limit")
+        if where or order_by:
+            return finding.versions(self.lines, name, where, order_by, deleted=deleted, limit=most)
+        return listing.versions(self.lines, name, deleted=deleted, limit=most)
 
     def info(self, version: Version) -> VersionInfo:
         """A version's line in the list, as of now."""

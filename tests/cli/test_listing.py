@@ -267,3 +267,22 @@ def test_a_limit_finds_as_many_moves_as_there_are(three: Lepton) -> None:
     everything = three("log", "--json").json
     for limit in (1, 2, 5, 9, 15, 100):
         assert three("log", "--limit", str(limit), "--json").json == everything[:limit]
+
+
+def test_versions_that_fit_in_an_order(three: Lepton) -> None:
+    three("update", "v1", "--metric", "accuracy=0.7", "--metric", "loss=1")
+    three("tag", "gold", "v1")
+
+    def names(*words: str) -> list[str]:
+        return [version["name"] for version in three("versions", *words, "--json").json]
+
+    assert names("--where", "metrics.accuracy > 0.8") == ["v2", "v3"]
+    assert names("--where", "metrics.accuracy < 0.8 AND tag = 'gold'") == ["v1"]
+    assert names("--order-by", "metrics.accuracy") == ["v1", "v2", "v3"]
+    assert names("--order-by", "metrics.accuracy DESC", "--limit", "2") == ["v3", "v2"]
+    assert names("--where", "metrics.loss IS NULL") == ["v2", "v3"]
+    assert names("--where", "metrics.loss IS NULL", "--limit", "1") == ["v3"]
+    assert three("versions", "--where", "name = 'x'").err == "lepton: no version fits\n"
+    error = three("versions", "--where", "nme = 'x'", "--json", code=2).error
+    assert error["kind"] == "usage"
+    assert error["message"].startswith("filter, column 1: a field (name, branch,")

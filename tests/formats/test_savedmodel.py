@@ -152,6 +152,24 @@ def test_programs_that_both_sides_saved_anew_come_together(tmp_path: Path) -> No
     np.testing.assert_array_equal(loaded.run(tf.constant([1.0, 2, 3, 4])), [8, 11, 14, 17])
 
 
+def test_numbered_variables_are_left_to_people(tmp_path: Path) -> None:
+    """Keras exports them in another order every time: `_all_variables/0` need not be the same on both sides."""
+    import tensorflow as tf
+
+    with ModelRepository(tmp_path / "repository", encrypt=False) as repo:
+        for number, branch in ((0, "main"), (1, "main"), (2, "side")):
+            module, folder = tf.Module(), tmp_path / str(number)
+            module._all_variables = [tf.Variable([1.0 + (number == n)] * 4) for n in (1, 2)]
+            module.run = tf.function(lambda x: x + 1, input_signature=[tf.TensorSpec([4])])
+            tf.saved_model.save(module, str(folder))
+            if branch == "side":
+                repo.create_branch("side", "v1")
+            repo.save_files(folder, branch)
+        preview = repo.preview_merge("side")
+        assert not preview.possible
+        assert "Keras numbers variables anew" in preview.conflicts[0].why
+
+
 def test_many_entries_take_several_blocks(written: dict[str, Sample]) -> None:
     sample = written["many"]
     assert len(sample.files[sample.main]) > 262_144

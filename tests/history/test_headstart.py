@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,3 +151,23 @@ def test_the_program_begins_with_the_file_that_it_is_to_save(file: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     with ModelRepository(tmp_path / "r", create=False) as repo:
         assert repo.version("v1").files[0].sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+@only_where_files_are_recognised
+def test_nothing_more_is_hashed_of_a_file_that_is_recognised(
+    repo: ModelRepository, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.save_files(file)
+    read, preadv, go_on = list[int](), os.preadv, threading.Event()
+
+    def waiting(descriptor: int, buffers: list[bytearray], offset: int) -> int:
+        read.append(offset)
+        go_on.wait(60)
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", waiting)
+    start = repo.home.head_start = HeadStart(str(file))
+    repo.save_files(file)
+    go_on.set()
+    start._thread.join()
+    assert len(read) <= 1

@@ -70,6 +70,10 @@ class HeadStart:
         self._thread.join()
         return (self._sha256.copy(), self._done) if self._done else None
 
+    def unneeded(self, sight: Sight) -> None:
+        """Stop, if it hashes the file that looks like ``sight``: what is in that is known."""
+        self._stop = self._stop or sight == self._sight
+
 
 _begun: list[HeadStart] = []
 

@@ -25,24 +25,20 @@ def versions(
     lines: Lines, branch: str | None = None, *, deleted: bool = False, limit: int | None = None
 ) -> list[VersionInfo]:
     """The newest ``limit`` versions, oldest of them first: of one branch's line, or of all branches."""
-    if branch is None:
-        rows = _all(lines, CHUNK if limit is None else min(CHUNK, limit))
-    else:
-        rows = _of_branch(lines, lines.branch(branch))
     found: list[VersionInfo] = []
-    iterator = iter(rows)
+    iterator = iter(newest_first(lines, branch, CHUNK if limit is None else min(CHUNK, limit)))
     while limit is None or len(found) < limit:
         size = CHUNK if limit is None else min(CHUNK, limit - len(found))
         chunk = list(islice(iterator, size))
         if not chunk:
             break
-        found += [info for info in _infos(lines, chunk, branch) if deleted or info.status == "Active"]
+        found += [info for info in infos(lines, chunk, branch) if deleted or info.status == "Active"]
     return found[::-1]
 
 
 def info_of(lines: Lines, row: VersionRow) -> VersionInfo:
     """One version's line; ``row`` is any revision of it."""
-    return _infos(lines, [row], None)[0]
+    return infos(lines, [row], None)[0]
 
 
 def log(lines: Lines, prefix: str, *, limit: int | None = None) -> list[LogLine]:
@@ -57,6 +53,11 @@ def log(lines: Lines, prefix: str, *, limit: int | None = None) -> list[LogLine]
         one = "/" in prefix and not prefix.endswith("/")
         result += [_log_line(entry) for entry in entries if entry.key == prefix or not one]
     return result[:limit]
+
+
+def newest_first(lines: Lines, branch: str | None, size: int = CHUNK) -> Iterable[VersionRow]:
+    """One revision of every version, newest first: on a branch's line, or of all, which are read ``size`` at a time."""
+    return _all(lines, size) if branch is None else _of_branch(lines, lines.branch(branch))
 
 
 def _all(lines: Lines, size: int) -> Iterable[VersionRow]:
@@ -84,7 +85,8 @@ def _of_branch(lines: Lines, branch: Branch) -> Iterable[VersionRow]:
     yield from reversed([row for row in aside if row.first not in seen])
 
 
-def _infos(lines: Lines, rows: list[VersionRow], branch: str | None) -> list[VersionInfo]:
+def infos(lines: Lines, rows: list[VersionRow], branch: str | None) -> list[VersionInfo]:
+    """The versions' lines, in this order; ``branch`` is shown for each of them (None: the one it belongs to)."""
     known = lines.states([row.first for row in rows])
     newest = lines.history.versions([bytes.fromhex(state.newest) for _, state in known.values()])
     firsts = lines.history.versions([row.first for row in rows])
@@ -125,8 +127,7 @@ def _branch_names(lines: Lines, rows: list[VersionRow], branch: str | None) -> d
     """The branch to show for each version: its own; when that is gone, a living one whose line it is on."""
     if branch is not None:
         return {(row.branch, row.first): branch for row in rows}
-    refs = lines.history.get([f"line/{uid}" for uid in {row.branch for row in rows}])
-    own = {key.removeprefix("line/"): states.decode(states.LineState, ref).name for key, ref in refs.items()}
+    own = made_on(lines, rows)
     living = {b.state.uid: b for b in lines.branches()}
     heads = [(b.name, graph.row(lines.history, b.head)) for b in living.values() if b.head]
     result = {}
@@ -140,6 +141,12 @@ def _branch_names(lines: Lines, rows: list[VersionRow], branch: str | None) -> d
                     break
         result[row.branch, row.first] = name
     return result
+
+
+def made_on(lines: Lines, rows: list[VersionRow]) -> dict[str, str]:
+    """The names, as of now, of the branches that the versions were made on, by the branches' lasting identities."""
+    refs = lines.history.get([f"line/{uid}" for uid in {row.branch for row in rows}])
+    return {key.removeprefix("line/"): states.decode(states.LineState, ref).name for key, ref in refs.items()}
 
 
 def _log_line(entry: LogEntry) -> LogLine:

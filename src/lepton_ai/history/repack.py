@@ -7,7 +7,6 @@ without. A process that dies in between leaves some things stored twice, which t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -33,7 +32,6 @@ from lepton_ai.store.repack.repacker import Figures, Repacker
 
 MOST = 200
 _ROWS = 500
-_BEAT = 60.0
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -73,20 +71,6 @@ class Repacked(msgspec.Struct, frozen=True):
     unreadable: int = 0
 
 
-class _Beating:
-    """Progress that keeps the turn alive."""
-
-    def __init__(self, progress: Progress, turn: Turn | None) -> None:
-        self.start, self._progress, self._turn = progress.start, progress, turn
-        self._beaten = time.monotonic()
-
-    def advance(self, amount: int) -> None:
-        self._progress.advance(amount)
-        if self._turn is not None and time.monotonic() - self._beaten > _BEAT:
-            self._beaten = time.monotonic()
-            self._turn.still()
-
-
 class Repack:
     """One repack over one repository."""
 
@@ -112,10 +96,10 @@ class Repack:
                 hint=f"give a number of objects from 1 to {MOST}",
             )
         if dry_run:
-            return self._run(max_chain, _Beating(self._progress, None), dry_run=True)
+            return self._run(max_chain, self._progress, dry_run=True)
         patiently(TURN_WAIT, self._turn.begin)
         try:
-            return self._run(max_chain, _Beating(self._progress, self._turn), dry_run=False)
+            return self._run(max_chain, leases.Beating(self._progress, self._turn.beat), dry_run=False)
         finally:
             self._turn.end()
 

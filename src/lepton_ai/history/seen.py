@@ -88,7 +88,11 @@ class Seen:
             return None
         try:
             known = self._known.get(self._key(look(descriptor), name))
-            return known if known and self._watch.lasting(descriptor) == known.sight else None
+            if known is None or self._watch.lasting(descriptor) != known.sight:
+                return None
+            if self._head_start is not None:
+                self._head_start.unneeded(known.sight)
+            return known
         finally:
             os.close(descriptor)
 

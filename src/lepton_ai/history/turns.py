@@ -47,6 +47,7 @@ class Turn:
     def __init__(self, history: History, act: Act, what: str = COLLECT) -> None:
         self._history, self._act, self._what = history, act, what
         self._stamp = ABSENT
+        self._beaten = time.monotonic()
 
     def check(self) -> Ref | None:
         """What a dead process left of the turn, None when it is free.
@@ -91,6 +92,16 @@ class Turn:
         except Busy as busy:
             raise InAMoment(busy.message, hint=busy.hint) from busy
         self._stamp = self._history.get([RUNNING])[RUNNING].stamp
+
+    def beat(self) -> None:
+        """Give a sign of life, at most once a minute; call it as often as convenient.
+
+        Raises:
+            Busy: another process took this one for dead.
+        """
+        if time.monotonic() - self._beaten > leases.BEAT:
+            self._beaten = time.monotonic()
+            self.still()
 
     def still(self) -> None:
         """Go on, or not at all.

@@ -6,49 +6,7 @@ import json
 
 import pytest
 
-from lepton_ai.history.merging.compatibility import Finding, meanings, tells, tensors
-from lepton_ai.history.merging.renames import Trait
-
-
-def one(was: Trait | None, mine: Trait | None, its: Trait | None) -> list[tuple[str, str, bool]]:
-    sides = [{} if trait is None else {"w": trait} for trait in (was, mine, its)]
-    found = tensors(*sides)
-    assert all(finding.where == "w" for finding in found)
-    return [(finding.kind, finding.said, finding.grave) for finding in found]
-
-
-A, B, C = (Trait("float32", (2, 3), content) for content in "abc")
-LONG = Trait("float32", (4, 3), "l")
-
-
-class TestTensors:
-    def test_alike(self) -> None:
-        assert one(A, B, C) == []
-        assert one(None, B, C) == []
-
-    def test_shapes(self) -> None:
-        assert one(A, B, LONG) == [("shape", "float32 2×3 in ours, float32 4×3 in theirs", True)]
-        assert one(None, A, LONG)[0][2]
-
-    def test_a_side_that_did_not_change_it_can_be_combined_with_any(self) -> None:
-        assert one(A, A, LONG) == [("shape", "float32 2×3 in ours, float32 4×3 in theirs", False)]
-        assert not one(A, LONG, A)[0][2]
-
-    def test_what_is_not_known_counts_as_changed(self) -> None:
-        plain, long = Trait("float32", (2, 3)), Trait("float32", (4, 3))
-        assert one(plain, plain, long)[0][2]
-
-    def test_types(self) -> None:
-        half, whole = Trait("bfloat16", (2, 3), "h"), Trait("int8", (2, 3), "i")
-        assert one(A, B, half) == [("dtype", "float32 in ours, bfloat16 in theirs", False)]
-        assert one(A, B, whole) == [("dtype", "float32 in ours, int8 in theirs", True)]
-        assert not one(A, A, whole)[0][2]
-
-    def test_missing(self) -> None:
-        assert one(None, A, None) == [("missing", "only ours has it, added since the base", False)]
-        assert one(A, None, A) == [("missing", "ours removed it", False)]
-        assert one(A, None, B) == [("missing", "ours removed it, and theirs changed it", True)]
-        assert one(A, None, None) == []
+from lepton_ai.history.merging.compatibility import Finding, meanings, tells
 
 
 def said(path: str, mine: str, its: str) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lepton_ai.errors import Unsupported
-from lepton_ai.history import together
+from lepton_ai.history import side_by_side
 from lepton_ai.history.counterparts import TensorPair
 from lepton_ai.history.diff import integers, moments
 from lepton_ai.history.diff.contract import Histogram
@@ -135,7 +135,7 @@ def _work(task: _Task) -> tuple[_Task, Measured]:
     before, after = task.pair
     with np.errstate(all="ignore"):  # what overflows is told as such
         if before is not None and after is not None and comparable(task.pair):
-            newer, older = together.parts((after, before), task.start, task.stop)
+            newer, older = side_by_side.parts((after, before), task.start, task.stop)
             if _own_type(before) or _own_type(after):
                 return task, _uncountable(older, newer)
             return task, _between(older, newer)

@@ -1,7 +1,6 @@
-"""What speaks against merging two versions, told before anything is read: tensors, vocabularies, labels.
+"""What speaks against merging two versions, told before their tensors are read: vocabularies, labels.
 
-A finding is a line for people. ``grave`` ones make elements of the two sides mean different things, or keep them from
-being combined at all: a method has nothing to work on there, one side must be taken.
+A finding is a line for people. ``grave`` ones make elements of the two sides mean different things.
 """
 
 from __future__ import annotations
@@ -13,68 +12,19 @@ from typing import Any, Literal
 
 import msgspec
 
-from lepton_ai.history.merging.renames import Trait
-
-Kind = Literal["shape", "dtype", "missing", "vocabulary", "labels"]
+Kind = Literal["vocabulary", "labels"]
 EXAMPLES = 3
 Numbers = dict[str, int]
 """A token or label → its number."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that differs: ``where`` is a tensor's name, or a file's path with the key in it."""
+    """One thing that differs: ``where`` is a file's path with the key in it."""
 
     kind: Kind
     where: str
     said: str
     grave: bool
-
-
-def tensors(
-    base: Mapping[str, Trait], ours: Mapping[str, Trait], theirs: Mapping[str, Trait]
-) -> list[Finding]:
-    """Tensors that are not the same kind of thing on both sides.
-
-    Only what a side changed counts: where one still has what ``base`` has, byte for byte, the other is taken.
-    """
-    found: list[Finding] = []
-    for name in dict.fromkeys([*ours, *theirs]):
-        was, mine, its = base.get(name), ours.get(name), theirs.get(name)
-        if mine is None or its is None:
-            found += _one_sided(name, was, mine, its)
-        elif mine.shape != its.shape:
-            found.append(
-                Finding(
-                    "shape", name, f"{_side(mine)} in ours, {_side(its)} in theirs", _both(was, mine, its)
-                )
-            )
-        elif mine.dtype != its.dtype:
-            grave = _both(was, mine, its) and not (_is_float(mine.dtype) and _is_float(its.dtype))
-            found.append(Finding("dtype", name, f"{mine.dtype} in ours, {its.dtype} in theirs", grave))
-    return found
-
-
-def _one_sided(name: str, was: Trait | None, mine: Trait | None, its: Trait | None) -> Iterator[Finding]:
-    there, missing = ("ours", "theirs") if mine is not None else ("theirs", "ours")
-    if was is None:
-        yield Finding("missing", name, f"only {there} has it, added since the base", grave=False)
-    elif was.content is not None and was in (mine, its):
-        yield Finding("missing", name, f"{missing} removed it", grave=False)
-    else:
-        yield Finding("missing", name, f"{missing} removed it, and {there} changed it", grave=True)
-
-
-def _both(was: Trait | None, mine: Trait, its: Trait) -> bool:
-    """Whether both sides changed it, so that there is something to combine."""
-    return was is None or was.content is None or was not in (mine, its)
-
-
-def _side(trait: Trait) -> str:
-    return f"{trait.dtype} {'×'.join(map(str, trait.shape)) or 'scalar'}"
-
-
-def _is_float(dtype: str) -> bool:
-    return dtype.startswith(("float", "bfloat"))
 
 
 Table = tuple[Kind, str, Numbers]

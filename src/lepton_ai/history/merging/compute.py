@@ -20,7 +20,7 @@ from lepton_ai.history.merging.given_arrays import array
 from lepton_ai.history.merging.introduced import Introduced, introduced
 from lepton_ai.history.merging.tensors import Fate, case_of
 from lepton_ai.history.merging.virtual import ElementsSource, rounded
-from lepton_ai.history.together import parts
+from lepton_ai.history.side_by_side import parts
 from lepton_ai.progress import Progress
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.pipeline import WORKERS, Pool

@@ -54,9 +54,22 @@ def belongs_to_a_model(unit: Unit, models: list[Side]) -> bool:
 
     TensorFlow writes it anew, with other numbers and in another order, whenever it saves the same program.
     """
-    folder, name = posixpath.split(unit.path)
-    index = posixpath.join(folder, "variables", "variables.index")
-    return name in _OF_A_MODEL and all(index in side.models for side in models)
+    index = _index(unit)
+    return posixpath.basename(unit.path) in _OF_A_MODEL and all(index in side.models for side in models)
+
+
+def numbered_anew(unit: Unit, models: list[Side]) -> bool:
+    """Whether the SavedModel is an export of Keras 3: variables have numbers, in an order that is never the same.
+
+    What is called so on one side may be something else on the other, and nothing but the program tells.
+    """
+    index = _index(unit)
+    tensors = [one for side in models for one in side.tensors.values() if one.path == index]
+    return any(one.name.startswith("_all_variables/") for one in tensors)
+
+
+def _index(unit: Unit) -> str:
+    return posixpath.join(posixpath.dirname(unit.path), "variables", "variables.index")
 
 
 _OF_A_MODEL = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb"}

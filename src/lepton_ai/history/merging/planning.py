@@ -129,9 +129,14 @@ def _content(made: Plan, unit: Unit) -> None:
     if merged is not None and merged.data:
         made.marked[unit.path] = merged.data
     side = {"take_ours": 0, "take_theirs": 1}.get(made.asked.on_conflict)
-    if side is None and merged is not None and contents.belongs_to_a_model(unit, made.models):
-        side = 0
-        made.notes.append(f"{unit.path} changed on both sides: ours is kept, with the tensors of both")
+    if merged is not None and contents.belongs_to_a_model(unit, made.models):
+        if contents.numbered_anew(unit, made.models):
+            why += (
+                "; Keras numbers variables anew in every export, so names may mean others: merge .keras files"
+            )
+        elif side is None:
+            side = 0
+            made.notes.append(f"{unit.path} changed on both sides: ours is kept, with the tensors of both")
     if side is None:
         if made.asked.on_conflict != STOP:
             why += f"; {made.asked.on_conflict} is for tensors"

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 IN_ONE_PIECE = 8 << 20
 """Bytes up to which a blob is sent in one request, which can ask that there is none yet; larger ones go in parts."""
 
+_DENIED = {
+    "AccessDenied",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "status 401",
+    "status 403",
+}
+
 _PARTS_AT_ONCE = 4
 _DELETED_AT_ONCE = 1000
 
@@ -177,7 +188,7 @@ def _translated(error: Exception, blob: str, place: str) -> LeptonError:
     if isinstance(error, exceptions.AlreadyExistsError):
         return _Exists(f"There is a {blob} already.")
     denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-    if isinstance(error, denied) or said in ("status 401", "status 403"):
+    if isinstance(error, denied) or said in _DENIED:
         return Refused(
             f"{blob}: the object store does not let us in ({said})",
             hint="check the credentials in the environment and what they may do",

@@ -82,8 +82,12 @@ class PresigningBlobs(ObjectBlobs):
         try:
             self._ask("POST", name, {"uploadId": upload}, body)
         except (NotFound, StorageFailed):
-            if self._find(self.path(name), name) is None:  # else only the answer to an earlier try was lost
-                raise
+            if self._find(self.path(name), name) is not None:
+                return  # only the answer to an earlier try was lost
+            self._ask(
+                "GET", name, {"uploadId": upload}
+            )  # some fall over an upload that is gone; they know it here
+            raise
 
     def abandon_parts(self, name: str, upload: str) -> None:
         """Drop the parts."""

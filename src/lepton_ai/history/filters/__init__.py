@@ -1,0 +1,1 @@
+"""Finding versions: the filter language, the orders, and what of a version they look at."""

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -225,6 +226,27 @@ class Mariadb(Service):
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
+
+
+def _running(kind: type[Service]) -> Iterator[Service]:
+    service = kind()
+    try:
+        service.start()
+        yield service
+    finally:
+        service.end()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Service]:
+    """A PostgreSQL server, for all tests of this process."""
+    yield from _running(Postgresql)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Service]:
+    """A MariaDB server, for all tests of this process."""
+    yield from _running(Mariadb)
 
 
 def _free_port() -> int:

@@ -13,28 +13,9 @@ from lepton_ai import wire
 from lepton_ai.catalog import repositories
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.tables import METADATA
-from tests.services import Mariadb, Postgresql, Service
+from tests.services import Service
 
 KINDS = ("sqlite", "postgresql", "mariadb")
-
-
-def _running(kind: type[Service]) -> Iterator[Service]:
-    service = kind()
-    try:
-        service.start()
-        yield service
-    finally:
-        service.end()
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Service]:
-    yield from _running(Postgresql)
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[Service]:
-    yield from _running(Mariadb)
 
 
 @pytest.fixture(scope="session", params=KINDS)

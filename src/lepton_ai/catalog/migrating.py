@@ -17,6 +17,8 @@ from lepton_ai.errors import Damaged, StorageFailed, TooNew, Unsupported
 Keep = Callable[[str, str], object]
 """Called with (the form that the database has, the step that comes) to keep a copy."""
 VERSION_TABLE = "lepton_ai_schema"
+MARK = "lepton_ai_moving"
+"""The table that says that a catalog is being moved here, and is not whole yet (:mod:`lepton_ai.catalog.moving`)."""
 FOLDER = Path(__file__).parent / "migrations"
 _VERSION = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
 _LOCK = 0x4C41494D
@@ -45,6 +47,7 @@ def check(engine: Engine) -> None:
     """
     with connecting.reading(engine) as connection:
         done = _known(engine, connection)
+        _refuse_marked(engine, connection)
     if done != steps()[-1]:
         where = addresses.shown(engine.url)
         raise Unsupported(
@@ -57,7 +60,7 @@ def bring_up_to_date(engine: Engine, keep: Keep, last: str | None = None) -> Non
     """Apply the steps that the database lacks, up to ``last``; only look when it lacks none.
 
     Each step is one transaction. (MySQL knows none for tables, so steps can be repeated there.) After a crash the next
-    call goes on. ``keep`` is called before each step on a database that has something in it.
+    call goes on. ``keep`` is called before each step on a database that was not empty.
 
     Raises:
         TooNew: a later version of this tool has changed it.
@@ -65,14 +68,24 @@ def bring_up_to_date(engine: Engine, keep: Keep, last: str | None = None) -> Non
     """
     wanted = steps() if last is None else steps()[: steps().index(last) + 1]
     with connecting.reading(engine) as connection:
-        if _known(engine, connection) >= wanted[-1]:
-            return
+        _refuse_marked(engine, connection)
+        done = _known(engine, connection)
+    if done >= wanted[-1]:
+        return
     with _alone, _only_one(engine):
         for step in wanted:
             with connecting.writing(engine) as connection:
                 if _known(engine, connection) < step:
-                    _apply(connection, keep, step)
+                    _apply(connection, keep if done else _nothing, step)
                 connection.commit()
+
+
+def _refuse_marked(engine: Engine, connection: Connection) -> None:
+    if inspect(connection).has_table(MARK):
+        raise Unsupported(
+            f"a server's data is being moved into {addresses.shown(engine.url)}, and not all of it is there",
+            hint="repeat the lepton server migrate-data that was not finished",
+        )
 
 
 def _known(engine: Engine, connection: Connection) -> str:
@@ -91,6 +104,10 @@ def _known(engine: Engine, connection: Connection) -> str:
                 hint="give lepton-ai a database of its own",
             )
     return done
+
+
+def _nothing(_now: str, _step: str) -> None:
+    """Keep no copy: nobody has put anything in."""
 
 
 def _apply(connection: Connection, keep: Keep, step: str) -> None:

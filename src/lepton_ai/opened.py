@@ -11,7 +11,7 @@ from lepton_ai import settings
 from lepton_ai.drafts import Draft
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.handles import Branch, Version
-from lepton_ai.history import given
+from lepton_ai.history import given, states
 from lepton_ai.history import home as homes
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act, now
@@ -29,8 +29,10 @@ from lepton_ai.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from lepton_ai.client import home as far
+    from lepton_ai.client.sync import lazily
 else:
     far = Later("lepton_ai.client.home")
+    lazily = Later("lepton_ai.client.sync.lazily")
 
 Where = Branch | str | None
 
@@ -79,6 +81,8 @@ class Opened:
                 key_file=self.settings.key_file,
             )
         home = Home(self.path, timeout=self.settings.timeout, read_all=self.settings.read_all)
+        if _left_elsewhere(home):
+            home.absent = lazily.absent(home)
         self._stand_on(home, progress)
 
     @classmethod
@@ -173,6 +177,12 @@ class Opened:
 
     def _act(self, why: str = "") -> Act:
         return Act(text(self.author, "the author"), now(), text(why, "the message"))
+
+
+def _left_elsewhere(home: Home) -> bool:
+    """Whether some blocks were left at a remote when this was cloned."""
+    refs = home.history.scan("remote/", limit=1) and home.history.scan("remote/")
+    return any(states.decode(states.RemoteState, ref).partial for ref in refs if ref.key.count("/") == 1)
 
 
 def _signed(given_: settings.Settings, author: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from lepton_ai.drafts import Draft, files_of
 from lepton_ai.errors import Diverged, UsageError
+from lepton_ai.exchanging import Exchanging
 from lepton_ai.handles import Branch, Version
 from lepton_ai.history import given, listing
 from lepton_ai.history.carried import Carried, Prepared, prepare
@@ -26,7 +27,6 @@ from lepton_ai.history.save import Saved, Start
 from lepton_ai.later import Later
 from lepton_ai.opened import Where, id_of
 from lepton_ai.store.coder import LONGEST
-from lepton_ai.together import Together
 from lepton_ai.types import LogLine, VersionInfo
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ else:
     verifying = Later("lepton_ai.history.verify")
 
 
-class ModelRepository(Together):
+class ModelRepository(Exchanging):
     """The line of versions of one model, in a folder with ``.lepton/`` in it."""
 
     # Saving

@@ -23,6 +23,7 @@ from lepton_ai.history.seen import Seen
 from lepton_ai.history.staging import READ_ONLY, Staging
 from lepton_ai.store.contract import Blobs
 from lepton_ai.store.durable import storage_errors, write_file
+from lepton_ai.store.reader import Absent
 from lepton_ai.store.seal.keyring import Keyring, open_keys
 from lepton_ai.store.store import Store
 
@@ -52,6 +53,8 @@ class AnyHome:
         self.named = named
         self.read_all = read_all
         self.head_start: HeadStart | None = None
+        self.absent: Absent | None = None
+        """Brings blocks that this home has left elsewhere; to be set before the store is first used."""
         self._open_keys = keyring
         self._staging = Staging(place / "tmp")
         self._staging.sweep()
@@ -74,7 +77,12 @@ class AnyHome:
     def store(self) -> Store:
         """The repository's blocks."""
         return Store(
-            self.blobs, self._index(), self.keyring, self.place / "tmp", block_size=self.config.block_size
+            self.blobs,
+            self._index(),
+            self.keyring,
+            self.place / "tmp",
+            block_size=self.config.block_size,
+            absent=self.absent,
         )
 
     def _index(self) -> Path:

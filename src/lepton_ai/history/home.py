@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -142,31 +143,54 @@ def create(
         NoSpace, StorageFailed: the folder cannot be written.
     """
     made: list[Path] = []
-    recovery: Path | None = None
+    recovery: list[Path] = []
+    config = Config(secrets.token_hex(16), timestamp(at), encrypt)
+
+    def keys(place: Path) -> None:
+        keyring = Keyring.create(place, config.id, encrypt=encrypt)
+        if encrypt:
+            recovery.append(_wrap(keyring, recovery_file, key_file, made))
+
+    try:
+        there = plant(folder, config, keys, at, actor)
+    except BaseException:
+        _unmake(made)
+        raise
+    if not there:
+        _unmake(made)
+    return recovery[0] if there and recovery else None
+
+
+def plant(folder: Path, config: Config, keys: Callable[[Path], None], at: int, actor: str) -> bool:
+    """Make an empty repository in ``folder`` with the keys that ``keys`` puts into the folder it is given.
+
+    It appears whole or not at all; False: somebody else was faster.
+
+    Raises:
+        NoSpace, StorageFailed: the folder cannot be written.
+    """
     with storage_errors(folder):
         make_folder(folder)
         with private(folder, DRAFT) as draft:  # by umask, unlike mkdtemp: a group may share it
+            keys(draft / "keys")
+            for name in ("packs", "tmp", "backups"):
+                (draft / name).mkdir()
+            _first_branch(draft / "history.db", at, actor)
+            write_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
             try:
-                config = Config(secrets.token_hex(16), timestamp(at), encrypt)
-                keyring = Keyring.create(draft / "keys", config.id, encrypt=encrypt)
-                if encrypt:
-                    recovery = _wrap(keyring, recovery_file, key_file, made)
-                for name in ("packs", "tmp", "backups"):
-                    (draft / name).mkdir()
-                _first_branch(draft / "history.db", at, actor)
-                write_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
-                try:
-                    draft.rename(folder / FOLDER)
-                except OSError:
-                    if exists(folder):
-                        return None
-                    raise
-                flush_folder(folder)
-            finally:
-                if draft.exists():  # else it is the repository, and needs its keys
-                    for path in made:
-                        path.unlink(missing_ok=True)
-    return recovery
+                draft.rename(folder / FOLDER)
+            except OSError:
+                if exists(folder):
+                    return False
+                raise
+            flush_folder(folder)
+    return True
+
+
+def _unmake(made: list[Path]) -> None:
+    """Remove key files that open nothing: the repository is another's."""
+    for path in made:
+        path.unlink(missing_ok=True)
 
 
 def _wrap(keyring: Keyring, recovery_file: Path | None, key_file: Path | None, made: list[Path]) -> Path:

@@ -12,6 +12,8 @@ gc/epoch        Epoch           grows whenever packs are condemned
 gc/running      LeaseState      the one collection or repack that is running
 gone/NAME/UID   BranchState     a deleted branch whose name another one has taken
 merge/NAME      MergeState      a merge into branch NAME that waits for people to decide
+remote/NAME     RemoteState     another place of the same repository
+remote/NAME/branch/X, …/tag/X, …/alias/X   what X was there when it was last seen
 """
 
 from __future__ import annotations
@@ -155,6 +157,20 @@ class MergeState(msgspec.Struct, frozen=True, omit_defaults=True):
     started_by: str
     message: str = ""
     resolutions: tuple[Resolution, ...] = ()
+
+
+class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another place of the same repository: an address or a folder.
+
+    ``ours`` and ``theirs`` are the numbers of the newest moves of versions in both logs when both were last compared.
+    ``partial``: blocks were left there, and are fetched when they are needed. ``only``: the one branch that is pulled.
+    """
+
+    url: str
+    partial: bool = False
+    only: str = ""
+    ours: int = 0
+    theirs: int = 0
 
 
 def encode(state: msgspec.Struct) -> bytes:

@@ -169,4 +169,6 @@ class Verifier:
         hit += [(key, numbers) for key, numbers in touching if numbers]
         missing = self._home.store.missing(block for s in content.streams for block in s.ids)
         missing.difference_update(blame)
+        if self._home.absent is not None:  # it may have left blocks elsewhere
+            missing.clear()
         return Look(f"{len(missing)} of its blocks are in no pack" if missing else "", tuple(hit))

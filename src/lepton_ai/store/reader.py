@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from blake3 import blake3
@@ -21,11 +21,16 @@ LARGEST_READ = 8 << 20
 """Neighbouring objects are read in one go up to this many bytes."""
 
 
+Absent = Callable[[set[bytes]], None]
+"""Brings objects that no pack here holds from where they are, as far as they are anywhere."""
+
+
 class Reader:
     """Plain bytes of objects. Thread-safe."""
 
-    def __init__(self, blobs: Blobs, index: Index, keyring: Keyring) -> None:
+    def __init__(self, blobs: Blobs, index: Index, keyring: Keyring, absent: Absent | None = None) -> None:
         self.index = index
+        self._absent = absent
         self._blobs = blobs
         self._keyring = keyring
 
@@ -74,6 +79,11 @@ class Reader:
         ways = [routes.route(id_) for id_ in ids]
         if not all(ways):
             self.index.refresh()
+            routes.forget()
+            routes.prepare(ids)
+            ways = [routes.route(id_) for id_ in ids]
+        if self._absent is not None and not all(ways):
+            self._absent({id_ for id_, way in zip(ids, ways, strict=True) if not way})
             routes.forget()
             routes.prepare(ids)
             ways = [routes.route(id_) for id_ in ids]

@@ -21,29 +21,30 @@ from lepton_ai.store.index import Index
 from lepton_ai.store.indexfile import owner_of
 from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
-from lepton_ai.store.reader import Reader
+from lepton_ai.store.reader import Absent, Reader
 from lepton_ai.store.routes import Routes, doubled
 from lepton_ai.store.seal.keyring import Keyring
 from lepton_ai.store.writer import Writer
 
 if TYPE_CHECKING:
     from lepton_ai.store import census as counting
+    from lepton_ai.store import journey as journeys
     from lepton_ai.store import verify as verifying
     from lepton_ai.store.repack import repacker as repacking
 else:
     counting = Later("lepton_ai.store.census")
+    journeys = Later("lepton_ai.store.journey")
     verifying = Later("lepton_ai.store.verify")
     repacking = Later("lepton_ai.store.repack.repacker")
 
 BLOCK_SIZE = 1 << 20
-_AT_ONCE = 500
-_MAPPED = 16
+_AT_ONCE, _MAPPED = 500, 16
 
 
 class Store:
     """Blocks, small objects and packs over one :class:`Blobs`. Methods may be called from any thread.
 
-    ``temporary`` must be on the file system of a local ``blobs``. ``block_size`` is for new tensors, in bytes.
+    ``temporary`` must be on the file system of a local ``blobs``; ``block_size`` is in bytes; ``absent`` fetches.
     """
 
     def __init__(
@@ -54,13 +55,14 @@ class Store:
         temporary: Path,
         *,
         block_size: int = BLOCK_SIZE,
+        absent: Absent | None = None,
     ) -> None:
         self._blobs = blobs
         self._keyring = keyring
         self._temporary = temporary
         self._block_size = block_size
         self._index = Index(index_path, blobs, owner_of(keyring.id_key))
-        self._reader = Reader(blobs, self._index, keyring)
+        self._reader = Reader(blobs, self._index, keyring, absent)
         self._spans: dict[int, Span] = {}
 
     def writer(
@@ -274,11 +276,14 @@ class Store:
             self._reader, self._blobs, self._keyring, self._temporary, roots, free, heads, young
         )
 
+    def traffic(self) -> journeys.Traffic:
+        """For objects that come from other stores of the same keys, or go there."""
+        return journeys.Traffic(self._reader, self._blobs, self._keyring.current, self._temporary)
+
     def verify(self, *, fast: bool, progress: Progress = SILENT) -> Iterator[Finding]:
         """Check everything that is kept; ``fast``: the structure only. Starts its own task on ``progress``.
 
-        This knows what the packs hold, not what they should: whether a version is complete, :meth:`missing` says.
-        """
+        This knows what the packs hold, not what they should: :meth:`missing` does."""
         return verifying.Verifier(self._reader, self._blobs).run(fast=fast, progress=progress)
 
     def close(self) -> None:

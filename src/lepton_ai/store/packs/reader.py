@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -70,6 +71,23 @@ def _footer(blobs: Blobs, name: str, size: int) -> bytes:
     if count != objects or last + length + TRAILER_SIZE != size:
         raise Damaged("the footer does not describe the pack")
     return footer
+
+
+def held_ids(path: Path) -> set[bytes]:
+    """The objects of the pack in a file, by its footer.
+
+    Raises:
+        Damaged: it is no whole pack.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - TRAILER_SIZE))
+        length, _, digest = unpack_trailer(file.read(TRAILER_SIZE))
+        file.seek(max(0, size - TRAILER_SIZE - length))
+        footer = file.read(min(length, size))
+    if blake3(footer).digest() != digest:
+        raise Damaged("the footer is not what was written")
+    return {header.id for _, header in headers(footer)}
 
 
 def whole(blobs: Blobs, name: str, progress: Progress = SILENT) -> bool:

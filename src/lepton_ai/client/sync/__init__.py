@@ -1,0 +1,1 @@
+"""Versions, names and objects travelling between two places of one repository."""

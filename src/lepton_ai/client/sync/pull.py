@@ -1,0 +1,156 @@
+"""Pull: what a remote has and this repository lacks comes here, durably, and then branches move in one commit."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lepton_ai.client import remotes
+from lepton_ai.client.remotes import Remote
+from lepton_ai.client.sync import gather, labels, receive, tombstones
+from lepton_ai.client.sync.branches import lines_of, moved, standing
+from lepton_ai.client.sync.carry import cost
+from lepton_ai.client.sync.ends import End, check_same
+from lepton_ai.client.sync.push import agreed
+from lepton_ai.history import states
+from lepton_ai.history.any_home import AnyHome
+from lepton_ai.history.changes.attempt import Act
+from lepton_ai.history.lines import Branch
+from lepton_ai.history.refs.contract import Move, VersionRow
+from lepton_ai.progress import SILENT, Progress
+
+
+class Pulled(msgspec.Struct, frozen=True):
+    """What a pull brought, or with ``dry_run`` would bring.
+
+    ``branches`` moved or are new here; ``apart`` are those where both ends have versions of their own: they stay as
+    they are, until they are merged. ``versions`` are the names of new versions; ``objects`` and ``bytes`` travelled.
+    """
+
+    remote: str
+    url: str
+    branches: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    objects: int = 0
+    bytes: int = 0
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class Pull:
+    """One pull from ``theirs``: of all living branches, or of those ``only``. ``blocks``: False leaves them there."""
+
+    def __init__(
+        self, ours: AnyHome, theirs: AnyHome, remote: Remote, act: Act, progress: Progress = SILENT,
+        *, only: str | None = None, blocks: bool = True,
+    ) -> None:  # fmt: skip
+        check_same(ours, theirs)
+        self._ours, self._theirs = End(ours), End(theirs)
+        self._remote, self._act, self._progress = remote, act, progress
+        self._only, self._blocks = only, blocks
+        self._moving: tuple[str, ...] = ()
+        self._apart: tuple[str, ...] = ()
+
+    def run(self) -> Pulled:
+        """Pull.
+
+        Raises:
+            NotFound: there is no such branch there. Diverged: a version was updated at both ends.
+            Everything that the other end raises; what has arrived stays, and nothing of it is seen.
+        """
+        ours, theirs = self._ours, self._theirs
+        numbers = ours.moves(), theirs.moves()
+        seen = self._seen()
+        early = labels.pass_on(theirs, ours, seen, self._act)
+        here = tombstones.changed(ours.history, self._remote.state.ours)
+        there = tombstones.changed(theirs.history, self._remote.state.theirs)
+        notes = tombstones.pass_on(theirs, ours, there, here)
+        with ours.kept("pull"), theirs.kept("pull"):
+            taken = receive.take(
+                theirs,
+                ours,
+                lambda: self._build(there),
+                self._act,
+                "pull",
+                self._progress,
+                blocks=self._blocks,
+            )
+        late = labels.pass_on(theirs, ours, seen, self._act)
+        agreed_now = agreed(ours, theirs, seen)
+        remotes.remember(ours.history, self._remote, agreed_now, self._act, *numbers)
+        return Pulled(
+            self._remote.name, self._remote.url, self._moving, self._apart, taken.names, taken.objects, taken.bytes,
+            tuple(dict.fromkeys((*early.done, *late.done))), tuple(dict.fromkeys((*notes, *late.notes))),
+        )  # fmt: skip
+
+    def rehearse(self) -> Pulled:
+        """What a pull would bring; nothing is changed."""
+        rows, _ = self._build(tombstones.changed(self._theirs.history, self._remote.state.theirs))
+        found = gather.gather(self._theirs, self._ours, rows, blocks=self._blocks)
+        size = cost(self._theirs, self._ours, set(found.ids))
+        return Pulled(
+            self._remote.name, self._remote.url, self._moving, self._apart, tuple(found.names), len(found.ids), size,
+            dry_run=True,
+        )  # fmt: skip
+
+    def _build(self, changed: set[bytes]) -> tuple[list[VersionRow], receive.Change | None]:
+        """The versions that come, and the commit's moves beside them."""
+        ours, theirs = self._ours, self._theirs
+        known = [theirs.lines.branch(self._only)] if self._only is not None else theirs.lines.branches()
+        coming = gather.versions(theirs.history, ours.history, [b.head for b in known if b.head])
+        ids = {row.id for row in coming}
+        revised, moves = receive.revised(theirs, ours, changed)
+        rows = [*coming, *(row for row in revised if row.id not in ids)]
+        moves += lines_of(theirs, ours, {row.branch for row in rows})
+        checks: dict[str, int] = {}
+        going, apart = [], []
+        for branch in known:
+            how = self._how(branch)
+            if how == "moves":
+                own, held = moved(branch, ours, branch.name, ids)
+                moves, checks = list({m.key: m for m in (*moves, *own)}.values()), checks | held
+                going.append(branch.name)
+            elif how == "apart":
+                apart.append(branch.name)
+        moves += self._tracked(known)
+        self._moving, self._apart = tuple(going), tuple(apart)
+        if not moves and not rows:
+            return [], None
+        return rows, receive.Change(tuple(moves), checks)
+
+    def _how(self, branch: Branch) -> str:
+        """What becomes of our branch of this name: "moves", "stays", or "apart"."""
+        key = f"branch/{branch.name}"
+        ref = self._ours.history.get([key]).get(key)
+        here = states.decode(states.BranchState, ref) if ref is not None else None
+        if here is not None and here.deleted is not None:
+            return "stays"
+        if branch.head is None:
+            return "stays" if here is not None else "moves"
+        if here is None or here.head is None:
+            return "moves"
+        found = standing(self._theirs, branch.head, self._ours, bytes.fromhex(here.head))
+        if found in ("ahead", "holds"):
+            return "moves"
+        return "apart" if found in ("apart", "held") else "stays"
+
+    def _tracked(self, known: list[Branch]) -> list[Move]:
+        """Keep where the branches stand there; what is not there any more is forgotten."""
+        prefix = self._remote.key("branch/")
+        there = {ref.key: ref for ref in self._ours.history.scan(prefix)}
+        moves = []
+        for branch in known:
+            ref = there.pop(prefix + branch.name, None)
+            if ref is None or ref.value != branch.ref.value:
+                moves.append(
+                    Move(prefix + branch.name, ref.stamp if ref else 0, branch.ref.value, logged=False)
+                )
+        if self._only is None:
+            moves += [Move(ref.key, ref.stamp, None, logged=False) for ref in there.values()]
+        return moves
+
+    def _seen(self) -> dict[str, bytes]:
+        prefix = self._remote.key("")
+        found = {ref.key.removeprefix(prefix): ref.value for ref in self._ours.history.scan(prefix)}
+        return {key: value for key, value in found.items() if not key.startswith("branch/")}

@@ -1,0 +1,184 @@
+"""Push: what a remote lacks goes there, durably, and then its branches move in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lepton_ai.client import remotes
+from lepton_ai.client.remotes import Remote
+from lepton_ai.client.sync import gather, labels, receive, tombstones
+from lepton_ai.client.sync.branches import lines_of, moved, standing
+from lepton_ai.client.sync.carry import cost
+from lepton_ai.client.sync.ends import End, check_same
+from lepton_ai.errors import Diverged
+from lepton_ai.history import states
+from lepton_ai.history.any_home import AnyHome
+from lepton_ai.history.changes.attempt import Act
+from lepton_ai.history.lines import Branch
+from lepton_ai.history.refs.contract import Move, VersionRow
+from lepton_ai.progress import SILENT, Progress
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What a push did, or with ``dry_run`` would do.
+
+    ``branches`` moved; ``versions`` are the names of those that are new there; ``objects`` and ``bytes`` travelled;
+    ``labels`` were set or removed; ``notes`` say what stays as it is there, and why.
+    """
+
+    remote: str
+    url: str
+    branches: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    objects: int = 0
+    bytes: int = 0
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class Push:
+    """One push of some branches of ``ours`` to ``theirs``."""
+
+    def __init__(
+        self,
+        ours: AnyHome,
+        theirs: AnyHome,
+        remote: Remote,
+        branches: Sequence[str],
+        act: Act,
+        progress: Progress,
+    ) -> None:
+        check_same(ours, theirs)
+        self._ours, self._theirs = End(ours), End(theirs)
+        self._remote, self._names, self._act, self._progress = remote, branches, act, progress
+        self._moving: tuple[str, ...] = ()
+
+    def run(self) -> Pushed:
+        """Push.
+
+        Raises:
+            Diverged: a branch there has versions that this one lacks. NotFound: there is no such branch here.
+            Everything that the other end raises; what has arrived there stays, and nothing of it is seen.
+        """
+        ours, theirs = self._ours, self._theirs
+        numbers = ours.moves(), theirs.moves()
+        seen = self._seen()
+        early = labels.pass_on(ours, theirs, seen, self._act)
+        changed_here = tombstones.changed(ours.history, self._remote.state.ours)
+        changed_there = tombstones.changed(theirs.history, self._remote.state.theirs)
+        notes = tombstones.pass_on(ours, theirs, changed_here, changed_there)
+        with ours.kept("push"), theirs.kept("push"):
+            taken = receive.take(
+                ours, theirs, lambda: self._build(changed_here), self._act, "push", self._progress
+            )
+        late = labels.pass_on(ours, theirs, seen, self._act)
+        self._remember(*numbers)
+        return Pushed(
+            self._remote.name, self._remote.url, self._moving, taken.names, taken.objects, taken.bytes,
+            tuple(dict.fromkeys((*early.done, *late.done))), tuple(dict.fromkeys((*notes, *late.notes))),
+        )  # fmt: skip
+
+    def rehearse(self) -> Pushed:
+        """What a push would do; nothing is changed."""
+        changed = tombstones.changed(self._ours.history, self._remote.state.ours)
+        rows, change = self._build(changed)
+        found = gather.gather(self._ours, self._theirs, rows)
+        size = cost(self._ours, self._theirs, set(found.ids)) if change is not None else 0
+        names = tuple(found.names)
+        return Pushed(
+            self._remote.name, self._remote.url, self._moving, names, len(found.ids), size, dry_run=True
+        )
+
+    def _build(self, changed: set[bytes]) -> tuple[list[VersionRow], receive.Change | None]:
+        """The versions that go, and the commit's moves beside them."""
+        ours, theirs = self._ours, self._theirs
+        going = [
+            branch for name in self._names if (branch := self._goes(ours.lines.branch(name))) is not None
+        ]
+        rows = gather.versions(ours.history, theirs.history, [b.head for b in going if b.head])
+        coming = {row.id for row in rows}
+        revised, moves = receive.revised(ours, theirs, changed)
+        rows += [row for row in revised if row.id not in coming]
+        moves += lines_of(ours, theirs, {row.branch for row in rows})
+        checks: dict[str, int] = {}
+        for branch in going:
+            own, held = moved(branch, theirs, branch.name, coming)
+            moves, checks = _merged(moves, own), checks | held
+        self._moving = tuple(branch.name for branch in going)
+        if not moves and not rows:
+            return [], None
+        return rows, receive.Change(tuple(moves), checks)
+
+    def _goes(self, branch: Branch) -> Branch | None:
+        """The branch when it has something for the other end.
+
+        Raises:
+            Diverged.
+        """
+        theirs, key = self._theirs, f"branch/{branch.name}"
+        ref = theirs.history.get([key]).get(key)
+        there = states.decode(states.BranchState, ref) if ref is not None else None
+        where = self._remote.name
+        if branch.head is None:
+            return None
+        if there is not None and there.deleted is not None:
+            raise Diverged(
+                f"branch {branch.name!r} was deleted in {where} by {there.deleted.by}",
+                hint=f"lepton branch --rename {branch.name} NEW, then push that",
+            )
+        first = self._ours.lines.version(branch.head).row.first
+        gone = theirs.lines.states([first]).get(first)
+        if gone is not None and gone[1].deleted is not None:
+            raise Diverged(
+                f"the newest version of {branch.name!r} was deleted in {where} by {gone[1].deleted.by}",
+                hint=f"lepton pull {where}",
+            )
+        if there is None or there.head is None:
+            return branch
+        found = standing(self._ours, branch.head, theirs, bytes.fromhex(there.head))
+        if found in ("apart", "holds"):
+            raise Diverged(
+                f"branch {branch.name!r} has versions in {where} that are not in yours",
+                hint=f"lepton pull {where} --merge (or --rebase), then push again",
+            )
+        return branch if found == "ahead" else None
+
+    def _seen(self) -> dict[str, bytes]:
+        """Tags and aliases as both ends had them when they were last compared."""
+        prefix = self._remote.key("")
+        found = {ref.key.removeprefix(prefix): ref.value for ref in self._ours.history.scan(prefix)}
+        return {key: value for key, value in found.items() if not key.startswith("branch/")}
+
+    def _remember(self, ours: int, theirs: int) -> None:
+        keys = [f"branch/{name}" for name in self._names]
+        there = self._theirs.history.get(keys)
+        seen: dict[str, bytes | None] = {key: there[key].value for key in keys if key in there}
+        seen |= agreed(self._ours, self._theirs, self._seen())
+        remotes.remember(self._ours.history, self._remote, seen, self._act, ours, theirs)
+
+
+def _merged(moves: list[Move], more: list[Move]) -> list[Move]:
+    """Both; of two moves of one key the later one counts."""
+    return list({move.key: move for move in (*moves, *more)}.values())
+
+
+def agreed(ours: End, theirs: End, before: dict[str, bytes]) -> dict[str, bytes | None]:
+    """Tags and aliases on which both ends agree now; where they do not, what was seen before stays."""
+    here, there = labels.every(ours), labels.every(theirs)
+    found: dict[str, bytes | None] = {}
+    for key in here.keys() | there.keys() | before.keys():
+        if labels.meant(here.get(key)) == labels.meant(there.get(key)):
+            found[key] = here[key].value if key in here else None
+    return found
+
+
+def push(
+    ours: AnyHome, theirs: AnyHome, remote: Remote, branches: Sequence[str], act: Act, progress: Progress = SILENT,
+    *, dry_run: bool = False,
+) -> Pushed:  # fmt: skip
+    """Bring the branches of ``ours`` to ``theirs``; see :class:`Push`."""
+    one = Push(ours, theirs, remote, branches, act, progress)
+    return one.rehearse() if dry_run else one.run()

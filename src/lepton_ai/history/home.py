@@ -24,6 +24,7 @@ import msgspec
 
 from lepton_ai.errors import (
     InfrastructureError,
+    LeptonError,
     Unsupported,
     UsageError,
 )
@@ -152,19 +153,18 @@ def create(
             recovery.append(_wrap(keyring, recovery_file, key_file, made))
 
     try:
-        there = plant(folder, config, keys, at, actor)
-    except BaseException:
-        _unmake(made)
-        raise
-    if not there:
-        _unmake(made)
-    return recovery[0] if there and recovery else None
+        plant(folder, config, keys, at, actor)
+    finally:
+        ours = _holds(folder, config.id)  # else nothing needs its keys
+        for path in [] if ours else made:
+            path.unlink(missing_ok=True)
+    return recovery[0] if ours and recovery else None
 
 
-def plant(folder: Path, config: Config, keys: Callable[[Path], None], at: int, actor: str) -> bool:
+def plant(folder: Path, config: Config, keys: Callable[[Path], None], at: int, actor: str) -> None:
     """Make an empty repository in ``folder`` with the keys that ``keys`` puts into the folder it is given.
 
-    It appears whole or not at all; False: somebody else was faster.
+    It appears whole or not at all; whoever loses a race to make one there leaves it as it is.
 
     Raises:
         NoSpace, StorageFailed: the folder cannot be written.
@@ -181,16 +181,17 @@ def plant(folder: Path, config: Config, keys: Callable[[Path], None], at: int, a
                 draft.rename(folder / FOLDER)
             except OSError:
                 if exists(folder):
-                    return False
+                    return
                 raise
             flush_folder(folder)
-    return True
 
 
-def _unmake(made: list[Path]) -> None:
-    """Remove key files that open nothing: the repository is another's."""
-    for path in made:
-        path.unlink(missing_ok=True)
+def _holds(folder: Path, repository_id: str) -> bool:
+    """Whether the repository in ``folder`` is this one, and not another's or none."""
+    try:
+        return read_config(folder / FOLDER).id == repository_id
+    except LeptonError:
+        return False
 
 
 def _wrap(keyring: Keyring, recovery_file: Path | None, key_file: Path | None, made: list[Path]) -> Path:

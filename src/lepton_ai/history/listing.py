@@ -51,7 +51,7 @@ def log(lines: Lines, prefix: str, *, limit: int | None = None) -> list[LogLine]
             break
         before = entries[-1].number
         one = "/" in prefix and not prefix.endswith("/")
-        result += [_log_line(entry) for entry in entries if entry.key == prefix or not one]
+        result += [log_line(entry) for entry in entries if entry.key == prefix or not one]
     return result[:limit]
 
 
@@ -149,7 +149,8 @@ def made_on(lines: Lines, rows: list[VersionRow]) -> dict[str, str]:
     return {key.removeprefix("line/"): states.decode(states.LineState, ref).name for key, ref in refs.items()}
 
 
-def _log_line(entry: LogEntry) -> LogLine:
+def log_line(entry: LogEntry) -> LogLine:
+    """A move as people read it."""
     return LogLine(
         ref=entry.key,
         at=timestamp(entry.at),

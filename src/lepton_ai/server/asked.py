@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
@@ -15,6 +15,8 @@ from lepton_ai.server.access import Caller, allow
 from lepton_ai.server.homes import Opened
 from lepton_ai.server.running import Here, Running
 
+DONE: dict[int | str, dict[str, Any]] = {204: {"description": "Done"}}
+"""What the OpenAPI document says of a route that answers nothing."""
 WHERE = "/repositories/{owner}/{name}"
 """Where a repository's resources are."""
 

@@ -11,6 +11,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from lepton_ai import wire
 from lepton_ai.catalog import repositories
 from lepton_ai.catalog.database import Catalog
@@ -81,11 +83,11 @@ class Homes:
         opened = self.opened(row)
         if not opened.readable:
             raise no_key()
-        return ModelRepository.over(opened.home, author=author or None, progress=progress)
+        return _over(opened.home, author, progress)
 
     def told(self, row: Row, *, author: str = "") -> ModelRepository:
         """The same for what needs no plain weights: branches, tags, lists. Whoever reads files gets KeyMissing."""
-        return ModelRepository.over(self.opened(row).home, author=author or None)
+        return _over(self.opened(row).home, author)
 
     def opened(self, row: Row) -> Opened:
         """A repository, opened; anew when its keys have changed."""
@@ -142,6 +144,14 @@ class Homes:
             raise no_key()
         unpack_keys(folder, files)
         return open_keys(folder, row.id, key_file=self.server_key_file)
+
+
+def _over(home: AnyHome, author: str, progress: Progress = SILENT) -> ModelRepository:
+    whole = ModelRepository.over(home, author=author or None, progress=progress)
+    whole.settings = replace(
+        whole.settings, no_provenance=True
+    )  # the checkout that the server runs in means nothing
+    return whole
 
 
 def is_readable(row: Row, files: tuple[wire.KeyFile, ...]) -> bool:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from lepton_ai.server.routes import (
+    branches,
+    diffs,
+    files,
     health,
     history,
     keys,
+    labels,
     login,
+    logs,
     me,
+    merges,
     packs,
     repositories,
     sessions,
+    tensors,
     tokens,
     uploads,
     users,
+    versions,
 )
 
 AT_ROOT: tuple[APIRouter, ...] = (health.router,)
@@ -32,5 +40,13 @@ UNDER_API: tuple[APIRouter, ...] = (
     history.router,
     packs.router,
     uploads.router,
+    files.router,
+    tensors.router,
+    versions.router,
+    branches.router,
+    labels.router,
+    diffs.router,
+    merges.router,
+    logs.router,
 )
 """Answered under ``/api/v1``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -39,8 +40,20 @@ def lineage(repository: ModelRepository, branch: str | None, limit: int | None) 
     Raises:
         NotFound: there is no such branch.
     """
-    lines = repository.lines
-    rows = list(_rows(lines, branch, limit))
+    rows = islice(_rows(repository.lines, branch, None, CHUNK if limit is None else min(CHUNK, limit)), limit)
+    return _drawn(repository.lines, [row for _, row in rows])
+
+
+def drawn_page(
+    repository: ModelRepository, branch: str | None, *, before: int | None, limit: int
+) -> tuple[list[Drawn], int | None]:
+    """The same from the version numbered ``before`` on; and where the next page begins."""
+    rows = list(islice(_rows(repository.lines, branch, before, limit + 1), limit + 1))
+    more = rows[limit - 1][0] if len(rows) > limit else None
+    return _drawn(repository.lines, [row for _, row in rows[:limit]]), more
+
+
+def _drawn(lines: Lines, rows: list[VersionRow]) -> list[Drawn]:
     known = lines.states([row.first for row in rows])
     newest = lines.history.versions([bytes.fromhex(state.newest) for _, state in known.values()])
     records = {row.first: parse_record(row.record, row.id) for row in newest.values()}
@@ -64,20 +77,14 @@ def lineage(repository: ModelRepository, branch: str | None, limit: int | None) 
     return drawn
 
 
-def _rows(lines: Lines, branch: str | None, limit: int | None) -> Iterator[VersionRow]:
-    """First revisions, newest first."""
+def _rows(
+    lines: Lines, branch: str | None, before: int | None, size: int
+) -> Iterator[tuple[int, VersionRow]]:
+    """First revisions with their numbers, newest first, read ``size`` at a time."""
     reached = _reached(lines, branch) if branch is not None else None
-    before: int | None = None
-    left = limit
-    while left is None or left > 0:
-        page = lines.history.page(before=before, limit=CHUNK if left is None else min(CHUNK, left))
-        if not page:
-            return
+    while page := lines.history.page(before=before, limit=size):
         before = page[-1][0]
-        for _, row in page:
-            if reached is None or row.first in reached:
-                yield row
-                left = left and left - 1
+        yield from ((number, row) for number, row in page if reached is None or row.first in reached)
 
 
 def _reached(lines: Lines, branch: str) -> set[bytes]:

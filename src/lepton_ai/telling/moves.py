@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lepton_ai.errors import NotFound
+from lepton_ai.history import listing
 from lepton_ai.history.record import parse_record
 from lepton_ai.repository import ModelRepository
 from lepton_ai.types import LogLine, Record
@@ -38,6 +39,22 @@ def moves(
     kept = found[:limit]
     records = _records(repository, kept)
     return [_told(line, records) for line in kept]
+
+
+def move_page(
+    repository: ModelRepository, ref: str, *, before: int | None, limit: int
+) -> tuple[list[dict[str, Any]], int | None]:
+    """``limit`` moves at most, newest first, before the one called ``before``; and where the next page begins.
+
+    ``ref`` is one ("branch/main"), a kind of them ("alias/"), or "" for all, without what only echoes another move.
+    """
+    entries = repository.lines.history.log(ref, before=before, limit=limit)
+    more = entries[-1].number if len(entries) == limit else None
+    lines = [listing.log_line(entry) for entry in entries]
+    one = "/" in ref and not ref.endswith("/")
+    kept = list(_of_key(lines, ref) if one else _without_echoes(lines, complete=True))
+    records = _records(repository, kept)
+    return [_told(line, records) for line in kept], more
 
 
 def _key(repository: ModelRepository, name: str | None, branch: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lepton_ai.errors import Damaged, LeptonError, NotFound
+from lepton_ai.errors import Damaged, KeyMissing, LeptonError, NotFound
 from lepton_ai.handles import Version
 from lepton_ai.history.diff.words import introducing
 from lepton_ai.repository import ModelRepository
@@ -50,7 +50,7 @@ def facts(
     def read(what: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return what()
-        except (NotFound, Damaged) as problem:
+        except (NotFound, Damaged, KeyMissing) as problem:
             problems.append(problem)
             return {}
 

@@ -1,71 +1,7 @@
-"""A server in this process, migrated, with three people; who they are is told by name instead of by a token."""
+"""A server in this process; who asks is told by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from tests.server.people_by_name import ada, called, root, settings
 
-import pytest
-from fastapi import Request
-from starlette.testclient import TestClient
-
-from lepton_ai.catalog.database import Catalog
-from lepton_ai.errors import Unauthenticated
-from lepton_ai.server import auth
-from lepton_ai.server.access import Caller
-from lepton_ai.server.app import create_app
-from lepton_ai.server.running import Running
-from lepton_ai.server.settings import ServerSettings
-
-ADDRESS = "http://127.0.0.1:8750"
-PEOPLE = {
-    "ada": frozenset({"read", "write"}),
-    "eve": frozenset({"read", "write"}),
-    "guest": frozenset({"read"}),
-    "root": frozenset({"read", "write", "admin"}),
-}
-
-
-def known(_: Running, request: Request) -> Caller:
-    """Who a request says that it comes from."""
-    name = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if name not in PEOPLE:
-        raise Unauthenticated("this needs a login")
-    return Caller(name, 1, name == "root", PEOPLE[name], "token", name, [])
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> ServerSettings:
-    made = ServerSettings(folder=tmp_path / "server", rate=1e6, burst=10**6)
-    made.folder.mkdir()
-    with_tables = Catalog(made.database_url)
-    with_tables.migrate()
-    with_tables.close()
-    return made
-
-
-@pytest.fixture
-def called(
-    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], TestClient]]:
-    """A client for a person, by name."""
-    monkeypatch.setattr(auth, "identify", known)
-    app = create_app(settings)
-    with TestClient(app, base_url=ADDRESS) as running:
-
-        def client(name: str) -> TestClient:
-            made = TestClient(app, base_url=ADDRESS, headers={"Authorization": f"Bearer {name}"})
-            made.portal = running.portal
-            return made
-
-        yield client
-
-
-@pytest.fixture
-def ada(called: Callable[[str], TestClient]) -> TestClient:
-    return called("ada")
-
-
-@pytest.fixture
-def root(called: Callable[[str], TestClient]) -> TestClient:
-    return called("root")
+__all__ = ["ada", "called", "root", "settings"]

@@ -1,0 +1,1 @@
+"""The resources for people and the UI."""

@@ -1,0 +1,7 @@
+"""A server in this process; who asks is told by name."""
+
+from __future__ import annotations
+
+from tests.server.people_by_name import ada, called, root, settings
+
+__all__ = ["ada", "called", "root", "settings"]

@@ -128,8 +128,10 @@ def _branch_names(lines: Lines, rows: list[VersionRow], branch: str | None) -> d
     if branch is not None:
         return {(row.branch, row.first): branch for row in rows}
     own = made_on(lines, rows)
-    living = {b.state.uid: b for b in lines.branches()}
-    heads = [(b.name, graph.row(lines.history, b.head)) for b in living.values() if b.head]
+    living = _living(lines, own)
+    heads: list[tuple[str, VersionRow]] = []
+    if any(row.branch not in living for row in rows):
+        heads = [(b.name, graph.row(lines.history, b.head)) for b in lines.branches() if b.head]
     result = {}
     for row in rows:
         name = own.get(row.branch, "?")
@@ -141,6 +143,13 @@ def _branch_names(lines: Lines, rows: list[VersionRow], branch: str | None) -> d
                     break
         result[row.branch, row.first] = name
     return result
+
+
+def _living(lines: Lines, names: dict[str, str]) -> set[str]:
+    """Of branches (lasting identity → name) those that are not deleted."""
+    refs = lines.history.get([f"branch/{name}" for name in set(names.values())])
+    branches = [states.decode(states.BranchState, ref) for ref in refs.values()]
+    return {branch.uid for branch in branches if branch.deleted is None}
 
 
 def made_on(lines: Lines, rows: list[VersionRow]) -> dict[str, str]:

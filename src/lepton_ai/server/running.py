@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from lepton_ai.catalog import hooks
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.server.homes import Homes
 from lepton_ai.server.limits import Limits
@@ -59,7 +60,7 @@ def open_all(held: Running) -> None:
     """
     settings = held.settings
     settings.cache_folder.mkdir(parents=True, exist_ok=True)
-    held.catalog = Catalog(settings.database_url)
+    held.catalog = hooks.attach(Catalog(settings.database_url))
     try:
         held.catalog.check()
         held.objects = open_objects(settings.objects_url, "")

@@ -1,0 +1,153 @@
+"""Find a repository's versions by a filter, in an order, a page at a time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, func, select
+from sqlalchemy.engine import Connection
+
+from lepton_ai.catalog.database import Catalog
+from lepton_ai.catalog.refs import CatalogHistory
+from lepton_ai.catalog.search_conditions import Conditions, plain
+from lepton_ai.catalog.search_orders import Phase, Sorted, phases
+from lepton_ai.catalog.tables.search import FOUND
+from lepton_ai.errors import UsageError
+from lepton_ai.history import listing
+from lepton_ai.history.filters import grammar, nodes, order
+from lepton_ai.history.filters.nodes import Expression
+from lepton_ai.history.lines import Lines
+from lepton_ai.types import VersionInfo
+
+LONGEST_PAGE = 1000
+_LONGEST_CURSOR = 10_000
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Versions in order; ``next`` is the cursor of the page behind, None when this was the last."""
+
+    versions: tuple[VersionInfo, ...]
+    next: str | None
+
+
+class _Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """The last version of a page: of which question, in which phase, its values and its place."""
+
+    question: str
+    phase: int
+    values: tuple[Sorted, ...]
+    place: int
+
+
+def versions(
+    catalog: Catalog,
+    number: int,
+    filter: str = "",  # noqa: A002  (what it is)
+    order_by: str = "",
+    cursor: str | None = None,
+    limit: int = 50,
+    *,
+    deleted: bool = False,
+) -> Page:
+    """A page of the versions of repository ``number`` that fit, the newest first unless ``order_by`` says otherwise.
+
+    Deleted ones are among them with ``deleted``, or when the filter says something about the status. What is saved
+    while somebody turns pages neither doubles nor hides anything else.
+
+    Raises:
+        UsageError: the filter or the order cannot be read (says the column), or the cursor is of another question.
+    """
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise UsageError(f"a page has 1 to {LONGEST_PAGE} versions, not {limit}")
+    wanted, keys = grammar.parse(filter), order.parse(order_by)
+    question = _question(filter, order_by, deleted)
+    conditions = Conditions(number, catalog.engine.dialect.name)
+    parts = phases(conditions, keys)
+    after = None if cursor is None else _read(cursor, question, parts)
+    condition = _condition(conditions, wanted, deleted=deleted)
+    with catalog.reading() as connection:
+        found = _rows(connection, parts, condition, after, limit + 1)
+    following = _write(question, *found[limit - 1]) if len(found) > limit else None
+    return Page(_infos(catalog, number, [row[1] for _, row in found[:limit]]), following)
+
+
+def count(catalog: Catalog, number: int, filter: str = "", *, deleted: bool = False) -> int:  # noqa: A002
+    """How many versions fit: takes time in proportion to the repository.
+
+    Raises:
+        UsageError: the filter cannot be read.
+    """
+    conditions = Conditions(number, catalog.engine.dialect.name)
+    condition = _condition(conditions, grammar.parse(filter), deleted=deleted)
+    query = select(func.count()).select_from(FOUND).where(FOUND.c.repository == number, condition)
+    with catalog.reading() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _condition(conditions: Conditions, wanted: Expression, *, deleted: bool) -> Any:
+    condition = conditions.of(plain(wanted))
+    about_status = any(field.name == "status" and field.kind == "text" for field in nodes.fields(wanted))
+    return condition if deleted or about_status else and_(condition, FOUND.c.status == "Active")
+
+
+def _rows(
+    connection: Connection, parts: list[Phase], condition: Any, after: _Cursor | None, wanted: int
+) -> list[tuple[int, Any]]:
+    """Up to ``wanted`` rows, each with the number of its phase."""
+    found: list[tuple[int, Any]] = []
+    for number, phase in enumerate(parts):
+        if len(found) == wanted or (after is not None and number < after.phase):
+            continue
+        here = (after.values, after.place) if after is not None and after.phase == number else None
+        query = phase.statement(condition, here).limit(wanted - len(found))
+        found += [(number, row) for row in connection.execute(query)]
+    return found
+
+
+def _infos(catalog: Catalog, number: int, firsts: list[bytes]) -> tuple[VersionInfo, ...]:
+    lines = Lines(CatalogHistory(catalog, number))
+    rows = lines.history.versions(firsts)
+    return tuple(listing.infos(lines, [rows[first] for first in firsts], None))
+
+
+def _question(filter_: str, order_by: str, deleted: bool) -> str:
+    said = msgspec.json.encode([filter_, order_by, deleted])
+    return hashlib.sha256(said).hexdigest()[:16]
+
+
+def _write(question: str, phase: int, row: Any) -> str:
+    packed = msgspec.json.encode(_Cursor(question, phase, tuple(row[2:]), row[0]))
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def _read(cursor: str, question: str, parts: list[Phase]) -> _Cursor:
+    """A cursor that fits the question; anybody may have written it, so that all of it is looked at."""
+    try:
+        packed = base64.urlsafe_b64decode(
+            cursor[:_LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4)
+        )
+        found = msgspec.json.decode(packed, type=_Cursor)
+    except (ValueError, msgspec.MsgspecError):
+        raise UsageError("the cursor is none", hint="take it from the page before") from None
+    if found.question != question or not _fits(found, parts):
+        raise UsageError("the cursor belongs to another filter or order", hint="begin with the first page")
+    return found
+
+
+def _fits(cursor: _Cursor, parts: list[Phase]) -> bool:
+    if not 0 <= cursor.phase < len(parts) or not abs(cursor.place) < 1 << 63:
+        return False
+    columns = parts[cursor.phase].columns
+    if len(columns) != len(cursor.values):
+        return False
+    for column, value in zip(columns, cursor.values, strict=True):
+        if value is None and column.nullable:
+            continue
+        if column.kind is float and isinstance(value, int | float):
+            continue
+        if type(value) is not column.kind or (isinstance(value, int) and not abs(value) < 1 << 63):
+            return False
+    return True

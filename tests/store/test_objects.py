@@ -10,8 +10,9 @@ import pytest
 from lepton_ai.errors import MissingExtra, NotFound, StorageFailed, UsageError
 from lepton_ai.store.blobs import bucket, objects
 from lepton_ai.store.blobs.local import LocalBlobs
-from lepton_ai.store.blobs.objects import open_objects
-from lepton_ai.store.contract import Blobs, Refused
+from lepton_ai.store.blobs.objects import open_objects, open_served
+from lepton_ai.store.blobs.retrying import RetryingBlobs
+from lepton_ai.store.contract import Blobs, Refused, presigning
 from lepton_ai.testing.blobs import NAME, put
 from tests.services_s3 import CREDENTIALS, make_bucket
 from tests.store.buckets import InABucket
@@ -55,6 +56,19 @@ def test_a_store_that_cannot_be_reached(s3_url: str, s3_server: str, monkeypatch
             asked()
         assert not isinstance(caught.value, Refused)
         assert "can it be reached" in str(caught.value)
+
+
+def test_a_server_keeps_packs_near_and_asks_again(s3_url: str, tmp_path: Path) -> None:
+    blobs = open_served(s3_url, tmp_path / "cache", 1 << 20)
+    put(blobs, tmp_path, f"repositories/one/{NAME}", b"a pack")
+    put(blobs, tmp_path, "repositories/one/uploads/a", b"part of one")
+    assert blobs.get(f"repositories/one/{NAME}", 2, 4) == b"pack"
+    assert blobs.get("repositories/one/uploads/a", 0, 4) == b"part"
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [path.read_bytes()[-6:] for path in kept] == [b"a pack"]
+    assert presigning(blobs) is not None
+    assert isinstance(open_served(str(tmp_path / "objects"), tmp_path / "cache", 1 << 20), LocalBlobs)
+    assert isinstance(open_served(s3_url, tmp_path / "none", 0), RetryingBlobs)
 
 
 def test_memory_lives_with_the_process(tmp_path: Path) -> None:

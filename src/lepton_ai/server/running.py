@@ -14,7 +14,7 @@ from lepton_ai.server.homes import Homes
 from lepton_ai.server.limits import Limits
 from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.settings import ServerSettings
-from lepton_ai.store.blobs.objects import open_objects
+from lepton_ai.store.blobs.objects import open_objects, open_served
 from lepton_ai.store.blobs.probing import Ability, probe, require
 from lepton_ai.store.contract import Blobs
 
@@ -63,7 +63,9 @@ def open_all(held: Running) -> None:
     held.catalog = hooks.attach(Catalog(settings.database_url))
     try:
         held.catalog.check()
-        held.objects = open_objects(settings.objects_url, "")
+        held.objects = open_served(
+            settings.objects_url, settings.cache_folder / "packs", settings.cache_bytes
+        )
         held.homes = Homes(held.catalog, held.objects, settings.cache_folder, settings.key_file)
     except BaseException:
         held.catalog.close()

@@ -23,7 +23,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Everything that a server process must know. Sizes are bytes, times seconds, rates per second.
 
     ``folder`` is the server's folder. ``database`` and ``objects`` are addresses; "" stands for the embedded ones in
-    the folder. ``hosts`` are the host names it answers to ("*" any; none given: loopback names when it listens there,
+    the folder. ``cache_bytes`` of the packs in an object store are kept near.
+    ``hosts`` are the host names it answers to ("*" any; none given: loopback names when it listens there,
     else any). ``proxies`` are the addresses whose X-Forwarded-* headers are believed. ``rate`` and ``burst`` limit each
     caller and each address; ``login_rate`` and ``login_burst`` the attempts to log in from an address. ``metrics`` says
     who may read ``/metrics``: loopback only, anybody, or who is logged in.
@@ -33,6 +34,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     database: str = ""
     objects: str = ""
     cache: Path | None = None
+    cache_bytes: int = 8 << 30
     server_key: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8750

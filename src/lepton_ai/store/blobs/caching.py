@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -37,7 +37,11 @@ class CachingBlobs:
     What another process deletes may still be read here for a while; asking for its ``info`` tells that it is gone.
     """
 
-    def __init__(self, inner: Blobs, folder: Path, limit: int) -> None:
+    def __init__(
+        self, inner: Blobs, folder: Path, limit: int, keeps: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """``keeps`` says of a name whether it is worth keeping; others are read as if this were not here."""
+        self._keeps = keeps
         self.inner, self._folder, self._limit = inner, folder, limit
         self._lock = Lock()
         self._sizes: dict[str, int] = {}
@@ -67,6 +71,8 @@ class CachingBlobs:
 
     def get(self, name: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end."""
+        if not self._keeps(name):
+            return self.inner.get(name, offset, length)
         size = self._size(name)
         start = offset if offset >= 0 else size + offset
         if start < 0 or start + length > size:

@@ -8,7 +8,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lepton_ai.errors import MissingExtra, UsageError
 from lepton_ai.later import Later
+from lepton_ai.store.blobs.caching import CachingBlobs
 from lepton_ai.store.blobs.local import LocalBlobs
+from lepton_ai.store.blobs.retrying import RetryingBlobs
 from lepton_ai.store.contract import Blobs
 
 if TYPE_CHECKING:
@@ -69,6 +71,25 @@ def open_objects(url: str, prefix: str = "") -> Blobs:
         f"{parts.scheme}:// is no kind of object store",
         hint="s3://, gs://, az://, file:// or a path of a folder",
     )
+
+
+def open_served(url: str, cache: Path, limit: int) -> Blobs:
+    """The blobs at ``url`` for a server: across a network they are asked again, and what is read of packs is kept near.
+
+    ``cache`` is a folder for at most about ``limit`` bytes; 0: nothing is kept.
+
+    Raises:
+        As :func:`open_objects`.
+    """
+    blobs = open_objects(url)
+    if isinstance(blobs, LocalBlobs):
+        return blobs
+    blobs = RetryingBlobs(blobs)
+    return CachingBlobs(blobs, cache, limit, _of_a_pack) if limit else blobs
+
+
+def _of_a_pack(name: str) -> bool:
+    return "/packs/" in f"/{name}"
 
 
 _MEMORIES: dict[str, MemoryStore] = {}

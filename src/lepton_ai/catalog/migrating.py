@@ -52,7 +52,7 @@ def check(engine: Engine) -> None:
         where = addresses.shown(engine.url)
         raise Unsupported(
             f"the database {where} has form {done or 'none'}; this version of lepton-ai needs {steps()[-1]}",
-            hint="lepton server start brings it up to date (a copy is kept)",
+            hint="lepton server migrate brings it up to date (a copy is kept)",
         )
 
 

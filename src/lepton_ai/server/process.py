@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from lepton_ai.errors import Busy, InfrastructureError, NotFound, UsageError
-from lepton_ai.server import logs, metrics
+from lepton_ai.server import founding, logs, metrics
 from lepton_ai.server.app import create_app
 from lepton_ai.server.running import Running, close_all, open_all, try_objects
 from lepton_ai.server.settings import LOOPBACK, WHOLE, ServerSettings, decode, encode
@@ -82,10 +82,14 @@ def check(settings: ServerSettings) -> None:
 def preflight(settings: ServerSettings) -> None:
     """Open everything once, so that what is wrong is said here and not by every worker.
 
+    An embedded database is brought to the newest form; one that others may use is not, before somebody says so.
+
     Raises:
         LeptonError: database or object store cannot be used.
     """
     try_objects(settings)
+    if not settings.database:
+        founding.migrate(settings)
     running = Running(settings)
     open_all(running)
     close_all(running)
@@ -125,11 +129,9 @@ def bind(settings: ServerSettings) -> Iterator[socket.socket]:
 
 
 def address_of(settings: ServerSettings, listener: socket.socket) -> str:
-    """The server's address, as a client would type it."""
+    """The server's address, as a client on this network would type it; a proxy may show another."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return (
-        f"{'https' if settings.secure else 'http'}://{host}:{listener.getsockname()[1]}{settings.root_path}"
-    )
+    return f"{'https' if settings.secure else 'http'}://{host}:{listener.getsockname()[1]}"
 
 
 def _run(settings: ServerSettings, listener: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lepton_ai.catalog import moving as moving_rows
 from lepton_ai.catalog import people, repositories, walking
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.refs import CatalogHistory
+from lepton_ai.cli.app import run
 from lepton_ai.errors import AlreadyExists, Damaged, LeptonError, Unsupported, UsageError
 from lepton_ai.history import states
 from lepton_ai.history.lines import MAIN
@@ -247,3 +249,19 @@ def test_it_is_not_moved_to_itself(server: ServerSettings) -> None:
     with pytest.raises(UsageError, match="the same"):
         moving.move(server, "postgresql://x/y", server.objects_url)
     assert isinstance(open_objects(server.objects_url), LocalBlobs)
+
+
+def test_the_command(server: ServerSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (server.folder / "server.json").write_text("{}")
+    before = checkout(server, tmp_path / "before")
+    there = replace(server, database=f"sqlite:///{tmp_path}/there.db", objects=f"file://{tmp_path}/there")
+    words = ["server", "migrate-data", "--from", str(server.folder), "--json"]
+    told = ["--to-database", there.database, "--to-objects", there.objects]
+    assert run([*words, *told]) == 0
+    moved = json.loads(capsys.readouterr().out)
+    assert moved["packs"] > 0
+    assert {one["table"] for one in moved["tables"]} >= {"refs", "log", "versions", "users"}
+    assert checkout(replace(there, cache=tmp_path / "elsewhere"), tmp_path / "after") == before
+    for wrong, code in ((words, 2), ([*words[:3], str(tmp_path), *told], 2), ([*words, *told], 2)):
+        assert run(wrong) == code
+        assert "password" not in capsys.readouterr().err

@@ -23,6 +23,7 @@ ENTRIES = (
     Entry("init", "server:init", "Make a server, with its first administrator.", SECTION),
     Entry("start", "server:start", "Serve until it is stopped.", SECTION),
     Entry("migrate", "server:migrate", "Bring the database to the newest form.", SECTION),
+    Entry("migrate-data", "server_moving:migrate_data", "Move an embedded server's data.", SECTION),
 )
 
 Folder = Annotated[

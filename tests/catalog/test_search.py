@@ -124,7 +124,7 @@ FILTERS = st.recursive(
     max_leaves=6,
 )  # fmt: skip
 KEYS = [
-    "metrics.a", "metrics.b", "metrics.nope", "params.p", "name", "branch", "author", "message", "status", "created",
+    "metrics.a", "metrics.b", "metrics.nope", "params.p", "name", "branch", "author", "status", "created",
     "updated", "revision", "size", "id", "content",
 ]  # fmt: skip
 ORDERS = st.lists(st.sampled_from(KEYS), unique=True, max_size=3).flatmap(

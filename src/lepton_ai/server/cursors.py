@@ -19,7 +19,7 @@ T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many things at most")]
 """A parameter of a route: the size of the page. Give it a default."""
 Cursor = Annotated[
-    str | None, Query(max_length=2000, description="`next` of the page before; without it the first page")
+    str | None, Query(max_length=10_000, description="`next` of the page before; without it the first page")
 ]
 """A parameter of a route: where the page begins. Default None."""
 

@@ -168,6 +168,7 @@ def test_orders_are_read() -> None:
     ("text", "place"),
     {
         "tag": 1,
+        "size, message": 7,
         "name name": 6,
         "name,": 6,
         "name, name": 7,

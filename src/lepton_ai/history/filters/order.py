@@ -54,6 +54,8 @@ def parse(text: str) -> Order:
             raise refused(
                 "order", token, "a field with one value (a version has any number of tags and aliases)"
             )
+        if field.kind == "text" and field.name == "message":
+            raise refused("order", token, "a field to sort by (messages are none)")
         if any(key.field == field for key in keys):
             raise refused("order", token, "a field that is not there yet")
         token = next(found)

@@ -1,8 +1,10 @@
 """TensorFlow's checkpoints, those inside of a SavedModel included: ``variables.index`` tells what the files
 ``variables.data-00000-of-00001`` hold.
 
-Tensors are called as TensorFlow calls them: ``layer/kernel/.ATTRIBUTES/VARIABLE_VALUE``. Strings, resources,
-variants and variables that were saved in slices stay opaque, as do the other files of the folder.
+Tensors are called as TensorFlow calls them: ``layer/kernel/.ATTRIBUTES/VARIABLE_VALUE``. Variables that Keras 3 numbers
+anew at each export have their full name for the number: ``_all_variables/layer/kernel/.ATTRIBUTES/VARIABLE_VALUE``, not
+``_all_variables/7/…``. Strings, resources, variants and variables that were saved in slices stay opaque, as do the
+other files of the folder.
 
 Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/protobuf/tensor_bundle.proto
 """
@@ -13,6 +15,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from lepton_ai.formats.contract import (
     MAX_DIMENSIONS,
@@ -20,6 +23,7 @@ from lepton_ai.formats.contract import (
     Extent,
     Layout,
     Malformed,
+    PartSource,
     Segment,
     Tensor,
     check_range,
@@ -28,6 +32,7 @@ from lepton_ai.formats.contract import (
 from lepton_ai.formats.encodings.dtypes import ITEMSIZE
 from lepton_ai.formats.encodings.shapes import nbytes_of
 from lepton_ai.formats.names import Names
+from lepton_ai.formats.object_graph import KEY, named
 from lepton_ai.formats.protobuf import BYTES, VARINT, Wire, signed
 from lepton_ai.formats.sstable import entries
 
@@ -79,30 +84,30 @@ class SavedModel:
 
     def layout(self, path: str, source: Source, folder: Mapping[str, Source]) -> Layout:
         """Where the tensors are, in the files beside the index."""
-        shards, names = (
-            0,
-            Names(source.size),
-        )  # keys share their beginnings: a small table can hold endless ones
-        tensors: list[Tensor] = []
-        parts: dict[str, list[Segment]] = {}
+        shards, tensors, graph = 0, list[Tensor](), None
+        base = posixpath.dirname(path)
         for number, (key, value) in enumerate(entries(source)):
             if number == 0:
                 shards = _shards(key, value)
             elif tensor := _tensor(key, value, path, shards):
-                names.unique(tensor.name)
                 tensors.append(tensor)
-                (extent,) = tensor.extents
-                data = folder.get(posixpath.join(posixpath.dirname(path), extent.path))
-                if data is None:
-                    raise Malformed(f"it describes {extent.path!r}, which is not beside it")
-                check_range(extent.offset, extent.length, data.size)
-                hint = tensor.dtype if tensor.dtype in ITEMSIZE else "bytes"
-                parts.setdefault(extent.path, []).append(
-                    Segment(extent.offset, extent.length, tensor.name, hint)
-                )
+            elif key == KEY.encode():
+                graph = _graph(value, path, shards, folder)
         if not shards:
             raise Malformed("it is an empty table")
-        base = posixpath.dirname(path)
+        names = Names(source.size)  # keys share their beginnings: a small table can hold endless ones
+        called = named([tensor.name for tensor in tensors], graph)
+        parts: dict[str, list[Segment]] = {}
+        for place, tensor in enumerate(tensors):
+            (extent,) = tensor.extents
+            data = folder.get(posixpath.join(base, extent.path))
+            if data is None:
+                raise Malformed(f"it describes {extent.path!r}, which is not beside it")
+            check_range(extent.offset, extent.length, data.size)
+            name = names.unique(called.get(tensor.name, tensor.name))
+            tensors[place] = replace(tensor, name=name)
+            hint = tensor.dtype if tensor.dtype in ITEMSIZE else "bytes"
+            parts.setdefault(extent.path, []).append(Segment(extent.offset, extent.length, name, hint))
         companions = {
             name: partition(folder[posixpath.join(base, name)].size, part) for name, part in parts.items()
         }
@@ -139,9 +144,21 @@ def _tensor(key: bytes, value: bytes, path: str, shards: int) -> Tensor | None:
         raise Malformed(f"{name!r}: {entry.size} bytes of {dtype} do not make the shape {shape}")
     if not 0 <= entry.shard < shards:
         raise Malformed(f"{name!r} is in part {entry.shard} of {shards}")
+    return Tensor(name, dtype, shape, (_place(entry, path, shards),))
+
+
+def _graph(value: bytes, path: str, shards: int, folder: Mapping[str, Source]) -> Source | None:
+    """The graph of objects, where it is as an entry says; nothing that is needed to read the tensors."""
+    extent = _place(_entry(value), path, shards)
+    data = folder.get(posixpath.join(posixpath.dirname(path), extent.path))
+    if data is None or not 0 <= extent.offset <= extent.offset + extent.length <= data.size:
+        return None
+    return PartSource(data, extent.offset, extent.length)
+
+
+def _place(entry: _Entry, path: str, shards: int) -> Extent:
     stem = posixpath.basename(path).removesuffix(SUFFIX)
-    part = f"{stem}.data-{entry.shard:05}-of-{shards:05}"
-    return Tensor(name, dtype, shape, (Extent(entry.offset, entry.size, part),))
+    return Extent(entry.offset, entry.size, f"{stem}.data-{entry.shard:05}-of-{shards:05}")
 
 
 def _entry(value: bytes) -> _Entry:

@@ -15,6 +15,7 @@ from lepton_ai.history import manifest as manifests
 from lepton_ai.history.manifest import Manifest
 from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import ContentRow, Records
+from lepton_ai.history.retold import retold
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import Content
 from lepton_ai.store.store import Store
@@ -149,7 +150,8 @@ class Reader:
         places = {entry.path: rows[entry.sha256].manifest for entry in files}
         opened = self._opened
         if opened is None or opened.places != places:
-            self._opened = opened = Opened(places, self._decoded(files, places))
+            found = retold(self._decoded(files, places), self.read)
+            self._opened = opened = Opened(places, found)
         return opened
 
     def _decoded(self, files: list[FileEntry], places: dict[str, bytes]) -> dict[str, Manifest]:

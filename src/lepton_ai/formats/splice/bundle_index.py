@@ -7,14 +7,18 @@ https://github.com/google/leveldb/blob/main/doc/table_format.md
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
 
 from lepton_ai.formats.contract import BytesSource, Source, Tensor
-from lepton_ai.formats.protobuf import FIXED32, Wire
+from lepton_ai.formats.protobuf import FIXED32, VARINT, Wire
 from lepton_ai.formats.splice.contract import Edit
 from lepton_ai.formats.splice.crc32c import masked_crc32c, masked_of
 from lepton_ai.formats.sstable import Entry, located
 
-CHECKSUM = 6
+SHARD, OFFSET, SIZE, CHECKSUM = 3, 4, 5, 6
+
+_Place: TypeAlias = tuple[int, int, int]
+"""Number of the file, first byte in it, bytes."""
 
 
 class BundleIndex:
@@ -27,14 +31,15 @@ class BundleIndex:
     def __init__(self, source: Source, tensors: Sequence[Tensor], changed: Collection[str]) -> None:
         self._source = source
         self._places: dict[str, tuple[Entry, int]] = {}
-        wanted = {tensor.name.encode(): tensor.name for tensor in tensors if tensor.name in changed}
+        wanted: dict[_Place, list[str]] = {}
+        for tensor in tensors:
+            if tensor.name in changed:
+                wanted.setdefault(_place_of(tensor), []).append(tensor.name)
         for entry in located(source):
-            name = wanted.get(entry.key)
-            if name is not None and (at := _checksum(entry.value)) is not None:
-                self._places[name] = entry, entry.place + at
-        self.refused = {
-            name: "has no checksum in the index" for name in wanted.values() if name not in self._places
-        }
+            numbers, at = _told(entry.value)
+            if at is not None:
+                self._places |= dict.fromkeys(wanted.get(numbers, ()), (entry, entry.place + at))
+        self.refused = {name: "has no checksum in the index" for name in changed if name not in self._places}
 
     def edits(self, news: Mapping[str, Source]) -> list[Edit]:
         """One for every block that tells of a tensor that changes."""
@@ -52,7 +57,18 @@ class BundleIndex:
         ]
 
 
-def _checksum(value: bytes) -> int | None:
-    """Where an entry has its checksum."""
-    fields = Wire(BytesSource(value)).fields(0, len(value))
-    return next((field.offset for field in fields if (field.number, field.wire) == (CHECKSUM, FIXED32)), None)
+def _place_of(tensor: Tensor) -> _Place:
+    """What the table calls it need not be what its reader does; where its bytes are says which it is."""
+    (extent,) = tensor.extents
+    return int(extent.path.rpartition(".data-")[2].partition("-of-")[0]), extent.offset, extent.length
+
+
+def _told(value: bytes) -> tuple[_Place, int | None]:
+    """Where the bytes of an entry are, and where in it their checksum is."""
+    numbers, checksum = {SHARD: 0, OFFSET: 0, SIZE: 0}, None
+    for field in Wire(BytesSource(value)).fields(0, len(value)):
+        if field.number in numbers and field.wire == VARINT:
+            numbers[field.number] = field.value
+        elif (field.number, field.wire) == (CHECKSUM, FIXED32):
+            checksum = field.offset
+    return (numbers[SHARD], numbers[OFFSET], numbers[SIZE]), checksum

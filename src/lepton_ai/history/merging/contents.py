@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import posixpath
 
 import msgspec
 
@@ -47,32 +46,6 @@ def merged(unit: Unit, models: list[Side], bases: list[Side]) -> Content:
         return Content(b"", "", "changed on both sides, and is no text")
     places = f"{found.hunks} place{'s' if found.hunks != 1 else ''}"
     return Content(found.data, found.outcome, f"changed on both sides, differently in {places}")
-
-
-def belongs_to_a_model(unit: Unit, models: list[Side]) -> bool:
-    """Whether it is what a SavedModel holds besides its tensors, which lie in files of their own.
-
-    TensorFlow writes it anew, with other numbers and in another order, whenever it saves the same program.
-    """
-    index = _index(unit)
-    return posixpath.basename(unit.path) in _OF_A_MODEL and all(index in side.models for side in models)
-
-
-def numbered_anew(unit: Unit, models: list[Side]) -> bool:
-    """Whether the SavedModel is an export of Keras 3: variables have numbers, in an order that is never the same.
-
-    What is called so on one side may be something else on the other, and nothing but the program tells.
-    """
-    index = _index(unit)
-    tensors = [one for side in models for one in side.tensors.values() if one.path == index]
-    return any(one.name.startswith("_all_variables/") for one in tensors)
-
-
-def _index(unit: Unit) -> str:
-    return posixpath.join(posixpath.dirname(unit.path), "variables", "variables.index")
-
-
-_OF_A_MODEL = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb"}
 
 
 def _read(side: Side, entry: FileEntry | None) -> bytes | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from lepton_ai.errors import UsageError
 from lepton_ai.history.elements import Elements
-from lepton_ai.history.merging import checks, contents, recut, renamed, units
+from lepton_ai.history.merging import checks, contents, programs, recut, renamed, units
 from lepton_ai.history.merging.asked import STOP, Request, check_models
 from lepton_ai.history.merging.carriers import Carrier, carrier
 from lepton_ai.history.merging.plan import FileFate, Made, Plan
@@ -50,10 +50,14 @@ def plan(
     apart = recut.parted(file_slots(models, bases), with_aids(slots, made.aids), [*models, *bases])
     found = [units.unit(slot, models, bases, everywhere=asked.everywhere) for slot in apart.files]
     tensors = _by_unit(found, apart.tensors)
+    following = [unit for unit in found if programs.belongs(unit, models)]
     for unit in found:
-        _place(made, unit, tensors.get(id(unit), []))
+        if not any(unit is one for one in following):
+            _place(made, unit, tensors.get(id(unit), []))
     for group in apart.groups:
         _place_group(made, group)
+    for unit in following:
+        _place_program(made, unit)
     _check_paths(made)
     _check_meanings(made)
     return made
@@ -76,6 +80,21 @@ def _place(made: Plan, unit: Unit, slots: list[Slot[Elements]]) -> None:
         _content(made, unit)
 
 
+def _place_program(made: Plan, unit: Unit) -> None:
+    """What a SavedModel holds besides its variables: of the side that these are of."""
+    number, together = programs.side_of(made, unit)
+    entry = unit.slot.models[number]
+    if entry is None or not (together or unit.way == "content"):
+        _place(made, unit, [])
+        return
+    which = "theirs" if number else "ours"
+    _keep(made, number, entry, unit.place(entry))
+    if unit.way != "same":
+        made.files.append(FileFate(unit.path, which))
+    if unit.way == "content":
+        made.notes.append(f"{unit.path} changed on both sides: {which} is kept, with the tensors of both")
+
+
 def _place_group(made: Plan, group: Group) -> None:
     """Files that the sides cut differently, and what tells of them: all as one side has them."""
     unit = recut.whole(group, made.models, made.bases, everywhere=made.asked.everywhere)
@@ -96,6 +115,8 @@ def _place_group(made: Plan, group: Group) -> None:
 def _put_together(made: Plan, unit: Unit, fates: list[Fate]) -> None:
     """A file whose tensors both changed: the carrier's, with the tensors that it lacks."""
     found = carrier(unit, fates, made.models, made.bases, made.asked)
+    if problem := programs.unclear(made, unit):
+        made.obstacles.append(problem)
     path = found.entries[0].path
     place = unit.place(found.entries[0])
     same_kind = posixpath.splitext(place)[1] == posixpath.splitext(path)[1]
@@ -129,14 +150,6 @@ def _content(made: Plan, unit: Unit) -> None:
     if merged is not None and merged.data:
         made.marked[unit.path] = merged.data
     side = {"take_ours": 0, "take_theirs": 1}.get(made.asked.on_conflict)
-    if merged is not None and contents.belongs_to_a_model(unit, made.models):
-        if contents.numbered_anew(unit, made.models):
-            why += (
-                "; Keras numbers variables anew in every export, so names may mean others: merge .keras files"
-            )
-        elif side is None:
-            side = 0
-            made.notes.append(f"{unit.path} changed on both sides: ours is kept, with the tensors of both")
     if side is None:
         if made.asked.on_conflict != STOP:
             why += f"; {made.asked.on_conflict} is for tensors"

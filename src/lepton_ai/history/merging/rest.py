@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import zipfile
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from lepton_ai.types import FileEntry
 LARGEST = 64 << 20
 """Bytes besides tensors that are compared; nobody's header is as large."""
 
-_CHECKED = {"savedmodel", "hdf5"}
+_CHECKED = {"hdf5"}
 """Formats with checksums or times of their own among the rest: it cannot be told what changed by itself."""
 
 _FOLLOWING = {"metadata.json", "serialization_id"}
@@ -27,6 +28,8 @@ def rest(side: Side, entry: FileEntry | None) -> object:
     if entry is None:
         return None
     manifest = side.manifests[entry.path]
+    if manifest.format == "savedmodel":  # its index has checksums; what else there is lies in the program
+        return program(side, entry.path)
     source = side.source(entry.path)
     holes = sorted(
         (extent.offset, extent.length)
@@ -45,6 +48,12 @@ def rest(side: Side, entry: FileEntry | None) -> object:
             digest.update(source.read(at, offset - at))
         at = max(at, offset + length)
     return digest.hexdigest()
+
+
+def program(side: Side, index: str) -> str | None:
+    """The digest of the program beside an index; None for a checkpoint, which has none."""
+    place = posixpath.join(posixpath.dirname(posixpath.dirname(index)), "saved_model.pb")
+    return side.files[place].sha256 if place in side.files else None
 
 
 def _members(source: Source, holes: list[tuple[int, int]]) -> Iterator[tuple[str, int]]:

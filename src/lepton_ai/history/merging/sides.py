@@ -47,7 +47,7 @@ class Side:
     @cached_property
     def manifests(self) -> Mapping[str, Manifest]:
         """How its files are kept, by path."""
-        return self.reader.manifests(self.record.files)
+        return self.reader.opened(self.record.files).manifests
 
     @cached_property
     def tensors(self) -> Tensors:

@@ -114,9 +114,8 @@ class Exchanging(Together):
         names = [self._branch_name(branch) for branch in branches] or [self.home.current]
         for name in names:
             self.lines.branch(name)
-        with self._other_end(
-            found.url, lambda: None if dry_run else self._make(found.url, keep_key)
-        ) as theirs:
+        make = self._imagine if dry_run else lambda: self._make(found.url, keep_key)
+        with self._other_end(found.url, make) as theirs:
             return push.push(self.home, theirs, found, names, self._act(), self.progress, dry_run=dry_run)
 
     def pull(
@@ -260,15 +259,17 @@ class Exchanging(Together):
         making.make(self.home, url, self._act(), keep_key=keep_key)
         return ends.open_end(url)
 
+    def _imagine(self) -> AnyHome:
+        return making.imagined(self.home)
+
     @contextmanager
-    def _other_end(self, url: str, make: Callable[[], AnyHome | None] = lambda: None) -> Iterator[AnyHome]:
+    def _other_end(self, url: str, make: Callable[[], AnyHome] | None = None) -> Iterator[AnyHome]:
         try:
             theirs = ends.open_end(url)
         except NotFound:
-            made = make()
-            if made is None:
+            if make is None:
                 raise
-            theirs = made
+            theirs = make()
         try:
             yield theirs
         finally:

@@ -35,6 +35,11 @@ def aliases(ctx: typer.Context, incomplete: str) -> list[str]:
     return _offer(ctx, incomplete, lambda repository: repository.aliases())
 
 
+def remotes(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of remotes."""
+    return _offer(ctx, incomplete, lambda repository: (remote.name for remote in repository.remotes()))
+
+
 def _addresses(repository: ModelRepository, branch: str | None) -> Iterator[str]:
     current = branch or repository.current_branch
     for info in reversed(repository.list_versions(limit=NEWEST)):

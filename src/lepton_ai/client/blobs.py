@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Lock
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lepton_ai import wire
 from lepton_ai.client import waiting
 from lepton_ai.client.connection import Connection, Elsewhere, Unreached
-from lepton_ai.errors import Damaged, LostRace, NotFound, StorageFailed, Unsupported
+from lepton_ai.errors import Damaged, LostRace, NotFound, StorageFailed, Unsupported, UsageError
 from lepton_ai.store.contract import BlobInfo
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.packs.format import blob_name, pack_name
@@ -41,7 +41,7 @@ class HttpBlobs:
     def __init__(self, connection: Connection, path: str, told: Callable[[int], None] | None = None) -> None:
         self._connection, self._path = connection, path
         self.told: Callable[[int], None] = told or (lambda _: None)
-        self._lock = Lock()
+        self._lock, self._direct = Lock(), True
         self._windows: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._times: dict[str, float] = {}
 
@@ -64,14 +64,13 @@ class HttpBlobs:
             if upload.state == "there":
                 break
             try:
-                kept = self._finish(upload, self._bring(upload, source))
+                self._finish(upload, self._bring(upload, source))
             except (Unreached, LostRace, Elsewhere) as problem:
                 failures += 1
                 if failures >= waiting.ATTEMPTS or (isinstance(problem, Elsewhere) and failures > 1):
                     raise
                 time.sleep(waiting.pause(failures))
                 continue
-            self._times[pack] = kept.written_at
             break
         source.unlink(missing_ok=True)
 
@@ -122,11 +121,8 @@ class HttpBlobs:
         answer = self._asked(name, "bytes=0-0")
         told = _TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
         size = int(told.group(1)) if told else len(answer.data)
-        modified = answer.headers.get("Last-Modified")
         at = self._times.get(pack_name(name) or "")
-        if at is None:
-            at = parsedate_to_datetime(modified).timestamp() if modified else 0.0
-        return BlobInfo(name, size, at)
+        return BlobInfo(name, size, _time(answer.headers) if at is None else at)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Every pack whose name starts with ``prefix``."""
@@ -187,11 +183,9 @@ class HttpBlobs:
         self.told(len(data))
         return answer.headers.get("ETag", "")
 
-    def _finish(self, upload: wire.Upload, etags: tuple[str, ...]) -> wire.Pack:
-        done: wire.Pack = self._connection.call(
-            "POST", f"{self._path}/uploads/{upload.id}/finish", wire.Parts(etags), wire.Pack, repeat=True
-        )
-        return done
+    def _finish(self, upload: wire.Upload, etags: tuple[str, ...]) -> None:
+        path = f"{self._path}/uploads/{upload.id}/finish"
+        self._connection.call("POST", path, wire.Parts(etags), wire.Upload, repeat=True)
 
     def _range(self, name: str, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes; a range that begins behind the end is empty."""
@@ -205,16 +199,18 @@ class HttpBlobs:
         """The answer to a request for a range of a pack, from the server or from where it sends us."""
         path = f"{self._path}/packs/{_pack(name)}"
         headers = {"Range": range_, "Accept-Encoding": "identity"}
-        answer = self._connection.send("GET", path, headers=headers, accept=(416,), stream=stream)
+        query = {"direct": "true"} if self._direct else None
+        answer = self._connection.send(
+            "GET", path, headers=headers, accept=(416,), stream=stream, query=query
+        )
         if answer.status == 307:
             url = answer.headers.get("Location", "")
             answer.close()
             try:
                 answer = self._connection.elsewhere("GET", url, headers=headers, accept=(416,), stream=stream)
-            except Elsewhere as problem:
-                if problem.status == 404:
-                    raise NotFound(f"There is no {name} in the object store.") from None
-                raise
+            except (Elsewhere, Unreached, UsageError):  # not to be reached from here: the server passes it on
+                self._direct = False
+                return self._asked(name, range_, stream=stream)
         if answer.status == 416:
             answer.close()
             raise Unsatisfied(f"{name} ends before {range_}")
@@ -249,6 +245,12 @@ def _pack(name: str) -> str:
     if pack is None:
         raise Unsupported(f"{name!r} is no pack, and a server keeps nothing else")
     return pack
+
+
+def _time(headers: Mapping[str, str]) -> float:
+    """When a pack was written; at the latest now, by the server's clock: too young is taken for still needed."""
+    told = headers.get("Last-Modified") or headers.get("Date")
+    return parsedate_to_datetime(told).timestamp() if told else time.time()
 
 
 def _cut(name: str, length: int, offset: int) -> Damaged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,11 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lepton_ai.client.connection import Connection
+from lepton_ai.client import waiting
+from lepton_ai.client.connection import Connection, Unreached
+from lepton_ai.errors import LostRace
 from lepton_ai.history.refs import calls, rules
 from lepton_ai.history.refs.contract import Commit, ContentRow, LogEntry, Ref, VersionRow
 
 T = TypeVar("T")
+LEASES = ("lease/", "gc/running")
 KEY = "Idempotency-Key"
 """The header that makes a commit one commit however often it arrives."""
 REMEMBERED = 50_000
@@ -62,9 +66,38 @@ class HttpHistory:
             Everything that a server says.
         """
         rules.check_commit(change)
-        self._connection.call(
-            "POST", f"{self._path}/commit", change, headers={KEY: secrets.token_hex(16)}, repeat=True
-        )
+        headers, doubtful = {KEY: secrets.token_hex(16)}, False
+        for attempt in range(waiting.ATTEMPTS):
+            try:
+                self._connection.call("POST", f"{self._path}/commit", change, headers=headers)
+            except Unreached as problem:
+                if problem.before or attempt == waiting.ATTEMPTS - 1:
+                    raise
+                doubtful = True  # it may have arrived, or be under way still
+                time.sleep(waiting.pause(attempt))
+                if self._went_through(change):
+                    return
+            except LostRace:
+                if doubtful and self._went_through(change):
+                    return  # lost to itself
+                raise
+            else:
+                return
+
+    def _went_through(self, change: Commit) -> bool:
+        """Whether everything is as the change makes it, written after what it was computed from."""
+        there = self.get([move.key for move in change.moves])
+        for move in change.moves:
+            ref = there.get(move.key)
+            if (ref is None) != (move.value is None):
+                return False
+            if ref is not None and ref.stamp == move.expected:
+                return False
+            # of a lease the server tells the times itself
+            if ref is not None and ref.value != move.value and not move.key.startswith(LEASES):
+                return False
+        ids = [row.id for row in change.versions]
+        return bool(change.moves) and len(self.versions(ids)) == len(set(ids))
 
     def log(self, prefix: str = "", *, before: int | None = None, limit: int | None = None) -> list[LogEntry]:
         """Moves of refs whose key starts with ``prefix``, newest first; ``before`` continues a page."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 
 from lepton_ai import wire
@@ -12,6 +13,8 @@ from lepton_ai.client.connection import Connection
 from lepton_ai.history import home as homes
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
+from lepton_ai.history.refs.memory import MemoryHistory
+from lepton_ai.store.blobs.memory import MemoryBlobs
 from lepton_ai.store.durable import make_folder
 
 
@@ -40,6 +43,17 @@ def make(ours: AnyHome, url: str, act: Act, *, keep_key: bool = False) -> None:
         connection.call("POST", "/repositories", new, wire.RepositoryInfo)
     finally:
         connection.close()
+
+
+def imagined(ours: AnyHome) -> AnyHome:
+    """An empty place that is nowhere: what a first push would find."""
+    keyring = ours.keyring
+    place = ours.staging()
+    home = AnyHome(
+        place, ours.config, MemoryHistory(), MemoryBlobs(), named="nowhere yet", keyring=lambda: keyring
+    )
+    weakref.finalize(home, shutil.rmtree, place, ignore_errors=True)
+    return home
 
 
 def _in_folder(ours: AnyHome, folder: Path, act: Act) -> None:

@@ -18,7 +18,7 @@ from lepton_ai.store.blobs.probing import Abilities, probe, require
 from lepton_ai.store.blobs.signature import Credentials, signed
 from lepton_ai.store.contract import Blobs, Presigning, presigning
 from lepton_ai.testing.blobs import NAME, put
-from tests.ignorant_s3 import ignoring
+from tests.between_s3 import between
 from tests.services_s3 import CREDENTIALS
 
 PART = 5 << 20
@@ -128,8 +128,8 @@ def test_a_folder_and_memory(tmp_path: Path) -> None:
 
 
 def test_a_store_that_ignores_conditions_is_found_out(s3_url: str, s3_server: str) -> None:
-    with ignoring(s3_server, {"if-none-match", "if-match"}) as address:
-        blobs = open_objects(s3_url.replace(s3_server, address))
+    with between(s3_server, {"if-none-match", "if-match"}) as line:
+        blobs = open_objects(s3_url.replace(s3_server, line.address))
         found = probe(blobs)
         assert (found.create_if_absent, found.compare_and_set, found.range) == (False, False, True)
         require("s3://bucket", found, ["range"])
@@ -139,6 +139,6 @@ def test_a_store_that_ignores_conditions_is_found_out(s3_url: str, s3_server: st
 
 
 def test_a_store_without_ranges_is_found_out(s3_url: str, s3_server: str) -> None:
-    with ignoring(s3_server, {"range"}) as address:
-        found = probe(open_objects(s3_url.replace(s3_server, address)))
+    with between(s3_server, {"range"}) as line:
+        found = probe(open_objects(s3_url.replace(s3_server, line.address)))
     assert (found.create_if_absent, found.range, found.presign) == (True, False, False)

@@ -92,11 +92,13 @@ class ObjectBlobs:
             return
         except Refused:
             raise
-        except StorageFailed:
-            # Who loses a race may be told anything. What counts is what is there.
+        except (StorageFailed, NotFound) as error:
+            # Who loses a race, or the answer to a first try, may be told anything. What counts is what is there.
             found = self._find(path, name)
             if found is None or found["size"] != size:
-                raise
+                raise StorageFailed(
+                    f"{self.place}/{name}: the upload did not come to its end: {error.message}"
+                ) from None
             return
         found = self._find(path, name)
         if found is None or found["size"] != size:

@@ -217,12 +217,16 @@ class Mariadb(Service):
             *(f"--{k}={v}" for k, v in asked.items()),
         ]
 
+    def connection_options(self) -> dict[str, Any]:
+        """What else a connection needs."""
+        return {}
+
     def execute(self, statement: str) -> list[Any]:
         import pymysql
 
-        connection = pymysql.connect(
-            host="127.0.0.1", port=self.port, user="lepton", password=self.password, connect_timeout=5
-        )
+        given: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "connect_timeout": 5}
+        given |= {"user": "lepton", "password": self.password} | self.connection_options()
+        connection = pymysql.connect(**given)
         with connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lepton_ai.store.packs.format import blob_name, pack_name
 
 _FOLDER = "packs/"
 _BATCH = 1000
+_SHARD = re.compile(r"packs/([0-9a-f]{2})(/|$)")
 
 
 def add(catalog: Catalog, number: int, pack: wire.Pack) -> None:
@@ -134,6 +136,10 @@ class Listed:
             yield from (info for info in self.blobs.list(prefix) if not info.name.startswith(_FOLDER))
         if not prefix.startswith(_FOLDER[: len(prefix)]):
             return
+        shard = _SHARD.match(prefix)
+        if shard:
+            yield from (info for info in self._of_shard(shard[1]) if info.name.startswith(prefix))
+            return
         after: str | None = None
         while True:
             some = page(self._catalog, self._number, after)
@@ -144,6 +150,16 @@ class Listed:
             after = some.next
             if after is None:
                 return
+
+    def _of_shard(self, digits: str) -> Iterator[BlobInfo]:
+        """Packs whose names begin so: found by their names, however many others there are."""
+        query = select(PACKS.c.name, PACKS.c.size, PACKS.c.written_at).where(
+            PACKS.c.repository == self._number, PACKS.c.name >= digits, PACKS.c.name < digits + "g"
+        )
+        with self._catalog.reading() as connection:
+            found = list(connection.execute(query.order_by(PACKS.c.name)))
+        for row in found:
+            yield BlobInfo(blob_name(row[0]), row[1], row[2] / 1_000_000)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove blobs; packs are taken off the list first, so nobody finds one whose bytes are gone."""

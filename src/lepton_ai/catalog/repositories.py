@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -17,6 +17,7 @@ from lepton_ai import wire
 from lepton_ai.catalog import committing
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.tables.repositories import COUNTERS, KEY_FILES, REPOSITORIES
+from lepton_ai.catalog.walking import behind
 from lepton_ai.errors import AlreadyExists, InvalidName, LostRace, NotFound, UsageError
 from lepton_ai.history.config import FORMAT
 from lepton_ai.history.record import timestamp
@@ -137,12 +138,9 @@ def page(
     query = select(*COLUMNS).where(REPOSITORIES.c.removed == 0)
     if owner is not None:
         query = query.where(REPOSITORIES.c.owner == owner)
-    if after is not None:
-        # The first condition says nothing new, but is one that an index can begin with.
-        query = query.where(REPOSITORIES.c.owner >= after[0]).where(
-            or_(REPOSITORIES.c.owner > after[0], REPOSITORIES.c.name > after[1])
-        )
     with catalog.reading() as connection:
+        if after is not None:
+            query = query.where(behind(connection, [REPOSITORIES.c.owner, REPOSITORIES.c.name], after))
         found = connection.execute(query.order_by(REPOSITORIES.c.owner, REPOSITORIES.c.name).limit(limit))
         return [_row(row) for row in found]
 

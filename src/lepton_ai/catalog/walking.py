@@ -20,7 +20,7 @@ def walk(
     while True:
         query = select(table).order_by(*key).limit(BATCH)
         if after is not None:
-            query = query.where(_behind(connection, key, after))
+            query = query.where(behind(connection, key, after))
         rows = list(connection.execute(query))
         if rows:
             yield rows
@@ -35,7 +35,7 @@ def last_key(connection: Connection, table: Table) -> Sequence[Any] | None:
     return connection.execute(select(*key).order_by(*(column.desc() for column in key)).limit(1)).first()
 
 
-def _behind(connection: Connection, key: list[Any], after: Sequence[Any]) -> Any:
+def behind(connection: Connection, key: list[Any], after: Sequence[Any]) -> Any:
     """Whether a row's key is greater than ``after``, in the words that the database finds an index for."""
     if connection.dialect.name not in {"mysql", "mariadb"}:
         return tuple_(*key) > tuple_(

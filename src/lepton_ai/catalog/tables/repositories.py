@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from lepton_ai.catalog.tables.types import METADATA, NAME_BYTES, OPTIONS, Bytes, Number, Words
 
@@ -25,8 +25,7 @@ REPOSITORIES = Table(
     Column("created_by", Words(), nullable=False),
     Column("changed_at", Number, nullable=False),
     Column("edition", Number, nullable=False),
-    UniqueConstraint("owner", "name", "removed", name="repositories_by_name"),
-    Index("repositories_removed", "removed"),
+    UniqueConstraint("removed", "owner", "name", name="repositories_by_name"),
     **OPTIONS,
 )
 

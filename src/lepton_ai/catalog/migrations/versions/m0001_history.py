@@ -49,9 +49,8 @@ def _repositories() -> None:
         _words("created_by"),
         _number("changed_at"),
         _number("edition"),
-        UniqueConstraint("owner", "name", "removed", name="repositories_by_name"),
+        UniqueConstraint("removed", "owner", "name", name="repositories_by_name"),
     )
-    create_index("repositories_removed", "repositories", ["removed"])
     create_table(
         "counters",
         Column(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,13 +35,21 @@ def known(_: Running, request: Request) -> Caller:
     return Caller(name, 1, name == "root", PEOPLE[name], "token", name, [])
 
 
+@pytest.fixture(scope="session")
+def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, to be copied."""
+    file = tmp_path_factory.mktemp("catalog") / "catalog.db"
+    made = Catalog(f"sqlite:///{file}")
+    made.migrate()
+    made.close()
+    return file
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> ServerSettings:
+def settings(tmp_path: Path, empty_catalog: Path) -> ServerSettings:
     made = ServerSettings(folder=tmp_path / "server", rate=1e6, burst=10**6)
     made.folder.mkdir()
-    with_tables = Catalog(made.database_url)
-    with_tables.migrate()
-    with_tables.close()
+    shutil.copy(empty_catalog, made.folder / "catalog.db")
     return made
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from lepton_ai.catalog import search
-from lepton_ai.server import cursors
+from lepton_ai.catalog.search import Page
 from lepton_ai.server.asked import Asked
-from lepton_ai.types import VersionInfo
 
 
 def page(
@@ -19,17 +16,19 @@ def page(
     deleted: bool,
     after: str | None,
     limit: int,
-) -> tuple[list[VersionInfo], str | None]:
+) -> Page:
     """The versions of a page, and the cursor of the next one.
 
-    Those of the whole repository come from the version index; a branch's line is walked.
+    Raises:
+        UsageError: the filter or the order cannot be read, or the cursor is of another list.
     """
-    if branch is None:
-        catalog, number = asked.here.catalog, asked.row.number
-        found = search.versions(catalog, number, where, order_by, after, limit, deleted=deleted)
-        return list(found.versions), found.next
-    start = cursors.decode(after, int) or 0
-    on_line = asked.names.list_versions(branch, deleted=deleted, where=where, order_by=order_by)
-    ordered = on_line if order_by else on_line[::-1]
-    shown = list(islice(ordered, start, start + limit))
-    return shown, cursors.encode(start + limit) if len(ordered) > start + limit else None
+    if branch is not None:
+        asked.lines.branch(branch, deleted=True)  # that there is none says more than an empty list
+        where = f"branch = '{quoted(branch)}'" + (f" AND ({where})" if where.strip() else "")
+    number = asked.row.number
+    return search.versions(asked.here.catalog, number, where, order_by, after, limit, deleted=deleted)
+
+
+def quoted(name: str) -> str:
+    """A text between the quotes of the filter language."""
+    return name.replace("'", "''")

@@ -14,6 +14,7 @@ from lepton_ai.server.homes import Homes
 from lepton_ai.server.limits import Limits
 from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.settings import ServerSettings
+from lepton_ai.server.working import Workers
 from lepton_ai.store.blobs.objects import open_objects, open_served
 from lepton_ai.store.blobs.probing import Ability, probe, require
 from lepton_ai.store.contract import Blobs
@@ -21,15 +22,16 @@ from lepton_ai.store.contract import Blobs
 
 @dataclass
 class Running:
-    """``catalog`` (:class:`lepton_ai.catalog.database.Catalog`), ``objects`` (Blobs) and ``homes``
-    (:class:`lepton_ai.server.homes.Homes`) are there between start and stop. ``stopping`` is set when the server is to
-    stop: whoever waits for something long ends then.
+    """``catalog`` (:class:`lepton_ai.catalog.database.Catalog`), ``objects`` (Blobs), ``homes``
+    (:class:`lepton_ai.server.homes.Homes`) and ``workers`` (which do jobs) are there between start and stop.
+    ``stopping`` is set when the server is to stop: whoever waits for something long ends then.
     """
 
     settings: ServerSettings
     catalog: Catalog = None  # type: ignore[assignment]
     objects: Blobs = None  # type: ignore[assignment]
     homes: Homes = None  # type: ignore[assignment]
+    workers: Workers = None  # type: ignore[assignment]
     is_open: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: Metrics = field(default_factory=Metrics)
@@ -67,6 +69,7 @@ def open_all(held: Running) -> None:
             settings.objects_url, settings.cache_folder / "packs", settings.cache_bytes
         )
         held.homes = Homes(held.catalog, held.objects, settings.cache_folder, settings.key_file)
+        held.workers = Workers(held.catalog)
     except BaseException:
         held.catalog.close()
         raise
@@ -86,5 +89,6 @@ def close_all(held: Running) -> None:
     """Let go of everything."""
     if held.is_open:
         held.is_open = False
+        held.workers.close()
         held.homes.close()
         held.catalog.close()

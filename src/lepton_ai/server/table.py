@@ -10,6 +10,7 @@ from lepton_ai.server.routes import (
     files,
     health,
     history,
+    jobs,
     keys,
     labels,
     login,
@@ -48,5 +49,6 @@ UNDER_API: tuple[APIRouter, ...] = (
     diffs.router,
     merges.router,
     logs.router,
+    jobs.router,
 )
 """Answered under ``/api/v1``."""

@@ -137,23 +137,23 @@ def test_large_files_are_uploaded_before(
     assert ada.get(f"{place}/uploads/{begun['id']}").json()["held"] == 0
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        [],
-        [{"path": "../x", "content": "AAAA"}],
-        [{"path": "/etc/passwd", "content": "AAAA"}],
-        [{"path": ".lepton/config.json", "content": "AAAA"}],
-        [{"path": "x"}],
-        [{"path": "x", "content": "AAAA", "upload": "y"}],
-        [{"path": "x", "upload": "../../etc/passwd"}],
-        [{"path": "x", "content": "AAAA"}, {"path": "x", "content": "BBBB"}],
-        [{"path": "x", "content": "AAAA"}, {"path": "x/y", "content": "BBBB"}],
-    ],
-)
-def test_files_that_cannot_be(ada: TestClient, place: str, files: list[Any]) -> None:
-    answer = ada.post(f"{place}/versions", json={"files": files})
-    assert answer.status_code in (400, 404, 422), answer.text
+STRANGE: list[list[dict[str, Any]]] = [
+    [],
+    [{"path": "../x", "content": "AAAA"}],
+    [{"path": "/etc/passwd", "content": "AAAA"}],
+    [{"path": ".lepton/config.json", "content": "AAAA"}],
+    [{"path": "x"}],
+    [{"path": "x", "content": "AAAA", "upload": "y"}],
+    [{"path": "x", "upload": "../../etc/passwd"}],
+    [{"path": "x", "content": "AAAA"}, {"path": "x", "content": "BBBB"}],
+    [{"path": "x", "content": "AAAA"}, {"path": "x/y", "content": "BBBB"}],
+]
+
+
+def test_files_that_cannot_be(ada: TestClient, place: str) -> None:
+    for files in STRANGE:
+        answer = ada.post(f"{place}/versions", json={"files": files})
+        assert answer.status_code in (400, 404, 422), answer.text
     assert ada.get(f"{place}/versions").json()["versions"] == []
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.server.people_by_name import ada, called, root, settings
+from tests.server.people_by_name import ada, called, empty_catalog, root, settings
 
-__all__ = ["ada", "called", "root", "settings"]
+__all__ = ["ada", "called", "empty_catalog", "root", "settings"]

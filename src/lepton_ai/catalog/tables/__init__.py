@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lepton_ai.catalog.tables import history, journal, packs, people, repositories, search
+from lepton_ai.catalog.tables import history, jobs, journal, packs, people, repositories, search
 from lepton_ai.catalog.tables.types import METADATA
 
-__all__ = ["METADATA", "history", "journal", "packs", "people", "repositories", "search"]
+__all__ = ["METADATA", "history", "jobs", "journal", "packs", "people", "repositories", "search"]

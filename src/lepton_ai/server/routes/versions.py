@@ -54,14 +54,14 @@ def list_versions(
     order_by: Annotated[
         str, Query(description="Fields with ASC or DESC", examples=["metrics.loss, created DESC"])
     ] = "",
-    branch: Annotated[str | None, Query(description="Only those on its line")] = None,
+    branch: Annotated[str | None, Query(description="Only those that were made on it")] = None,
     deleted: Annotated[bool, Query(description="Deleted ones too")] = False,
     after: Cursor = None,
     limit: Limit = 100,
 ) -> Told[Versions]:
     """The newest first, unless ``order_by`` says otherwise. ``next`` continues."""
-    found, more = finding.page(asked, where, order_by, branch, deleted=deleted, after=after, limit=limit)
-    return shaped(Versions, {"versions": [version_json(info) for info in found], "next": more})
+    found = finding.page(asked, where, order_by, branch, deleted=deleted, after=after, limit=limit)
+    return shaped(Versions, {"versions": [version_json(info) for info in found.versions], "next": found.next})
 
 
 @router.post("/versions", summary="Make a version of files", status_code=201)

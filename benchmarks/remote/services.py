@@ -1,0 +1,154 @@
+"""Servers that the remote benchmark starts, on loopback: plain files, an S3 store (moto), and our own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+STEP = 1 << 20
+PATIENCE = 60.0
+
+
+class Files:
+    """GET and PUT of files in a folder; a PUT is on the disk when it is answered."""
+
+    def __init__(self, folder: Path) -> None:
+        class Handler(SimpleHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def __init__(self, *arguments: object) -> None:
+                super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
+
+            def do_PUT(self) -> None:
+                left = int(self.headers["Content-Length"])
+                with (folder / Path(self.path).name).open("wb") as file:
+                    while left:
+                        part = self.rfile.read(min(left, STEP))
+                        file.write(part)
+                        left -= len(part)
+                    file.flush()
+                    os.fsync(file.fileno())
+                self.send_response(201)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self.url = f"http://{LOOPBACK}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class S3:
+    """An S3 store by moto, with one bucket. It keeps what it holds in memory, and large parts in temporary files."""
+
+    bucket = "models"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        port = free_port()
+        self.url = f"http://{LOOPBACK}:{port}"
+        self.variables = {
+            "AWS_ACCESS_KEY_ID": "benchmark",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ALLOW_HTTP": "true",
+        }
+        command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+        self._process = subprocess.Popen(
+            command,
+            env=os.environ | {"TMPDIR": str(folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(f"{self.url}/moto-api/")
+        request = urllib.request.Request(f"{self.url}/{self.bucket}", method="PUT")
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
+
+    def held(self) -> int:
+        """Bytes of all objects."""
+        with urllib.request.urlopen(f"{self.url}/{self.bucket}?list-type=2", timeout=PATIENCE) as answer:
+            return sum(map(int, re.findall(r"<Size>(\d+)</Size>", answer.read().decode())))
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+class Leptons:
+    """Our server, as its users start it, with one administrator."""
+
+    def __init__(self, program: str, folder: Path, store: S3 | None) -> None:
+        self.password = secrets.token_urlsafe(24)
+        port = free_port()
+        self.url = f"http://{LOOPBACK}:{port}"
+        objects = ["--objects", f"s3://{store.bucket}"] if store else []
+        home = folder.with_name("server-home")
+        home.mkdir(parents=True)
+        known = {"PATH": os.environ["PATH"], "HOME": str(home)} | (store.variables if store else {})
+        init = [program, "server", "init", str(folder), "--admin", "ada", "--password-stdin", *objects]
+        subprocess.run(
+            init, input=self.password + "\n", text=True, check=True, env=known, stdout=subprocess.DEVNULL
+        )
+        self._log = (folder / "log").open("wb")
+        start = [program, "server", "start", str(folder), "--port", str(port)]
+        self._process = subprocess.Popen(start, env=known, stdout=subprocess.DEVNULL, stderr=self._log)
+        wait_for(f"{self.url}/readyz")
+
+    def peak(self) -> int:
+        """Bytes: the server's largest resident set so far."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        return int(found[1]) * 1024 if found else 0
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._log.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str) -> None:
+    """Until a server answers there."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def loopback_bytes() -> int:
+    """Bytes that have gone over the loopback interface since the machine was started (Linux)."""
+    for line in Path("/proc/net/dev").read_text(encoding="ascii").splitlines():
+        name, _, numbers = line.partition(":")
+        if name.strip() == "lo":
+            return int(numbers.split()[0])
+    raise RuntimeError(json.dumps("no loopback interface in /proc/net/dev"))

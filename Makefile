@@ -30,6 +30,7 @@ test: env-test ## install what the tests need, then run all of them (linters too
 
 test-slow: env-test ## the long tests: a thousand killed saves, long histories, a built wheel
 	@tools/system-packages.sh git strace mariadbd radosgw ceph-mon ceph-osd nginx caddy buildah mmdebstrap
+	@tools/azurite.sh
 	@tools/run-tests.sh -m slow $(PYTEST_ARGS)
 
 lint: env-test ## ruff, mypy --strict and the import contracts

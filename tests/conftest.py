@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services", "tests.services_s3", "tests.services_ceph"]
+pytest_plugins = ["tests.services", "tests.services_s3", "tests.services_ceph", "tests.services_azure"]
 
 _FOLDERS = ("CONFIG", "CACHE", "DATA", "STATE")
 _HOME = Path(tempfile.mkdtemp(prefix="lepton-ai-tests-"))

@@ -13,6 +13,7 @@ import pytest
 
 from lepton_ai import ModelRepository
 from lepton_ai.client import login
+from lepton_ai.client.home import FarHome
 from lepton_ai.errors import Diverged, KeyMissing, NotFound, Unauthenticated
 from tests.client.conftest import PASSWORD, PROGRAM, Server
 from tests.client.places import content, names, save, size_of, tuned, weights
@@ -143,6 +144,7 @@ def test_a_server_without_the_key_sees_nothing_and_keeps_everything(
 ) -> None:
     ours.push(keep_key=True)
     with ModelRepository(url) as far:
+        assert isinstance(far.home, FarHome)
         assert not far.home.info.readable
         assert content(far, "v2", tmp_path / "out") == content(ours, "v2", tmp_path / "own")
         save(far, tmp_path / "in", tuned(weights(), 3))

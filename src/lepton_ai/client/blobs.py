@@ -23,7 +23,7 @@ from lepton_ai.store.pipeline import Pool
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-AHEAD = 256 << 10
+AHEAD = 32 << 10
 """Bytes that are read at least: what is asked for next is probably near."""
 WINDOWS = 32
 """Portions that were read ahead and are kept."""

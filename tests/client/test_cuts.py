@@ -1,0 +1,199 @@
+"""Connections that break at any byte, servers that die, people who push at once: nothing is lost, or seen in part."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lepton_ai import ModelRepository
+from lepton_ai.client import login, waiting
+from lepton_ai.errors import Diverged, LeptonError, StorageFailed
+from tests.client.conftest import PASSWORD, Server
+from tests.client.places import content, names, save, size_of, tuned, weights
+from tests.client.proxy import Wire
+
+
+@pytest.fixture
+def wire(running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """A wire to the server, over which somebody is logged in; nobody waits long."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(waiting, "FIRST", 0.01)
+    line = Wire(running.port)
+    login.by_password(line.address, "ana", PASSWORD)
+    login.by_password(running.address, "ana", PASSWORD)
+    yield line
+    line.close()
+
+
+def place(wire: Wire | Server, tmp_path: Path) -> str:
+    return f"{wire.address}/ana/{tmp_path.name.replace('_', '-')}"
+
+
+def begun(wire: Wire, tmp_path: Path) -> ModelRepository:
+    """A repository with v1, pushed."""
+    repo = ModelRepository(tmp_path / "ours", author="ana")
+    repo.add_remote("origin", place(wire, tmp_path))
+    save(repo, tmp_path / "in", weights())
+    repo.push()
+    return repo
+
+
+def cut_everywhere(wire: Wire, running: Server, tmp_path: Path, points: int) -> None:
+    """Push and clone, each cut once at random bytes."""
+    chance = random.Random(7)
+    with begun(wire, tmp_path) as ours:
+        save(ours, tmp_path / "in", weights(1))
+        wire.reset()
+        ours.push()
+        whole = wire.total
+        for number in range(points):
+            model = weights(2 + number) if number % 4 == 0 else tuned(weights(), number)
+            save(ours, tmp_path / "in", model)
+            wire.reset(chance.randrange(whole if number % 4 == 0 else 60_000))
+            pushed = ours.push()
+            assert pushed.branches == ("main",)
+        wire.reset()
+        with ModelRepository(place(running, tmp_path)) as far:
+            assert names(far) == names(ours)
+            assert far.verify().clean
+    for number in range(max(2, points // 4)):
+        wire.reset(chance.randrange(whole))
+        folder = tmp_path / f"copy{number}"
+        with ModelRepository.clone(place(wire, tmp_path), folder) as copy:
+            assert wire.cuts == 1
+            assert len(names(copy)) == points + 2
+        if number % 8 == 0:
+            with ModelRepository(folder, create=False) as copy:
+                assert copy.verify().clean
+
+
+def test_a_cut_at_any_byte_is_gone_on_after(wire: Wire, running: Server, tmp_path: Path) -> None:
+    cut_everywhere(wire, running, tmp_path, 12)
+
+
+@pytest.mark.slow
+def test_a_cut_at_any_byte_is_gone_on_after_at_length(wire: Wire, running: Server, tmp_path: Path) -> None:
+    cut_everywhere(wire, running, tmp_path, 160)
+
+
+def test_what_arrived_before_a_cut_is_not_sent_again(
+    wire: Wire, running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "ATTEMPTS", 2)
+    with begun(wire, tmp_path) as ours:
+        save(ours, tmp_path / "in", weights(1))
+        wire.reset(1_000_000)
+        real = wire._tear
+
+        def tear() -> None:
+            wire.down = True
+            real()
+
+        monkeypatch.setattr(wire, "_tear", tear)
+        with pytest.raises(StorageFailed):
+            ours.push()
+        with ModelRepository(place(running, tmp_path)) as far:
+            assert names(far) == ["v1"]
+        wire.reset()
+        size = size_of(ours)
+        ours.push()
+        assert wire.up < 0.75 * size / 2 + 100_000
+        with ModelRepository(place(running, tmp_path)) as far:
+            assert names(far) == ["v1", "v2"]
+            assert far.verify().clean
+        wire.reset(3_000_000)
+        with pytest.raises(StorageFailed):
+            ModelRepository.clone(place(wire, tmp_path), tmp_path / "copy")
+        kept = sum(file.stat().st_size for file in (tmp_path / "copy").rglob("fetch-*/*"))
+        assert kept > 0
+        wire.reset()
+        with ModelRepository.clone(place(wire, tmp_path), tmp_path / "copy") as copy:
+            assert wire.back < size - kept + 200_000
+            assert names(copy) == ["v1", "v2"]
+            assert copy.verify().clean
+
+
+def test_bytes_on_the_wire_are_those_of_the_difference(wire: Wire, tmp_path: Path) -> None:
+    with begun(wire, tmp_path) as ours:
+        before = size_of(ours)
+        model = tuned(weights(), 5)
+        for number in range(100):
+            model = tuned(model, number)
+        save(ours, tmp_path / "in", model)
+        stored = size_of(ours) - before
+        wire.reset()
+        ours.push()
+        assert wire.total <= 1.05 * stored + 40_000  # what is said besides: rows, logs, headers of HTTP
+        assert wire.total < 0.5 * before
+
+
+def test_a_server_that_is_killed_in_the_middle(wire: Wire, running: Server, tmp_path: Path) -> None:
+    chance = random.Random(3)
+    with begun(wire, tmp_path) as ours:
+        for number in range(2):
+            save(ours, tmp_path / "in", weights(number + 1))
+            wire.reset()
+            done = threading.Event()
+
+            def die(after: int = chance.randrange(1_600_000), done: threading.Event = done) -> None:
+                while wire.total < after and not done.is_set():
+                    done.wait(0.001)
+                running.kill()
+                running.start()
+
+            killer = threading.Thread(target=die)
+            killer.start()
+            for _ in range(20):  # as a person would
+                try:
+                    ours.push()
+                    break
+                except LeptonError:
+                    continue
+            done.set()
+            killer.join()
+            with ModelRepository(place(running, tmp_path)) as far:
+                assert names(far) == names(ours)
+                assert far.verify().clean
+                assert content(far, f"v{number + 2}", tmp_path / "out") == content(
+                    ours, f"v{number + 2}", tmp_path / "own"
+                )
+
+
+def test_of_two_who_push_at_once_one_is_told_to_pull(wire: Wire, running: Server, tmp_path: Path) -> None:
+    with (
+        begun(wire, tmp_path) as ours,
+        ModelRepository.clone(place(wire, tmp_path), tmp_path / "theirs") as theirs,
+    ):
+        for round_ in range(2):
+            repos = (ours, theirs)
+            for number, repo in enumerate(repos):
+                model = weights()
+                model[f"layer{number}"] = model[f"layer{number}"] + 1 + round_
+                save(repo, tmp_path / f"in{number}", model)
+            told: list[str] = []
+
+            def push(repo: ModelRepository, told: list[str] = told) -> None:
+                try:
+                    repo.push()
+                    told.append("pushed")
+                except Diverged:
+                    told.append("diverged")
+
+            threads = [threading.Thread(target=push, args=(repo,)) for repo in repos]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(told) == ["diverged", "pushed"]
+            for repo in repos:
+                repo.pull(how="merge", on_conflict="ours")
+                repo.push()
+            ours.pull()
+        with ModelRepository(place(running, tmp_path)) as far:
+            assert names(far) == names(ours) == names(theirs)
+            assert far.verify().clean

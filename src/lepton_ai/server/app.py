@@ -24,6 +24,10 @@ from lepton_ai.server.running import Running, close_all, open_all
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.server.sizes import Sizes
 
+ABOUT = """The verbs of Lepton AI for a team. Errors are problem+json (RFC 9457) whose `kind` never changes its meaning;
+lists come in pages (`limit`, and `after` with the `next` of the page before); what can change has an `ETag` for
+`If-Match`."""
+
 
 def create_app(settings: ServerSettings) -> FastAPI:
     """The application for ``settings``. Database and objects are opened when it starts (its lifespan)."""
@@ -31,6 +35,11 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app = FastAPI(
         title="Lepton AI",
         version=__version__,
+        summary="Version control, deployment and watching of AI models",
+        description=ABOUT,
+        generate_unique_id_function=lambda route: (
+            f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
+        ),
         openapi_url=f"{wire.PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,

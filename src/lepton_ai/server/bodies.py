@@ -34,8 +34,7 @@ class _Struct:
                 words = str(problem).replace("{", "(").replace("}", ")")
                 raise PydanticCustomError("wire", words) from problem
 
-        name = _name(source)
-        STRUCTS[name] = source
+        name = marked(source)
         return core_schema.no_info_plain_validator_function(
             read,
             serialization=core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins),
@@ -64,5 +63,8 @@ def told(value: T, status: int = 200, headers: Mapping[str, str] | None = None) 
     return cast("T", answer)
 
 
-def _name(source: Any) -> str:
-    return str(getattr(source, "__name__", source) if isinstance(source, type) else source)
+def marked(source: Any) -> str:
+    """The mark of a type, which the document then has."""
+    name = f"{source.__module__}.{source.__qualname__}" if isinstance(source, type) else str(source)
+    STRUCTS[name] = source
+    return name

@@ -23,8 +23,7 @@ Raw = Annotated[bytes, Depends(_body)]
 
 def takes(kind: Any) -> dict[str, Any]:
     """What the OpenAPI document says of a route whose body is a ``kind``; for its ``openapi_extra``."""
-    bodies.STRUCTS[kind.__name__] = kind
-    schema = {bodies.MARK: kind.__name__}
+    schema = {bodies.MARK: bodies.marked(kind)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

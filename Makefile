@@ -53,6 +53,7 @@ bench: env-test ## every benchmark, the storage of other tools too (SERIES=short
 	$(BIN)/python benchmarks/storage/run.py --seed $(SEED) --only $(SERIES) $(if $(filter all,$(SERIES)),--docs docs/benchmarks.md)
 	$(BIN)/python benchmarks/storage/loading.py --series build/storage/series-$(SEED)
 	$(BIN)/python benchmarks/diff/two_layers.py
+	$(BIN)/python -m benchmarks.catalog.run --docs docs/scale.md
 	$(BIN)/python -m benchmarks.merge.memory
 	MERGEKIT_PYTHON=$$(PYTHON=$(abspath $(BIN))/python benchmarks/merge/install-mergekit.sh) $(BIN)/python benchmarks/merge/run.py
 

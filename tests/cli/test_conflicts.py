@@ -104,6 +104,24 @@ def test_another_ones_decision(waiting: Lepton, monkeypatch: pytest.MonkeyPatch)
     assert waiting("resolve", "c", "--theirs", "--force", "--json").json["resolved"] == ["c"]
 
 
+def test_a_glob_leaves_what_was_decided(waiting: Lepton) -> None:
+    Path("mine.json").write_text('{"hidden": 24}')
+    waiting("resolve", "config.json", "--file", "mine.json")
+    assert waiting("resolve", "*", "--theirs").out.splitlines() == [
+        "c: theirs",
+        "1 left as decided before: config.json (--again)",
+        "everything is decided: lepton merge --continue",
+    ]
+    told = waiting("resolve", "*", "--ours", "--json", code=1).error
+    assert told["kind"] == "diverged"
+    assert "--again" in told["hint"]
+    told = waiting("resolve", "[c]", "--ours", "--again", "--json").json
+    assert (told["resolved"], told["kept"]) == (["c"], [])
+    waiting("merge", "--continue")
+    assert (newest(waiting)["c"] == START["c"] + np.float32(1)).all()
+    assert Path("out/config.json").read_text() == '{"hidden": 24}'
+
+
 def test_abort(waiting: Lepton) -> None:
     assert "gave up the merge of feature into main" in waiting("merge", "--abort").out
     assert (newest(waiting)["c"] == START["c"] + np.float32(1)).all()

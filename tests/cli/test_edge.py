@@ -239,3 +239,11 @@ def test_main_gives_the_exit_code(
 
 def test_commands_are_modules_of_their_own() -> None:
     assert versions.versions.__module__ == "lepton_ai.cli.versions"
+
+
+def test_as_a_module_it_is_the_same_program() -> None:
+    command = [sys.executable, "-m", "lepton_ai"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, start("--version").stdout)
+    wrong = subprocess.run([*command, "no-such-command"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr) == (2, start("no-such-command").stderr)

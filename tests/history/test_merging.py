@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lepton_ai import errors
 from lepton_ai.history import states
-from lepton_ai.history.changes import merging, saving
+from lepton_ai.history.changes import decisions, merging, saving
 from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.types import Attachment
 
@@ -40,11 +40,20 @@ class Merging(World):
         return attempt(self.history, lambda: merging.begin(self.lines, "main", state, self.act("why not")))
 
     def resolve(
-        self, target: str, how: str = "ours", who: str = "anna", force: bool = False, **more: object
+        self,
+        target: str,
+        how: str = "ours",
+        who: str = "anna",
+        force: bool = False,
+        again: bool = False,
+        **more: object,
     ) -> tuple[str, ...]:
         wish = states.Resolution(target, how, "", 0, **more)  # type: ignore[arg-type]
         act = Act(who, next(self.clock), "because")
-        return attempt(self.history, lambda: merging.resolve(self.lines, "main", wish, act, force=force))
+        return attempt(
+            self.history,
+            lambda: merging.resolve(self.lines, "main", wish, act, again=again, force=force),
+        )
 
     def abort(self) -> None:
         attempt(self.history, lambda: merging.abort(self.lines, "main", self.act()))
@@ -157,17 +166,38 @@ class TestResolve:
         assert world.open == ["config.json", "vocab.txt"]
 
     def test_a_name_with_signs_of_globs_means_itself(self) -> None:
-        assert merging.fits("w[0]", "w[0]")
-        assert not merging.fits("w[0]", "w1")
+        assert decisions.fits("w[0]", "w[0]")
+        assert not decisions.fits("w[0]", "w1")
 
-    def test_later_goes_before_earlier(self, world: Merging) -> None:
-        world.resolve("layer.*", "ours")
-        world.resolve("layer.1.*", "theirs")
-        decided = [merging.decided(world.state.state, name) for name in ("layer.0.weight", "layer.1.weight")]
-        assert [one and one.how for one in decided] == ["ours", "theirs"]
-        world.resolve("layer.*", "base")
-        assert merging.decided(world.state.state, "layer.1.weight") == world.state.state.resolutions[-1]
-        assert len(world.state.state.resolutions) == 2
+    def hows(self, world: Merging) -> list[str | None]:
+        found = (decisions.decided(world.state.state, one.name) for one in CONFLICTS)
+        return [one and one.how for one in found]
+
+    def test_a_glob_leaves_what_is_decided(self, world: Merging) -> None:
+        world.resolve("layer.1.weight", "theirs")
+        world.resolve("c*", "base")
+        assert world.resolve("*", "ours") == ("layer.0.weight", "vocab.txt")
+        assert self.hows(world) == ["ours", "theirs", "base", "ours"]
+        with pytest.raises(
+            errors.Diverged, match=r"all 2 conflicts that 'layer\.\*' fits are decided already"
+        ):
+            world.resolve("layer.*", "base")
+
+    def test_a_glob_again_goes_before_all(self, world: Merging) -> None:
+        world.resolve("layer.1.weight", "theirs")
+        world.resolve("*", "ours")
+        assert world.resolve("layer.*", "base", again=True) == ("layer.0.weight", "layer.1.weight")
+        assert self.hows(world) == ["base", "base", "ours", "ours"]
+        world.resolve("layer.*", "theirs", again=True)
+        assert self.hows(world) == ["theirs", "theirs", "ours", "ours"]
+        assert len(world.state.state.resolutions) == 3
+
+    def test_a_name_decides_anew(self, world: Merging) -> None:
+        world.resolve("*", "ours")
+        assert world.resolve("layer.1.weight", "theirs") == ("layer.1.weight",)
+        assert self.hows(world) == ["ours", "theirs", "ours", "ours"]
+        world.resolve("layer.1.weight", "base")
+        assert self.hows(world)[1] == "base"
 
     def test_what_is_no_conflict_is_told(self, world: Merging) -> None:
         with pytest.raises(errors.NotFound, match=r"'layer\.7' is no conflict"):
@@ -192,10 +222,10 @@ class TestResolve:
         with pytest.raises(
             errors.Diverged, match=r"anna decided for layer\.0\.weight already, .*: base \(because\)"
         ):
-            world.resolve("layer.*", "theirs", "bert")
+            world.resolve("layer.*", "theirs", "bert", again=True)
         assert world.open == ["layer.1.weight", "config.json", "vocab.txt"]
-        world.resolve("layer.*", "theirs", "bert", force=True)
-        decided = merging.decided(world.state.state, "layer.0.weight")
+        world.resolve("layer.*", "theirs", "bert", again=True, force=True)
+        decided = decisions.decided(world.state.state, "layer.0.weight")
         assert decided is not None
         assert decided.by == "bert"
 

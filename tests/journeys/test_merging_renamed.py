@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -199,3 +201,31 @@ class TestWithCode:
             lines.repo.merge_branch("refactor", with_code=True)
         assert git(code, "rev-parse", "HEAD") == head
         assert git(code, "status", "--porcelain") == ""
+
+    @pytest.mark.parametrize("step", ["run.save", "code.follow"])
+    def test_killed_on_the_way_it_leaves_the_checkout_as_it_was(
+        self, lines: Lines, code: Path, step: str
+    ) -> None:
+        head = git(code, "rev-parse", "HEAD")
+        program = (
+            "import os, signal, sys\n"
+            "from lepton_ai.history.merging import code, run\n"
+            "from lepton_ai.repository import ModelRepository\n"
+            f"{step} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "ModelRepository(sys.argv[1], author='Anna').merge_branch('refactor', with_code=True)\n"
+        )
+        killed = subprocess.run([sys.executable, "-c", program, str(lines.repo.path)], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert git(code, "rev-parse", "HEAD") == head
+        assert git(code, "status", "--porcelain") == ""
+        assert not (code / ".git" / "MERGE_HEAD").exists()
+        if step == "run.save":  # no version: the merge is repeated, and what was left is taken over
+            assert lines.repo.merge_branch("refactor", with_code=True) is not None
+        else:  # the version is there: the checkout only has to follow
+            git(code, "merge", "--ff-only", git(code, "rev-parse", "refs/lepton/merged-code"))
+        merged = lines.repo.branch("main").head
+        assert merged is not None
+        assert (merged.name, len(merged.parents)) == ("v3", 2)
+        assert merged.code is not None
+        assert merged.code.commit == git(code, "rev-parse", "HEAD")
+        assert (code / "train.py").read_text() == "A\nb\nC\n"

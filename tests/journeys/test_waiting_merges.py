@@ -191,6 +191,55 @@ class TestAbort:
         assert parted.repo.merge_branch("feature", on_conflict="ours") is not None
 
 
+class TestFaster:
+    """Two finish it at once, or one gives it up meanwhile."""
+
+    @pytest.mark.parametrize("step", ["_caught_up", "_planned"])
+    @pytest.mark.parametrize("ends", ["finish", "abort"])
+    def test_who_loses_hears_what_came_of_it(
+        self, parted: Parted, merge: UnfinishedMerge, monkeypatch: pytest.MonkeyPatch, step: str, ends: str
+    ) -> None:
+        merge.resolve("*", "theirs")
+        waiting = merge._repository.merging.waiting
+        done = getattr(waiting, step)
+
+        def after_another(*arguments: Any) -> Any:
+            monkeypatch.undo()
+            with ModelRepository(parted.repo.path, create=False, author="Bert") as other:
+                getattr(other.merge_in_progress(), ends)()
+            return done(*arguments)
+
+        monkeypatch.setattr(waiting, step, after_another)
+        said = {
+            "finish": "Bert finished the merge of feature into main meanwhile: it made main@v3",
+            "abort": "somebody gave up the merge of feature into main meanwhile",
+        }
+        with pytest.raises(errors.NotFound, match=said[ends]):
+            merge.finish()
+        again = "; the last one made main@v3, by Bert" if ends == "finish" else ""
+        for repeat in (merge.finish, parted.repo.merge_in_progress):
+            with pytest.raises(errors.NotFound, match=rf"is in progress{again} \(lepton merge"):
+                repeat()
+
+    def test_who_decides_meanwhile_is_told_as_before(
+        self, parted: Parted, merge: UnfinishedMerge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        merge.resolve("*", "theirs")
+        waiting = merge._repository.merging.waiting
+        done = waiting._planned
+
+        def after_another(*arguments: Any) -> Any:
+            monkeypatch.undo()
+            with ModelRepository(parted.repo.path, create=False) as other:
+                other.merge_in_progress().resolve("c", "ours", force=True)
+            return done(*arguments)
+
+        monkeypatch.setattr(waiting, "_planned", after_another)
+        with pytest.raises(errors.LostRace, match="somebody decided something"):
+            merge.finish()
+        assert parted.repo.merge_in_progress().open == []
+
+
 class TestMovedOn:
     def test_decisions_that_the_new_version_does_not_touch_stay(
         self, parted: Parted, merge: UnfinishedMerge

@@ -15,6 +15,7 @@ from lepton_ai.cli.output import Column, local_time, plural, print_json, print_t
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
+from lepton_ai.history.changes.decisions import fits
 from lepton_ai.repository import ModelRepository
 from lepton_ai.telling import merges
 
@@ -26,6 +27,8 @@ COLUMNS = (
     Column("By"),
     Column("Reason", wrap=True),
 )
+SHOWN = 3
+
 IntoOption = Annotated[
     str | None,
     typer.Option(
@@ -96,7 +99,9 @@ def resolve(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TENSOR|FILE|GLOB", help="A conflict, or all whose names fit.", show_default=False
+            metavar="TENSOR|FILE|GLOB",
+            help="A conflict, or all open ones whose names fit.",
+            show_default=False,
         ),
     ],
     *,
@@ -124,13 +129,17 @@ def resolve(
     best: BestOption = None,
     into: IntoOption = None,
     message: MessageOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With a glob: decide anew what is decided already, too.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overrule what somebody else decided.")] = False,
     repo: Repo = None,
     as_json: Json = False,
 ) -> None:
     """Decide conflicts of a merge in progress.
 
-    Say one of --ours, --theirs, --base, --method, --file or --evaluate. The merge records who decided what, when and
+    Say one of --ours, --theirs, --base, --method, --file or --evaluate. A name decides anew what was decided before; a
+    glob leaves that as it is, unless with --again. The merge records who decided what, when and
     why. When all is decided, lepton merge --continue makes the version.
     """
     sides = [name for name, said in (("ours", ours), ("theirs", theirs), ("base", base)) if said]
@@ -152,19 +161,19 @@ def resolve(
             metric=by or "",
             best=best,
             why=message or "",
+            again=again,
             force=force,
         )
         several = merge.branch if len(repository.merges_in_progress()) > 1 else None
         told = merges.told(merge)
+    kept = [
+        one["name"] for one in told["conflicts"] if fits(target, one["name"]) and one["name"] not in names
+    ]
     if as_json:
-        print_json({"resolved": names, **told})
-        return
-    chosen = [one for one in told["conflicts"] if one["name"] in names]
-    for one in chosen:
-        say(f"{one['name']}: {one['decided']}")
-    for name, result in (chosen[0]["results"] if chosen else {}).items():
-        say(f"  {name}: {result}")
-    _say_left(told["open"], into=several)
+        print_json({"resolved": names, "kept": kept, **told})
+    else:
+        _say_resolved(told, names, kept)
+        _say_left(told["open"], into=several)
 
 
 def check_ending(sources: list[str] | None, said: list[str], *, both: bool) -> None:
@@ -211,6 +220,17 @@ def _print_marked(name: str, data: bytes, *, as_json: bool) -> int:
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
     by = f"{one['by']}, {local_time(one['at'])}" if one["by"] else ""
     return one["name"], one["kind"], one["why"], one["decided"] or "open", by, one["reason"] or ""
+
+
+def _say_resolved(told: dict[str, Any], names: list[str], kept: list[str]) -> None:
+    chosen = [one for one in told["conflicts"] if one["name"] in names]
+    for one in chosen:
+        say(f"{one['name']}: {one['decided']}")
+    for name, result in (chosen[0]["results"] if chosen else {}).items():
+        say(f"  {name}: {result}")
+    if kept:
+        shown = ", ".join(kept[:SHOWN]) + (" …" if len(kept) > SHOWN else "")
+        say(f"{len(kept)} left as decided before: {shown} (--again)")
 
 
 def _say_left(left: list[str], *, into: str | None) -> None:

@@ -91,7 +91,8 @@ class Resolved(MergeInProgress, frozen=True, kw_only=True):
 
 class Decide(msgspec.Struct, frozen=True, omit_defaults=True):
     """A decision for ``target``, a conflict's name or a glob: a side to ``take``, a ``method``, or a ``file`` (of a
-    tensor an .npy file). ``force`` overrules what somebody else decided.
+    tensor an .npy file). A glob leaves what is decided as it is,
+    unless ``again``. ``force`` overrules what somebody else decided.
     """
 
     target: str
@@ -99,6 +100,7 @@ class Decide(msgspec.Struct, frozen=True, omit_defaults=True):
     method: Annotated[str, Meta(examples=["slerp:t=0.3"])] = ""
     file: NewFile | None = None
     why: str = ""
+    again: bool = False
     force: bool = False
 
 

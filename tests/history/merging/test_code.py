@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lepton_ai.errors import Diverged, StorageFailed, UsageError
-from lepton_ai.history.merging.code import ancestry_in, check_checkout, merge, merged_checkout
+from lepton_ai.history.merging.code import REF, ancestry_in, check_checkout, follow, joined, merge
 from lepton_ai.types import Attachment, Code
 
 
@@ -105,17 +105,45 @@ class TestRecord:
 
 
 class TestWithCode:
-    def test_git_merges_in_the_checkout(self, checkout: Checkout) -> None:
-        with merged_checkout(checkout.folder, Code(checkout.left), Code(checkout.right), "both") as commit:
-            assert commit == checkout.git("rev-parse", "HEAD")
+    def test_git_merges_and_the_checkout_follows(self, checkout: Checkout) -> None:
+        with joined(checkout.folder, Code(checkout.left), Code(checkout.right), "both") as commit:
+            self.unchanged(checkout)
+            assert checkout.git("rev-parse", REF) == commit
+        assert follow(checkout.folder, commit) == ""
+        assert commit == checkout.git("rev-parse", "HEAD")
         assert (checkout.folder / "train.py").read_text() == "A\nb\nc\nd\nE\n"
         assert checkout.git("log", "-1", "--format=%s %P") == f"both {checkout.left} {checkout.right}"
+        assert checkout.git("status", "--porcelain", "-uno") == ""
+        assert checkout.git("for-each-ref", REF) == ""
 
-    def test_when_the_block_fails_the_checkout_is_as_before(self, checkout: Checkout) -> None:
-        merging = merged_checkout(checkout.folder, Code(checkout.left), Code(checkout.right), "both")
+    def test_when_the_block_fails_the_checkout_was_never_touched(self, checkout: Checkout) -> None:
+        merging = joined(checkout.folder, Code(checkout.left), Code(checkout.right), "both")
         with pytest.raises(RuntimeError), merging:
             raise RuntimeError
         self.unchanged(checkout)
+        assert checkout.git("for-each-ref", REF) == ""
+
+    def test_a_checkout_that_cannot_follow_is_told(self, checkout: Checkout) -> None:
+        with joined(checkout.folder, Code(checkout.left), Code(checkout.right), "both") as commit:
+            checkout.commit("train.py", "meanwhile\n")
+        assert f"git merge --ff-only {commit[:12]} brings the code there" in follow(checkout.folder, commit)
+        assert checkout.git("rev-parse", REF) == commit
+        assert (checkout.folder / "train.py").read_text() == "meanwhile\n"
+
+    def test_what_is_left_of_a_killed_merge_is_taken_over(self, checkout: Checkout) -> None:
+        checkout.git("update-ref", REF, checkout.base)
+        with joined(checkout.folder, Code(checkout.left), Code(checkout.right), "both") as commit:
+            assert checkout.git("rev-parse", REF) == commit
+
+    def test_theirs_builds_upon_the_checkout(self, checkout: Checkout) -> None:
+        """Then git has nothing to merge, and the checkout moves there."""
+        with joined(checkout.folder, Code(checkout.base), Code(checkout.left), "both") as commit:
+            assert commit == checkout.left
+        checkout.git("switch", "-q", "trunk")
+        with joined(checkout.folder, Code(checkout.base), Code(checkout.right), "both") as commit:
+            assert commit == checkout.right
+        assert follow(checkout.folder, commit) == ""
+        assert checkout.git("rev-parse", "trunk") == checkout.right
 
     def test_a_dirty_checkout_is_refused(self, checkout: Checkout) -> None:
         (checkout.folder / "train.py").write_text("edited\n")
@@ -125,8 +153,9 @@ class TestWithCode:
 
     def test_files_that_git_does_not_know_do_not_matter(self, checkout: Checkout) -> None:
         (checkout.folder / "notes.txt").write_text("mine")
-        with merged_checkout(checkout.folder, Code(checkout.left), Code(checkout.right), "both"):
+        with joined(checkout.folder, Code(checkout.left), Code(checkout.right), "both") as commit:
             pass
+        assert follow(checkout.folder, commit) == ""
 
     def test_one_in_the_way_is_told_and_nothing_changes(self, checkout: Checkout) -> None:
         checkout.git("switch", "-q", "right")
@@ -135,7 +164,7 @@ class TestWithCode:
         (checkout.folder / "notes.txt").write_text("mine")
         with (
             pytest.raises(StorageFailed, match=r"notes\.txt"),
-            merged_checkout(checkout.folder, Code(checkout.left), Code(right), "both"),
+            joined(checkout.folder, Code(checkout.left), Code(right), "both"),
         ):
             pass
         self.unchanged(checkout)
@@ -155,7 +184,7 @@ class TestWithCode:
         checkout.git("switch", "-q", "right")
         right = checkout.commit("train.py", "Z\nb\nc\nd\nE\n")
         checkout.git("switch", "-q", "left")
-        for act in (check_checkout, lambda *codes: merged_checkout(*codes, "both").__enter__()):
+        for act in (check_checkout, lambda *codes: joined(*codes, "both").__enter__()):
             with pytest.raises(Diverged, match=r"conflicts in train\.py"):
                 act(checkout.folder, Code(checkout.left), Code(right))
         self.unchanged(checkout)

@@ -7,16 +7,16 @@ its branch keeps its name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 from msgspec.structs import replace
 
-from lepton_ai.errors import Ambiguous, Diverged, InUse, LostRace, NotFound, UsageError
+from lepton_ai.errors import Ambiguous, InUse, LostRace, NotFound
 from lepton_ai.history import graph, states
 from lepton_ai.history.changes import labels
 from lepton_ai.history.changes.attempt import Act, Result
-from lepton_ai.history.lines import Lines
+from lepton_ai.history.changes.decisions import check_kinds, decided, meant, refuse_others, with_one
+from lepton_ai.history.lines import Branch, Lines
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move, Ref
 
@@ -50,22 +50,6 @@ class Bytes(msgspec.Struct, frozen=True):
     releases: tuple[Move, ...] = ()
 
 
-def no_conflict(name: str) -> NotFound:
-    """The error that says so."""
-    return NotFound(f"{name!r} is no conflict of this merge", hint="lepton conflicts lists them")
-
-
-def decided(state: states.MergeState, name: str) -> states.Resolution | None:
-    """The last resolution that fits a conflict's name."""
-    fitting = (one for one in reversed(state.resolutions) if fits(one.target, name))
-    return next(fitting, None)
-
-
-def fits(target: str, name: str) -> bool:
-    """Whether a name is meant: it is the target itself, or the target is a glob that fits it."""
-    return target == name or fnmatchcase(name, target)
-
-
 def all_under_way(lines: Lines) -> list[UnderWay]:
     """Every merge under way, by the name of its branch."""
     return [_read(ref) for ref in lines.history.scan(PREFIX)]
@@ -82,7 +66,7 @@ def under_way(lines: Lines, branch: str) -> UnderWay:
     if ref is None:
         others = ", ".join(ref.key.removeprefix(PREFIX) for ref in lines.history.scan(PREFIX))
         raise NotFound(
-            f"no merge into {branch!r} is in progress",
+            f"no merge into {branch!r} is in progress{_made_last(lines, [lines.branch(branch)])}",
             hint=f"there is one into {others}: say --into" if others else "lepton merge SRC begins one",
         )
     return _read(ref)
@@ -96,11 +80,38 @@ def the_one_under_way(lines: Lines) -> UnderWay:
     """
     found = all_under_way(lines)
     if not found:
-        raise NotFound("no merge is in progress", hint="lepton merge SRC begins one")
+        made = _made_last(lines, lines.branches())
+        raise NotFound(f"no merge is in progress{made}", hint="lepton merge SRC begins one")
     if len(found) > 1:
         into = [merge.branch for merge in found]
         raise Ambiguous(f"merges into {', '.join(into)} are in progress", hint=f"say which: --into {into[0]}")
     return found[0]
+
+
+def gone(lines: Lines, merge: UnderWay) -> NotFound | None:
+    """What to say of a merge that somebody else ended meanwhile; None: it goes on."""
+    if lines.history.get([merge.ref.key]):
+        return None
+    what = f"the merge of {merge.state.source} into {merge.branch}"
+    others = set(map(bytes.fromhex, merge.state.theirs))
+    for row in lines.line(lines.branch(merge.branch)):
+        if row.id.hex() == merge.state.ours:
+            break
+        if others <= set(row.parents):
+            found = lines.version(row.id).record
+            made = f"{found.branch}@{found.name}"
+            return NotFound(
+                f"{found.author} finished {what} meanwhile: it made {made}", hint=f"lepton show {made}"
+            )
+    return NotFound(f"somebody gave up {what} meanwhile", hint=f"lepton log {merge.ref.key} says who")
+
+
+def _made_last(lines: Lines, branches: Iterable[Branch]) -> str:
+    """Whoever repeats a --continue that somebody else was faster with is to know what came of it."""
+    newest = [lines.version(branch.head).record for branch in branches if branch.head is not None]
+    merges = [record for record in newest if record.operation.kind == "merge"]
+    last = max(merges, key=lambda record: record.created_at, default=None)
+    return f"; the last one made {last.branch}@{last.name}, by {last.author}" if last else ""
 
 
 def none_under_way(lines: Lines, branch: str) -> dict[str, int]:
@@ -144,44 +155,44 @@ def resolve(
     act: Act,
     *,
     stored: Bytes = Bytes(),  # noqa: B008  (frozen)
+    again: bool = False,
     force: bool = False,
 ) -> Result[tuple[str, ...]]:
-    """Decide conflicts; the names of those that ``resolution`` fits. It lacks time, person and reason.
+    """Decide conflicts; the names of those that ``resolution`` decides. It lacks time, person and reason.
 
-    Who comes second is told what somebody else decided, and has to say ``force``.
+    A glob leaves what is decided as it is, unless ``again``. Who comes second is told what somebody else decided, and
+    has to say ``force``.
 
     Raises:
         NotFound: no merge is under way, or it has no such conflict.
-        Diverged: somebody else decided one of them already.
+        Diverged: somebody else decided one of them already, or a glob fits nothing that is open.
         UsageError: what is decided cannot be for such a conflict.
     """
     merge = under_way(lines, branch)
-    meant = [conflict for conflict in merge.state.conflicts if fits(resolution.target, conflict.name)]
-    if not meant:
-        raise no_conflict(resolution.target)
-    _check_kinds(resolution, meant)
+    wanted = meant(merge.state, resolution.target, again=again)
+    check_kinds(resolution, wanted)
     if not force:
-        _refuse_others(merge.state, meant, act)
-    kept = tuple(one for one in merge.state.resolutions if one.target != resolution.target)
-    state = replace(
-        merge.state, resolutions=(*kept, replace(resolution, by=act.actor, at=act.at, why=act.why))
-    )
+        refuse_others(merge.state, wanted, act)
+    signed = replace(resolution, by=act.actor, at=act.at, why=act.why)
+    state = with_one(merge.state, signed, again=again)
     moves = (states.set_(merge.ref.key, merge.ref, state), *stored.releases)
     commit = Commit(
         act.actor, f"resolve {resolution.target}", act.why, act.at, moves, stored.checks, (), stored.contents
     )
-    return Result(commit, tuple(conflict.name for conflict in meant))
+    return Result(commit, tuple(conflict.name for conflict in wanted))
 
 
 def move_on(lines: Lines, under: UnderWay, state: states.MergeState, act: Act) -> Result[None]:
     """Set a merge upon what its branch stands on by now.
 
     Raises:
-        LostRace: somebody decided something, or saved on the branch, meanwhile.
+        LostRace: somebody decided something, or saved on the branch, meanwhile. NotFound: it has ended.
     """
     branch = lines.branch(under.branch)
     if branch.state.head != state.ours:
         raise LostRace(f"branch {under.branch!r} moved on once more", hint="repeat it")
+    if under_way(lines, under.branch).ref.stamp != under.ref.stamp:
+        raise LostRace("somebody decided something while the merge moved on", hint="repeat it")
     key = under.ref.key
     pins = {move.key: move for move in _pins(lines, key, under.state, on=False)}
     pins |= {move.key: move for move in _pins(lines, key, state, on=True)}
@@ -248,33 +259,3 @@ def _pins(lines: Lines, key: str, state: states.MergeState, *, on: bool) -> Iter
     """A move for every version that takes part, each once."""
     found = {version.key: version for version in (lines.version(bytes.fromhex(id_)) for id_ in _ids(state))}
     return [labels.pin(version, key, on=on) for version in found.values()]
-
-
-def _check_kinds(resolution: states.Resolution, meant: list[states.Conflict]) -> None:
-    for conflict in meant:
-        if resolution.how == "method" and conflict.kind != "tensor":
-            raise UsageError(
-                f"{conflict.name} is no tensor: no method merges it",
-                hint="--ours, --theirs, --base or --file",
-            )
-        if resolution.how != "ours" and conflict.kind == "meaning":
-            raise UsageError(
-                f"{conflict.name} is nothing to take or give: {conflict.why}",
-                hint="--ours goes on in spite of it; or give one side the numbers of the other, and merge that",
-            )
-    if resolution.how == "file" and len(meant) > 1:
-        raise UsageError(
-            f"{resolution.target!r} means {len(meant)} conflicts, and one file is given", hint="name one"
-        )
-
-
-def _refuse_others(state: states.MergeState, meant: list[states.Conflict], act: Act) -> None:
-    for conflict in meant:
-        before = decided(state, conflict.name)
-        if before is not None and before.by != act.actor:
-            what = before.method or ("a file" if before.how == "file" else before.how)
-            why = f" ({before.why})" if before.why else ""
-            raise Diverged(
-                f"{before.by} decided for {conflict.name} already, at {timestamp(before.at)[:16]}: {what}{why}",
-                hint="leave it so, or decide otherwise with --force",
-            )

@@ -1,6 +1,6 @@
 """Merging the record of the code: the descendant commit wins, diverged ones are for people to decide.
 
-With ``--with-code`` git merges the commits itself, in the checkout: :func:`merged_checkout`.
+With ``--with-code`` git merges the commits itself, beside the checkout, which follows in the end: :func:`joined`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from lepton_ai.types import Code
 
 GIT_TIMEOUT = 120.0
 """Seconds; merging a large checkout may take a while."""
+
+REF = "refs/lepton/merged-code"
+"""Names the merged commit until the checkout stands on it."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 Ancestry = Callable[[str, str], bool | None]
@@ -112,33 +115,51 @@ def ancestry_in(checkout: Path) -> Ancestry:
 
 
 @contextmanager
-def merged_checkout(checkout: Path, ours: Code, theirs: Code, message: str) -> Iterator[str]:
-    """Merge the commit of theirs in the checkout that stands on ours (or later); gives the commit that came of it.
+def joined(checkout: Path, ours: Code, theirs: Code, message: str) -> Iterator[str]:
+    """The commit that merges that of theirs into what the checkout stands on: ours, or later.
 
-    When the block raises, the checkout is put back to where it was.
+    The checkout is not touched: it is to :func:`follow` when what names the commit is durable. Until then a ref of its
+    own keeps git from clearing the commit away; when the block raises, that goes. A killed program leaves no more
+    than the ref, and the next one takes it over.
 
     Raises:
         UsageError: there is no such checkout, it has uncommitted changes, or stands elsewhere.
-        Diverged: git finds conflicts; the checkout is as it was.
-        StorageFailed: git failed otherwise; the checkout is as it was.
+        Diverged: git finds conflicts. StorageFailed: git fails otherwise.
     """
-    before = check_checkout(checkout, ours, theirs)
-    done = _git(checkout, "merge", "--no-edit", "-m", message, theirs.commit)
-    if done is None or done.returncode:
-        _git(checkout, "merge", "--abort")
-        if done is not None and b"CONFLICT" in done.stdout:  # a git too old to tell before
-            raise Diverged("git finds conflicts", hint=_BY_HAND)
-        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip() if done else "it took too long"
-        raise StorageFailed(f"git merge failed: {said}", hint="mend that, or merge without the code")
+    head = check_checkout(checkout, ours, theirs)
+    known = ancestry_in(checkout)
+    if known(theirs.commit, head):
+        commit = head
+    elif known(head, theirs.commit):
+        commit = theirs.commit
+    else:
+        tree = _said(checkout, "merge-tree", "--write-tree", "--no-messages", head, theirs.commit)
+        signed = _git(checkout, "config", "--type=bool", "commit.gpgsign")
+        sign = ["-S"] if signed is not None and signed.stdout.strip() == b"true" else []
+        parents = "-p", head, "-p", theirs.commit
+        commit = _said(checkout, "commit-tree", tree, *parents, *sign, "-m", message)
+    _said(
+        checkout, "read-tree", "--dry-run", "-m", "-u", head, commit
+    )  # a file that git does not know is in the way
+    _said(checkout, "update-ref", REF, commit)
     try:
-        yield _head(checkout)
+        yield commit
     except BaseException:
-        _git(checkout, "reset", "--keep", before)
+        _git(checkout, "update-ref", "-d", REF, commit)
         raise
 
 
+def follow(checkout: Path, commit: str) -> str:
+    """Move the checkout to a commit that is :func:`joined`; what is to be said when it cannot, else nothing."""
+    done = _git(checkout, "merge", "--ff-only", commit)
+    if done is not None and not done.returncode:
+        _git(checkout, "update-ref", "-d", REF, commit)
+        return ""
+    return f"the checkout stays where it was ({_why(done)}): git merge --ff-only {commit[:12]} brings the code there"
+
+
 def check_checkout(checkout: Path, ours: Code, theirs: Code) -> str:
-    """Find out, changing nothing, whether :func:`merged_checkout` will succeed; the commit that it stands on.
+    """Find out, changing nothing, whether :func:`joined` will succeed; the commit that it stands on.
 
     Raises:
         UsageError, Diverged: as there.
@@ -170,6 +191,8 @@ def check_checkout(checkout: Path, ours: Code, theirs: Code) -> str:
             f"git finds conflicts in {', '.join(dict.fromkeys(files))}",
             hint=_BY_HAND,
         )
+    if tried is None or tried.returncode:  # before 2.38 it cannot merge beside the checkout
+        raise StorageFailed(f"git cannot merge this: {_why(tried)}", hint=f"git 2.38 or newer; or {_BY_HAND}")
     return head
 
 
@@ -178,6 +201,21 @@ def _head(checkout: Path) -> str:
     if done is None or done.returncode:
         raise UsageError(f"the checkout in {checkout} has no commit yet", hint="commit the code first")
     return done.stdout.decode().strip()
+
+
+def _said(checkout: Path, *arguments: str) -> str:
+    done = _git(checkout, *arguments)
+    if done is None or done.returncode:
+        raise StorageFailed(
+            f"git {arguments[0]} failed: {_why(done)}", hint="mend that, or merge without the code"
+        )
+    return done.stdout.decode().strip()
+
+
+def _why(done: subprocess.CompletedProcess[bytes] | None) -> str:
+    if done is None:
+        return "it took too long"
+    return (done.stderr or done.stdout).decode("utf-8", "replace").strip()
 
 
 def _git(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:

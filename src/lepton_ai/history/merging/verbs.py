@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from lepton_ai.history.merging.jobs import Job
 from lepton_ai.history.merging.picking import Picking, whole
 from lepton_ai.history.merging.plan import Plan
 from lepton_ai.history.merging.report import Preview
-from lepton_ai.history.merging.run import Making, Merging
+from lepton_ai.history.merging.run import Merging
 from lepton_ai.history.merging.waiting import Waiting, still_open
 from lepton_ai.history.record import text
 from lepton_ai.history.save import Saved
@@ -199,28 +199,32 @@ class Verbs:
             elif open_.leave and not job.asked.exact:  # what waits is a merge into what the branch stands on
                 raise still_open(self.waiting.leave(job, made, head, act))
         report.refuse(made, job.into)
-        with self._merged_code(made, making, with_code=open_.with_code) as making:
-            return self._merging.make(made, making, act)
-
-    @contextmanager
-    def _merged_code(self, made: Plan, making: Making, *, with_code: bool) -> Iterator[Making]:
-        """How to make the version, with the code merged by git where that is wanted and needed."""
-        apart = _code_to_merge(made) if with_code else None
+        apart = _code_to_merge(made) if open_.with_code else None
         if apart is None:
-            yield making
-            return
+            return self._merging.make(made, making, act)
         mine, its = apart
-        with code.merged_checkout(Path(), mine, its, making.message) as commit:
-            yield replace(making, code=Code(commit, mine.remote, mine.branch))
+        with code.joined(Path(), mine, its, making.message) as commit:
+            saved = self._merging.make(
+                made, replace(making, code=Code(commit, mine.remote, mine.branch)), act
+            )
+        left = code.follow(Path(), commit)  # the version is durable: what names the code goes first
+        return replace(saved, notes=(*saved.notes, left)) if left else saved
 
     def evaluate(
-        self, into: str, target: str, act: Act, asked: Mapping[str, Any], *, force: bool = False
+        self,
+        into: str,
+        target: str,
+        act: Act,
+        asked: Mapping[str, Any],
+        *,
+        again: bool = False,
+        force: bool = False,
     ) -> tuple[str, ...]:
         """Decide conflicts of a merge in progress by trying candidates; see :meth:`open_of` for what may be asked."""
         trial = self.open_of(asked).trial
         if trial is None:
             raise UsageError("no command is named to evaluate with")
-        return self.waiting.evaluate(into, target, act, trial, force=force)
+        return self.waiting.evaluate(into, target, act, trial, again=again, force=force)
 
     def whole(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What is asked of a cherry-pick or revert, completed."""

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from lepton_ai.errors import Diverged, LostRace, UsageError
+from lepton_ai.errors import Diverged, LostRace, NotFound, UsageError
 from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
+from lepton_ai.history.changes import decisions
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.changes.attempt import Act, Result, attempt
 from lepton_ai.history.given import content
@@ -72,12 +73,14 @@ class Waiting:
         take: str = "",
         method: str = "",
         file: Path | None = None,
+        again: bool = False,
         force: bool = False,
         results: Mapping[str, float | str] | None = None,
     ) -> tuple[str, ...]:
         """Decide conflicts whose name is ``target`` or fits it as a glob: take a side, a method, or a file's content.
 
-        ``method`` may have parameters: "slerp:t=0.3". Returns the names of what was decided.
+        A glob means what is open, with ``again`` also what is decided. ``method`` may have parameters: "slerp:t=0.3".
+        Returns the names of what was decided.
 
         Raises:
             UsageError: not exactly one of the three is said, or it cannot be for one of them.
@@ -89,30 +92,28 @@ class Waiting:
             plain_text(target, "the conflict"), how, "", 0, method=name, parameters=parameters,
             file=file.name if file else "", results=dict(results or {}),
         )  # fmt: skip
-        rules.resolve(
-            self._lines, into, wish, act, force=force
-        )  # whatever is wrong is told before anything is read
+
+        def build(stored: rules.Bytes = rules.Bytes()) -> Result[tuple[str, ...]]:  # noqa: B008  (frozen)
+            return rules.resolve(self._lines, into, wish, act, stored=stored, again=again, force=force)
+
+        build()  # whatever is wrong is told before anything is read
         if file is None:
             if how == "method":
-                self._try(under, wish)
-            return attempt(
-                self._home.history, lambda: rules.resolve(self._lines, into, wish, act, force=force)
-            )
+                self._try(under, wish, again=again)
+            return attempt(self._home.history, build)
         data = content(file)
         if not force and text.has_markers(data):
             raise UsageError(
                 f"{file} still has conflict markers", hint="decide there, too; or say --force to keep them"
             )
-        self._check_given(under, target, data, file)
+        self._check_given(under, decisions.meant(under.state, target, again=again), data, file)
         with Saving(self._home.history, self._home.store, "resolve") as saving:
             wish = replace(wish, given=saving.attach(data))
             contents = saving.finish()
-
-            def build() -> Result[tuple[str, ...]]:
-                stored = rules.Bytes(contents, saving.checks(), saving.releases())
-                return rules.resolve(self._lines, into, wish, act, stored=stored, force=force)
-
-            return attempt(self._home.history, build)
+            return attempt(
+                self._home.history,
+                lambda: build(rules.Bytes(contents, saving.checks(), saving.releases())),
+            )
 
     def text(self, into: str, name: str) -> bytes:
         """The file in which both sides changed the same lines, with both of them between conflict markers.
@@ -123,7 +124,7 @@ class Waiting:
         under = rules.under_way(self._lines, into)
         conflict = next((one for one in under.state.conflicts if one.name == name), None)
         if conflict is None:
-            raise rules.no_conflict(name)
+            raise decisions.no_conflict(name)
         found = self._planned(under, request_of(under)).marked.get(name)
         if found is None:
             raise UsageError(
@@ -132,7 +133,7 @@ class Waiting:
         return found
 
     def evaluate(
-        self, into: str, target: str, act: Act, trial: Trial, *, force: bool = False
+        self, into: str, target: str, act: Act, trial: Trial, *, again: bool = False, force: bool = False
     ) -> tuple[str, ...]:
         """Decide conflicts by trying candidates; what else is open counts as ours meanwhile.
 
@@ -141,11 +142,10 @@ class Waiting:
         """
         under = rules.under_way(self._lines, into)
         made = self._planned(under, decided(under))
-        wanted = [one for one in under.state.conflicts if rules.fits(target, one.name)]
-        rest = [one for one in made.conflicts if not rules.fits(target, one.name)]
-        kept = tuple(
-            one for one in made.asked.choices if not any(one.name == conflict.name for conflict in wanted)
-        )
+        wanted = decisions.meant(under.state, target, again=again)
+        names = {one.name for one in wanted}
+        rest = [one for one in made.conflicts if one.name not in names]
+        kept = tuple(one for one in made.asked.choices if one.name not in names)
         asked = replace(made.asked, choices=(*kept, *choices_for("ours", rest)))
         tried = self._candidates.tried(self._merging.again(made, asked), trial, wanted)
         results = {
@@ -153,8 +153,9 @@ class Waiting:
         }
         name = tried.winner.candidate
         side = name if name in TAKE else ""
+        method = "" if side else name
         return self.resolve(
-            into, target, act, take=side, method="" if side else name, force=force, results=results
+            into, target, act, take=side, method=method, again=again, force=force, results=results
         )
 
     def finish(self, into: str, act: Act, message: str = "") -> Saved:
@@ -165,8 +166,19 @@ class Waiting:
 
         Raises:
             Diverged: conflicts are left. LostRace: somebody decided something at the same time.
+            NotFound: there is none, or somebody else was faster; says which version came of it.
         """
-        under = self._caught_up(rules.under_way(self._lines, into), act)
+        under = rules.under_way(self._lines, into)
+        try:
+            return self._finished(under, act, message)
+        except (LostRace, NotFound) as problem:
+            if said := rules.gone(self._lines, under):
+                raise said from problem
+            raise
+
+    def _finished(self, under: rules.UnderWay, act: Act, message: str) -> Saved:
+        into = under.branch
+        under = self._caught_up(under, act)
         if under.open:
             raise still_open(under)
         state = under.state
@@ -201,19 +213,22 @@ class Waiting:
         models = rules.models(self._lines, state)
         return self._merging.planned(models, [bytes.fromhex(id_) for id_ in state.bases], asked)
 
-    def _try(self, under: rules.UnderWay, wish: states.Resolution) -> None:
+    def _try(self, under: rules.UnderWay, wish: states.Resolution, *, again: bool) -> None:
         """Raise UsageError when a method cannot decide one of the conflicts that are meant."""
-        wished = replace(under.state, resolutions=(*under.state.resolutions, wish))
+        meant = {one.name for one in decisions.meant(under.state, wish.target, again=again)}
+        wished = decisions.with_one(under.state, wish, again=again)
         made = self._planned(under, decided(replace(under, state=wished)))
         for conflict in made.conflicts:
-            if rules.fits(wish.target, conflict.name):
+            if conflict.name in meant:
                 raise UsageError(f"{conflict.name}: {conflict.why}", hint="take a side, or another method")
 
-    def _check_given(self, under: rules.UnderWay, target: str, data: bytes, file: Path) -> None:
+    def _check_given(
+        self, under: rules.UnderWay, meant: list[states.Conflict], data: bytes, file: Path
+    ) -> None:
         """Raise UsageError when what is given cannot be the tensor that is meant."""
-        conflict = next((one for one in under.state.conflicts if one.name == target), None)
-        if conflict is None or conflict.kind != "tensor":
-            return  # a file may be anything; a glob that means several is refused with the resolution
+        target = meant[0].name
+        if meant[0].kind != "tensor":
+            return  # a file may be anything
         models = self._planned(under, request_of(under)).models
         tensor = next((side.tensors[target] for side in models if target in side.tensors), None)
         if tensor is not None:
@@ -238,7 +253,7 @@ class Waiting:
             or (conflict.kind == "file" and before.files.get(conflict.name) != ours.files.get(conflict.name))
         ]
         kept = tuple(
-            one for one in state.resolutions if not any(rules.fits(one.target, name) for name in touched)
+            one for one in state.resolutions if not any(decisions.fits(one.target, name) for name in touched)
         )
         conflicts = tuple(made.conflicts)
         moved = replace(anew.state, conflicts=conflicts, resolutions=kept)
@@ -263,7 +278,7 @@ def decided(under: rules.UnderWay) -> Request:
     asked = request_of(under)
     choices: list[Choice] = []
     for conflict in under.state.conflicts:
-        one = rules.decided(under.state, conflict.name)
+        one = decisions.decided(under.state, conflict.name)
         if one is not None:
             method = TAKE.get(one.how, one.method)
             choices.append(Choice(conflict.kind, conflict.name, method, one.parameters, one.given))

@@ -91,14 +91,16 @@ def text(
 
 @router.patch("/merges/{branch:path}", summary="Decide conflicts")
 def decide(asked: Writing, branch: Into, body: Sent[Decide], if_match: IfMatch = None) -> Told[Resolved]:
-    """One way for a conflict, or for all whose names fit a glob. Everybody sees who decided what, and why."""
+    """One way for a conflict, or for all open ones whose names fit a glob. Everybody sees who decided what, and why."""
     asked.allow("write", f"merge/{branch}")
     repository = expecting(asked.repository, f"merge/{branch}", if_match, f"the merge into {branch!r}")
     under = _merge(repository, branch)
     if sum(map(bool, (body.take, body.method, body.file))) != 1:
         raise UsageError("a conflict is decided in one way", hint="send one of take, method and file")
     if body.file is None:
-        names = under.resolve(body.target, body.take, method=body.method, why=body.why, force=body.force)
+        names = under.resolve(
+            body.target, body.take, method=body.method, why=body.why, again=body.again, force=body.force
+        )
     else:
         names = _given(asked, under, body)
     return shaped(Resolved, {"resolved": names, **_told(under)})
@@ -178,7 +180,8 @@ def _given(asked: Asked, under: UnfinishedMerge, body: Decide) -> list[str]:
     file = body.file
     assert file is not None  # noqa: S101  (whoever calls looked)
     with arrived(asked, [NewFile(file.path, file.content, file.upload)]) as folder:
-        return under.resolve(body.target, file=folder / file.path, why=body.why, force=body.force)
+        place = folder / file.path
+        return under.resolve(body.target, file=place, why=body.why, again=body.again, force=body.force)
 
 
 def _merge(repository: ModelRepository, branch: str) -> UnfinishedMerge:

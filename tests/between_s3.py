@@ -15,11 +15,15 @@ Cut: TypeAlias = Literal["question", "unanswered", "answer"]
 
 
 class Line:
-    """Requests are numbered from 0 in ``count``; number ``cut_at`` is cut ``where`` it says, every other one passes."""
+    """Nothing passes while it is ``closed``.
+
+    Requests are numbered from 0 in ``count``; number ``cut_at`` is cut ``where`` it says, every other one passes.
+    """
 
     def __init__(self, drops: Collection[str] = ()) -> None:
         self.address = ""
         self.drops = drops
+        self.closed = False
         self.count = 0
         self.cut_at: int | None = None
         self.where: Cut = "answer"
@@ -46,6 +50,9 @@ def between(server: str, drops: Collection[str] = ()) -> Iterator[Line]:
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
+            if line.closed:
+                self.close_connection = True
+                return
             cut = line.next()
             length = int(self.headers.get("Content-Length", 0))
             body = self.rfile.read(length // 2 if cut == "question" else length)

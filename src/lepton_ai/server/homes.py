@@ -25,12 +25,13 @@ from lepton_ai.progress import SILENT, Progress
 from lepton_ai.repository import ModelRepository
 from lepton_ai.server.shelves import PackShelf, no_key
 from lepton_ai.server.uploads.contract import PREFIX, Desk
+from lepton_ai.server.uploads.direct import Direct
 from lepton_ai.server.uploads.folder import FolderDesk
 from lepton_ai.server.uploads.objects import ObjectsDesk
 from lepton_ai.server.uploads.taking import Taking
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.blobs.under import Under
-from lepton_ai.store.contract import Blobs
+from lepton_ai.store.contract import Blobs, presigning
 from lepton_ai.store.durable import make_folder, storage_errors, write_file
 from lepton_ai.store.seal.keyring import Keyring, open_keys
 
@@ -136,7 +137,9 @@ class Homes:
         named = f"{row.owner}/{row.name}"
         home = AnyHome(place, config, self.history(row), listed, named=named, keyring=keyring)
         shelf = PackShelf(home, readable=readable)
-        taking = Taking(listed, desk_of(blobs, place / "tmp"), home.staging, shelf.enter, room=room_of(blobs))
+        desk, keeper = desk_of(blobs, place / "tmp"), presigning(self.objects)
+        direct = Direct(blobs, keeper, f"repositories/{row.place}", place / "tmp") if keeper else None
+        taking = Taking(listed, desk, home.staging, shelf.enter, room=room_of(blobs), direct=direct)
         return Opened(home, stamp, taking, shelf, blobs)
 
     def _keyring(self, folder: Path, row: Row, files: tuple[wire.KeyFile, ...]) -> Keyring:

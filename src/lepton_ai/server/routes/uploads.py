@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request
+from msgspec.structs import replace
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -20,15 +21,21 @@ from lepton_ai.store.packs.reader import is_there
 router = APIRouter(prefix=f"{WHERE}/uploads", tags=["sync"])
 
 Id = Annotated[str, Path(description="The `id` of the upload", max_length=200)]
+NO_PARTS = wire.Parts(())
 _STEP = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
 @router.post("", summary="Begin, or go on with, bringing a pack", status_code=201)
 def begin(asked: Writing, body: Sent[wire.NewUpload]) -> Told[wire.Upload]:
-    """The same pack by the same person is the same upload. ``state`` "there": the server has the pack already."""
-    ticket, held = asked.opened.taking.begin(asked.caller.user, body.pack, body.size)
-    return told(_upload(ticket, held), 201)
+    """The same pack by the same person is the same upload. ``state`` "there": the server has the pack already.
+
+    Where the object store can, a large pack is offered ``parts`` once: addresses that take it straight. Begin again to
+    bring it through the server.
+    """
+    taking = asked.opened.taking
+    ticket, held = taking.begin(asked.caller.user, body.pack, body.size)
+    return told(replace(_upload(ticket, held), parts=taking.offer(ticket, held)), 201)
 
 
 @router.get("/{upload}", summary="How far an upload is")
@@ -65,10 +72,13 @@ async def put(
 
 
 @router.post("/{upload}/finish", summary="Let a pack appear")
-def finish(asked: Writing, upload: Id) -> Told[wire.Upload]:
-    """Its bytes must hash to its name, and its own table of contents must describe it. Repeating it does no harm."""
+def finish(asked: Writing, upload: Id, body: Sent[wire.Parts] = NO_PARTS) -> Told[wire.Upload]:
+    """Its bytes must hash to its name, and its own table of contents must describe it. Repeating it does no harm.
+
+    ``etags`` are what the object store answered to each part that was brought straight, in order.
+    """
     ticket = read_ticket(upload, asked.caller.user)
-    asked.opened.taking.finish(ticket)
+    asked.opened.taking.finish(ticket, body.etags)
     return told(_upload(ticket, None))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from blake3 import blake3
 
 from lepton_ai.errors import ConflictError, Damaged, LeptonError, NoSpace, UsageError
 from lepton_ai.server.uploads.contract import MOST_OPEN, Desk, Ticket, ticket_for
+from lepton_ai.server.uploads.direct import Direct
 from lepton_ai.store.contract import BlobInfo, Blobs, PackInfo
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.packs.format import TRAILER_SIZE, blob_name, unpack_trailer
@@ -23,7 +24,8 @@ RESERVE = 64 << 20
 class Taking:
     """Packs coming into one repository.
 
-    ``blobs`` are its packs, listed in the catalog; ``enter`` tells the index of this server about a new one.
+    ``blobs`` are its packs, listed in the catalog; ``enter`` tells the index of this server about a new one. ``direct``
+    takes packs straight into an object store that can do so.
     """
 
     def __init__(
@@ -34,8 +36,9 @@ class Taking:
         enter: Callable[[PackInfo, bytes], None],
         *,
         room: Path | None = None,
+        direct: Direct | None = None,
     ) -> None:
-        self.blobs, self.desk = blobs, desk
+        self.blobs, self.desk, self._direct = blobs, desk, direct
         self._staged, self._enter, self._room = staged, enter, room
 
     def begin(self, person: str, pack: str, size: int) -> tuple[Ticket, int | None]:
@@ -54,6 +57,10 @@ class Taking:
             self._check_room(ticket)
         return ticket, held
 
+    def offer(self, ticket: Ticket, held: int | None) -> tuple[str, ...]:
+        """Addresses at which the object store takes the parts of a pack of which nothing came yet; often none."""
+        return self._direct.offer(ticket) if self._direct is not None and held == 0 else ()
+
     def _check_room(self, ticket: Ticket) -> None:
         if self.desk.announced(ticket.person) + ticket.size > MOST_OPEN:
             raise UsageError(
@@ -68,24 +75,30 @@ class Taking:
                     hint="ask whoever runs the server for more room",
                 )
 
-    def finish(self, ticket: Ticket) -> None:
-        """Let the pack appear, if it is what its name says. Repeating it does no harm.
+    def finish(self, ticket: Ticket, etags: Sequence[str] = ()) -> None:
+        """Let the pack appear, if it is what its name says. Repeating it does no harm. ``etags``: see :meth:`offer`.
 
         Raises:
             UsageError: bytes are missing, or it is no pack.
             ConflictError: its bytes do not hash to its name; it has to be brought again.
         """
         if is_there(self.blobs, ticket.pack):
-            self.desk.drop(ticket)
+            self._drop(ticket)
             return
         folder = self._staged()
         try:
-            self._publish(ticket, self.desk.whole(ticket, folder))
+            straight = self._direct.fetched(ticket, etags, folder) if self._direct is not None else None
+            self._publish(ticket, straight or self.desk.whole(ticket, folder))
         except LeptonError:
             if not is_there(self.blobs, ticket.pack):  # else another finished the same upload at this moment
                 raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        self._drop(ticket)
+
+    def _drop(self, ticket: Ticket) -> None:
+        if self._direct is not None:
+            self._direct.drop(ticket)
         self.desk.drop(ticket)
 
     def _publish(self, ticket: Ticket, file: Path) -> None:
@@ -93,6 +106,8 @@ class Taking:
         with storage_errors(file):
             os.utime(file)  # it is written now, not when its last byte came: gc compares this with the leases
         name = blob_name(ticket.pack)
+        if self._direct is not None:
+            self._direct.settle(ticket, name)  # it is there then, and putting it enters it in the list
         self.blobs.put(name, file)
         info = self.blobs.info(name)
         self._enter(PackInfo(ticket.pack, info.size, objects, info.written_at), footer)

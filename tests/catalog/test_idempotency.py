@@ -28,7 +28,7 @@ def ada(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> people.User:
 def asked(
     catalog: Catalog, user: people.User, key: str = "k1", body: bytes = b"{}", wait: float = 0.0
 ) -> Turn | Answer:
-    return begin(catalog, user, key, "POST", "/api/v1/tokens", body, wait=wait)
+    return begin(catalog, user.number, key, "POST", "/api/v1/tokens", body, wait=wait)
 
 
 def turn(found: Turn | Answer) -> Turn:
@@ -57,7 +57,7 @@ def test_a_key_is_for_one_request(catalog: Catalog, ada: people.User) -> None:
             ("POST", "/", b"{}"),
         ):
             with pytest.raises(UsageError, match="another request"):
-                begin(catalog, ada, "k1", method, path, body)
+                begin(catalog, ada.number, "k1", method, path, body)
         working.finish(CREATED)
     with pytest.raises(UsageError, match="another request"):
         asked(catalog, ada, body=b"[]")

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from lepton_ai.catalog.database import Catalog
-from lepton_ai.catalog.people import User, now
+from lepton_ai.catalog.people import now
 from lepton_ai.catalog.tables.journal import ANSWERS
 from lepton_ai.errors import AlreadyExists, Busy, LeptonError, UsageError
 
@@ -50,6 +50,7 @@ class Turn:
         self._catalog, self._holder = catalog, holder
         self._mine = (ANSWERS.c.owner == owner, ANSWERS.c.key == key, ANSWERS.c.holder == holder)
         self._over = threading.Event()
+        self._given_back = False
         self._beating = threading.Thread(target=self._beat, name="idempotency", daemon=True)
 
     def __enter__(self) -> Self:
@@ -67,6 +68,7 @@ class Turn:
     def finish(self, answer: Answer, *, secret: bool = False) -> bool:
         """Keep the answer for whoever asks again; with ``secret`` only that there was one. False: another one works."""
         self._over.set()
+        self._given_back = True
         told = {
             "status": answer.status,
             "headers": None if secret else msgspec.json.encode(answer.headers),
@@ -77,6 +79,9 @@ class Turn:
     def abandon(self) -> None:
         """Let somebody else try, unless it is finished."""
         self._over.set()
+        if self._given_back:
+            return
+        self._given_back = True
         gone = delete(ANSWERS).where(*self._mine, ANSWERS.c.status.is_(None))
         self._catalog.write(lambda connection: connection.execute(gone))
 
@@ -94,11 +99,12 @@ class Turn:
 
 
 def begin(
-    catalog: Catalog, user: User, key: str, method: str, path: str, body: bytes, *, wait: float = 0.0
+    catalog: Catalog, owner: int, key: str, method: str, path: str, body: bytes, *, wait: float = 0.0
 ) -> Turn | Answer:
     """The answer that the request has got already, or the right to work on it.
 
-    ``body`` are the body's bytes, or a digest of them; ``wait``: how many seconds to wait for somebody who works on it.
+    ``owner`` is the user's number, ``body`` are the body's bytes, or a digest of them; ``wait`` is for how many seconds
+    to wait for somebody who works on it.
 
     Raises:
         UsageError: the key is none, or was used for another request.
@@ -112,9 +118,9 @@ def begin(
     request = _digest(method, path, body)
     end, pause = time.monotonic() + wait, _FIRST_WAIT
     while True:
-        found = catalog.write(lambda connection: _begin(connection, user.number, key, request))
+        found = catalog.write(lambda connection: _begin(connection, owner, key, request))
         if isinstance(found, bytes):
-            return Turn(catalog, user.number, key, found)
+            return Turn(catalog, owner, key, found)
         if found is not None:
             return found
         if time.monotonic() + pause > end:

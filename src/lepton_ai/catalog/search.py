@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import and_, func, select
@@ -50,12 +52,13 @@ def versions(
     cursor: str | None = None,
     limit: int = 50,
     *,
+    branch: str | None = None,
     deleted: bool = False,
 ) -> Page:
     """A page of the versions of repository ``number`` that fit, the newest first unless ``order_by`` says otherwise.
 
-    Deleted ones are among them with ``deleted``, or when the filter says something about the status. What is saved
-    while somebody turns pages neither doubles nor hides anything else.
+    With ``branch`` only those that were made on it. Deleted ones are among them with ``deleted``, or when the filter
+    says something about the status. What is saved while somebody turns pages neither doubles nor hides anything else.
 
     Raises:
         UsageError: the filter or the order cannot be read (says the column), or the cursor is of another question.
@@ -63,15 +66,17 @@ def versions(
     if not 1 <= limit <= LONGEST_PAGE:
         raise UsageError(f"a page has 1 to {LONGEST_PAGE} versions, not {limit}")
     wanted, keys = grammar.parse(filter), order.parse(order_by)
-    question = _question(filter, order_by, deleted)
+    if branch is not None:
+        wanted = nodes.Every((nodes.Compare(nodes.Field("text", "branch"), "=", branch), wanted))
+    question = _question(filter, order_by, branch, deleted)
     conditions = Conditions(number, catalog.engine.dialect.name)
     parts = phases(conditions, keys)
     after = None if cursor is None else _read(cursor, question, parts)
     condition = _condition(conditions, wanted, deleted=deleted)
     with catalog.reading() as connection:
         found = _rows(connection, parts, condition, after, limit + 1)
-    following = _write(question, *found[limit - 1]) if len(found) > limit else None
-    return Page(_infos(catalog, number, [row[1] for _, row in found[:limit]]), following)
+        infos = _infos(connection, number, [row[1] for _, row in found[:limit]])
+    return Page(infos, _write(question, *found[limit - 1]) if len(found) > limit else None)
 
 
 def count(catalog: Catalog, number: int, filter: str = "", *, deleted: bool = False) -> int:  # noqa: A002
@@ -107,14 +112,25 @@ def _rows(
     return found
 
 
-def _infos(catalog: Catalog, number: int, firsts: list[bytes]) -> tuple[VersionInfo, ...]:
-    lines = Lines(CatalogHistory(catalog, number))
+class _Snapshot:
+    """Stands for a catalog from which a history reads: all in one transaction, so of one moment and in fewer trips."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        yield self._connection
+
+
+def _infos(connection: Connection, number: int, firsts: list[bytes]) -> tuple[VersionInfo, ...]:
+    lines = Lines(CatalogHistory(cast("Catalog", _Snapshot(connection)), number))
     rows = lines.history.versions(firsts)
     return tuple(listing.infos(lines, [rows[first] for first in firsts], None))
 
 
-def _question(filter_: str, order_by: str, deleted: bool) -> str:
-    said = msgspec.json.encode([filter_, order_by, deleted])
+def _question(filter_: str, order_by: str, branch: str | None, deleted: bool) -> str:
+    said = msgspec.json.encode([filter_, order_by, branch, deleted])
     return hashlib.sha256(said).hexdigest()[:16]
 
 

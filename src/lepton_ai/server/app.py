@@ -19,6 +19,7 @@ from lepton_ai.server import openapi, problems, table
 from lepton_ai.server.auth import Authentication
 from lepton_ai.server.hosts import Hosts
 from lepton_ai.server.metrics import forget_dead_processes
+from lepton_ai.server.repeating import Repeating
 from lepton_ai.server.requests import Requests
 from lepton_ai.server.running import Running, close_all, open_all
 from lepton_ai.server.settings import ServerSettings
@@ -54,7 +55,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
         api.include_router(router)
     app.include_router(api)
     openapi.install(app)
-    app.add_middleware(Authentication, running=running)  # the last that is added is the outermost
+    app.add_middleware(Repeating, running=running)  # the last that is added is the outermost
+    app.add_middleware(Authentication, running=running)
     app.add_middleware(Sizes, settings=settings)
     app.add_middleware(Hosts, settings=settings)
     app.add_middleware(Requests, metrics=running.metrics)

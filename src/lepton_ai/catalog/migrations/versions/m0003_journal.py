@@ -26,7 +26,7 @@ def upgrade() -> None:
     create_index("events_by_time", "events", ["at"])
     create_table(
         "answers",
-        Column("owner", Number, ForeignKey("users.number"), nullable=False),
+        Column("owner", Number, nullable=False),
         Column("key", Words(255), nullable=False),
         Column("request", Bytes(32), nullable=False),
         Column("holder", Bytes(16), nullable=False),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from benchmarks.catalog import making
 from lepton_ai.catalog import events, packs, repositories, search, search_index, tokens
@@ -25,11 +25,12 @@ MOST = 50.0
 
 @dataclass(frozen=True)
 class Timed:
-    """How long one kind of question took, in milliseconds."""
+    """How long one kind of question took, in milliseconds; ``own``: of it this process at work, the median."""
 
     name: str
     p50: float
     p99: float
+    own: float
     count: int
 
 
@@ -166,13 +167,15 @@ def measure(name: str, ask: Callable[[], object], count: int) -> Timed:
     """Ask ``count`` times, after some to warm up."""
     for _ in range(min(10, count)):
         ask()
-    taken = []
+    taken, own = [], []
     for _ in range(count):
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         ask()
         taken.append((time.perf_counter() - begun) * 1000)
+        own.append((time.process_time() - used) * 1000)
     taken.sort()
-    return Timed(name, taken[len(taken) // 2], taken[min(len(taken) - 1, int(len(taken) * 0.99))], count)
+    p99 = taken[min(len(taken) - 1, int(len(taken) * 0.99))]
+    return Timed(name, taken[len(taken) // 2], p99, sorted(own)[len(own) // 2], count)
 
 
 def check(asker: Asker) -> None:
@@ -193,3 +196,29 @@ def check(asker: Asker) -> None:
     before = rows()
     assert search_index.rebuild(asker.catalog, number) == asker.sizes[number - 1]
     assert rows() == before, "the made-up index is not what the hook writes"
+
+
+def explained(catalog: Catalog, ask: Callable[[], object]) -> list[str]:
+    """What PostgreSQL does for one question: each statement that reads, with its plan and times."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, many: bool) -> None:
+        if (
+            statement.startswith("SELECT")
+            and "FROM" in statement
+            and "FOR NO KEY" not in statement
+            and not many
+        ):
+            asked.append((statement, values))
+
+    event.listen(catalog.engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(catalog.engine, "before_cursor_execute", note)
+    told = []
+    for statement, values in asked:
+        with catalog.reading() as connection:
+            plan = connection.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + statement, values)
+            told.append(statement + "\n    " + "\n    ".join(row[0] for row in plan))
+    return told

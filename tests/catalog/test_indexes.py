@@ -108,3 +108,14 @@ def _mariadb(connection: Any, statement: str, values: Any) -> str:
     rows = connection.exec_driver_sql("EXPLAIN " + statement, values).mappings().all()
     bad = [dict(row) for row in rows if row["possible_keys"] is None and row["key"] is None and row["table"]]
     return str(bad) if bad else ""
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True, scope="session")
+def test_no_plan_is_kept_for_repositories_of_all_sizes(
+    catalog: Catalog, repository: repositories.Row
+) -> None:
+    history = CatalogHistory(catalog, repository.number)
+    for _ in range(20):
+        history.page(limit=5)
+    with catalog.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar() == 0

@@ -31,6 +31,10 @@ def engine(url: URL, *, timeout: float, connections: int) -> Engine:
         arguments = {"timeout": timeout, "check_same_thread": False}
     elif not {"connect_timeout", "service"} & set(url.query):
         arguments = {"connect_timeout": 10}
+    if family == "postgresql":
+        # A prepared statement is planned once, for a repository of middling size, and then takes a wrong way through
+        # the largest (30 times as long). And whoever pools transactions knows nothing of prepared statements.
+        arguments["prepare_threshold"] = None
     kept = max(1, connections // 3)
     made = create_engine(
         url,

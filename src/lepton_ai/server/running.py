@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from lepton_ai.catalog import hooks
 from lepton_ai.catalog.database import Catalog
+from lepton_ai.server.following import Following
 from lepton_ai.server.homes import Homes
 from lepton_ai.server.limits import Limits
 from lepton_ai.server.metrics import Metrics
@@ -32,6 +33,8 @@ class Running:
     objects: Blobs = None  # type: ignore[assignment]
     homes: Homes = None  # type: ignore[assignment]
     workers: Workers = None  # type: ignore[assignment]
+    following: Following = None  # type: ignore[assignment]
+    streams: int = 0
     is_open: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: Metrics = field(default_factory=Metrics)
@@ -70,6 +73,7 @@ def open_all(held: Running) -> None:
         )
         held.homes = Homes(held.catalog, held.objects, settings.cache_folder, settings.key_file)
         held.workers = Workers(held.catalog)
+        held.following = Following(held.catalog)
     except BaseException:
         held.catalog.close()
         raise

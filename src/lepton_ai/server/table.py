@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from lepton_ai.server.routes import (
     branches,
     diffs,
+    events,
     files,
     health,
     history,
@@ -50,5 +51,6 @@ UNDER_API: tuple[APIRouter, ...] = (
     merges.router,
     logs.router,
     jobs.router,
+    events.router,
 )
 """Answered under ``/api/v1``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from lepton_ai import wire
 from lepton_ai.server import auth, bodies, examples, problems
@@ -72,15 +74,19 @@ def install(app: FastAPI) -> None:
 
 def build(app: FastAPI) -> dict[str, Any]:
     """The document for the routes of ``app``."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        routes=app.routes,
-        tags=[{"name": name, "description": words} for name, words in TAGS.items()],
-        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    )
+    with (
+        warnings.catch_warnings()
+    ):  # a body that is a struct may be left out; pydantic cannot write the default down
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+            license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        )
     types = {"Problem": wire.Problem, **bodies.STRUCTS}
     schemas, parts = msgspec.json.schema_components(
         types.values(), ref_template="#/components/schemas/{name}"

@@ -10,6 +10,7 @@ import pytest
 from fastapi import Request
 from starlette.testclient import TestClient
 
+from lepton_ai.catalog import people
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.errors import Unauthenticated
 from lepton_ai.server import auth
@@ -32,7 +33,8 @@ def known(_: Running, request: Request) -> Caller:
     name = request.headers.get("authorization", "").removeprefix("Bearer ")
     if name not in PEOPLE:
         raise Unauthenticated("this needs a login")
-    return Caller(name, 1, name == "root", PEOPLE[name], "token", name, [])
+    number = 1 + list(PEOPLE).index(name)
+    return Caller(name, number, name == "root", PEOPLE[name], "token", name, [])
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +43,8 @@ def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("catalog") / "catalog.db"
     made = Catalog(f"sqlite:///{file}")
     made.migrate()
+    for name in PEOPLE:
+        people.add_user(made, name, f"the password of {name}", name == "root")
     made.close()
     return file
 

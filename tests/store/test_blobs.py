@@ -132,3 +132,24 @@ class TestCounting(BlobSuite):
         assert (blobs.puts, blobs.gets, blobs.bytes_read, blobs.opened) == (2, 3, 6, {"a", "b"})
         blobs.reset()
         assert (blobs.puts, blobs.gets, blobs.bytes_read, blobs.opened) == (0, 0, 0, set())
+
+
+def test_a_file_from_another_file_system_is_copied_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a server's cache is on a disk of its own; nothing is a blob before it is whole."""
+    moved = Path.rename
+
+    def across(self: Path, target: Path) -> Path:
+        if self.name == "source":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return moved(self, target)
+
+    monkeypatch.setattr(Path, "rename", across)
+    blobs = LocalBlobs(tmp_path / "objects")
+    source = tmp_path / "source"
+    source.write_bytes(b"data" * 1000)
+    blobs.put(NAME, source)
+    assert blobs.get(NAME, 0, 4000) == b"data" * 1000
+    assert not source.exists()
+    assert [info.name for info in blobs.list()] == [NAME]

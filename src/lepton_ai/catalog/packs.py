@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -115,8 +116,8 @@ class Listed:
         self.blobs.put(name, source)
         pack = pack_name(name)
         if pack:
-            info = self.blobs.info(name)
-            add(self._catalog, self._number, wire.Pack(pack, info.size, info.written_at))
+            # The time of the server's clock, as leases have it: gc compares both. A store's may differ.
+            add(self._catalog, self._number, wire.Pack(pack, self.blobs.info(name).size, time.time()))
 
     def get(self, name: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end."""

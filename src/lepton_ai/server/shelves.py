@@ -68,6 +68,10 @@ class PackShelf:
         """What a file takes in the packs."""
         return self._home.store.stored_bytes([content])
 
+    def refresh(self) -> None:
+        """Know exactly the packs that are listed."""
+        self._index.refresh()
+
     def enter(self, info: PackInfo, footer: bytes) -> None:
         """Know a new pack at once."""
         self._index.add([(info, footer)])

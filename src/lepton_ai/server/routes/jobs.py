@@ -19,6 +19,7 @@ from lepton_ai.server.asked import WHERE, Asked, Reading
 from lepton_ai.server.bodies import Sent, Told
 from lepton_ai.server.cursors import Cursor, Limit
 from lepton_ai.server.shapes import Time, shaped
+from lepton_ai.server.verifying import verified
 from lepton_ai.store.coder import LONGEST
 from lepton_ai.telling import house
 from lepton_ai.types import without_nan
@@ -120,7 +121,7 @@ def _done(asked: Asked, body: NewJob, progress: Progress) -> dict[str, Any]:
         case "repack":
             found = repository.repack(max_chain=body.max_chain, dry_run=body.dry_run)
         case "verify":
-            found = house.verdict(repository.verify(fast=body.fast))
+            found = house.verdict(verified(asked, repository, fast=body.fast))
         case "stats":
             taken = repository.stats()
             found = house.stats(taken, taken.versions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -103,8 +102,6 @@ class Taking:
 
     def _publish(self, ticket: Ticket, file: Path) -> None:
         footer, objects = checked(file, ticket, self.desk)
-        with storage_errors(file):
-            os.utime(file)  # it is written now, not when its last byte came: gc compares this with the leases
         name = blob_name(ticket.pack)
         if self._direct is not None:
             self._direct.settle(ticket, name)  # it is there then, and putting it enters it in the list

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from lepton_ai.errors import Damaged, NotFound, StorageFailed
 from lepton_ai.store.contract import BlobInfo
-from lepton_ai.store.durable import flush, flush_folder, make_folder, storage_errors
+from lepton_ai.store.durable import flush, flush_folder, make_folder, replacing, storage_errors
 from lepton_ai.store.pipeline import Pool
 
 
@@ -25,7 +27,7 @@ class LocalBlobs:
         return self.root.joinpath(*parts)
 
     def put(self, name: str, source: Path) -> None:
-        """Take the file ``source`` over, which must be on the same file system."""
+        """Take the file ``source`` over; quick when it is on the same file system."""
         path = self._path(name)
         with storage_errors(path):
             make_folder(path.parent)
@@ -37,7 +39,7 @@ class LocalBlobs:
             if path.exists():
                 source.unlink()
             else:
-                source.rename(path)
+                _move(source, path)
             for folder in self._folders(path):
                 flush_folder(folder)
 
@@ -109,6 +111,18 @@ class LocalBlobs:
             with storage_errors(folder):
                 if folder.is_dir():
                     flush_folder(folder)
+
+
+def _move(source: Path, path: Path) -> None:
+    """Give ``source`` the name ``path``; from another file system by way of a copy beside it, which is no blob yet."""
+    try:
+        source.rename(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(path, source.stat().st_size) as copy, source.open("rb") as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        source.unlink()
 
 
 def _unlink(path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from lepton_ai.server import bodies, examples, openapi
+from lepton_ai.server.app import create_app
+from lepton_ai.server.settings import ServerSettings
+from tests.server.conftest import ADDRESS
 
 
 @pytest.fixture
@@ -58,3 +62,20 @@ def test_every_body_has_an_example_that_fits(document: dict[str, Any]) -> None:
         )
         if "$ref" in body:
             assert "examples" in schemas[body["$ref"].rpartition("/")[2]]
+
+
+def test_the_page_shows_everything_without_other_hosts(closed: TestClient, document: dict[str, Any]) -> None:
+    answer = closed.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "style-src 'sha256-" in answer.headers["content-security-policy"]
+    for path, method, operation in openapi.operations(document):
+        assert f"<b>{method.upper()}</b> <code>{path}</code>" in answer.text, operation["operationId"]
+    assert "<script" not in answer.text
+    assert "src=" not in answer.text
+    assert "href='http" not in answer.text
+    assert answer.text.count("<details>") == answer.text.count("</details>")
+
+
+def test_the_page_can_be_left_out(settings: ServerSettings) -> None:
+    client = TestClient(create_app(msgspec.structs.replace(settings, docs=False)), base_url=ADDRESS)
+    assert client.get("/docs").status_code == 404

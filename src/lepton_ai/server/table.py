@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from lepton_ai.server.routes import (
     branches,
     diffs,
+    docs,
     events,
     files,
     health,
@@ -28,7 +29,7 @@ from lepton_ai.server.routes import (
     versions,
 )
 
-AT_ROOT: tuple[APIRouter, ...] = (health.router,)
+AT_ROOT: tuple[APIRouter, ...] = (health.router, docs.router)
 """Answered at the root of the server."""
 
 UNDER_API: tuple[APIRouter, ...] = (

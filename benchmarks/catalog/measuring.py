@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import event, select
@@ -40,12 +42,13 @@ class Asker:
     def __init__(self, catalog: Catalog, repositories_: int, versions: int, people: int, secret: str) -> None:
         self.catalog, self.secret, self.people = catalog, secret, people
         self.sizes = making.sizes(repositories_, versions)
+        self._sums = list(accumulate(self.sizes))
         self.rng = random.Random(1)
         self._lines: dict[int, making.Line] = {}
 
     def some(self) -> int:
         """The number of a repository."""
-        return self.rng.choices(range(1, len(self.sizes) + 1), self.sizes)[0]
+        return 1 + bisect(self._sums, self.rng.randrange(self._sums[-1]))
 
     def history(self, number: int) -> CatalogHistory:
         return CatalogHistory(self.catalog, number)

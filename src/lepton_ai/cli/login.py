@@ -22,8 +22,8 @@ Url = Annotated[str, typer.Argument(metavar="URL", help="The server's address.",
 
 @examples(
     "lepton login https://models.example.com --user ada",
-    "lepton login https://models.example.com --user ada --password-stdin < password",
-    "lepton login https://models.example.com --token-stdin < token",
+    "cat password | lepton login https://models.example.com --user ada --password-stdin",
+    "cat token | lepton login https://models.example.com --token-stdin",
 )
 def login(
     url: Url,
@@ -74,7 +74,7 @@ def logout(url: Url, insecure: Insecure = False, repo: Repo = None, as_json: Jso
 def _line() -> str:
     token = sys.stdin.readline().strip()
     if not token:
-        raise UsageError("there is no token on stdin", hint="lepton login URL --token-stdin < FILE")
+        raise UsageError("there is no token on stdin", hint="cat FILE | lepton login URL --token-stdin")
     return token
 
 

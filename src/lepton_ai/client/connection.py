@@ -59,7 +59,10 @@ class Connection:
         Raises:
             LeptonError: what the server says. StorageFailed: it cannot be reached, or answers what nobody can read.
         """
-        sent = None if body is None else msgspec.json.encode(body)
+        try:
+            sent = None if body is None else msgspec.json.encode(body)
+        except UnicodeEncodeError as problem:
+            raise UsageError("what is asked for is not Unicode text", hint="write it in UTF-8") from problem
         answer = self.send(method, path, sent, JSON, headers=headers, repeat=repeat, query=query)
         if tells is None:
             return None
@@ -237,7 +240,7 @@ def _reason(problem: Exception) -> str:
 
     if isinstance(problem, wrong.NameResolutionError):
         return "its name is not known"
-    if isinstance(problem, wrong.TimeoutError):
+    if isinstance(problem, wrong.TimeoutError) and not isinstance(problem, wrong.NewConnectionError):
         return "no answer in time"
     inner = problem.args[1] if len(problem.args) > 1 else problem
     for cause in (inner, problem.__cause__, problem.__context__):

@@ -79,6 +79,8 @@ def choose(
         Damaged: no pack holds one of them.
     """
     missing, chosen = set(wanted), dict[bytes, _Way]()
+    if len(index.find(missing)) < len(missing):  # perhaps in packs that came since
+        index.refresh()
     ways = _ways(index, missing, lacks, avoid, recode=recode)
     for way in sorted(ways, key=lambda way: way.cost):
         id_ = way.place.id

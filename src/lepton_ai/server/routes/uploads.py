@@ -21,7 +21,6 @@ from lepton_ai.store.packs.reader import is_there
 router = APIRouter(prefix=f"{WHERE}/uploads", tags=["sync"])
 
 Id = Annotated[str, Path(description="The `id` of the upload", max_length=200)]
-NO_PARTS = wire.Parts(())
 _STEP = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
@@ -72,13 +71,13 @@ async def put(
 
 
 @router.post("/{upload}/finish", summary="Let a pack appear")
-def finish(asked: Writing, upload: Id, body: Sent[wire.Parts] = NO_PARTS) -> Told[wire.Upload]:
+def finish(asked: Writing, upload: Id, body: Sent[wire.Parts | None] = None) -> Told[wire.Upload]:
     """Its bytes must hash to its name, and its own table of contents must describe it. Repeating it does no harm.
 
     ``etags`` are what the object store answered to each part that was brought straight, in order.
     """
     ticket = read_ticket(upload, asked.caller.user)
-    asked.opened.taking.finish(ticket, body.etags)
+    asked.opened.taking.finish(ticket, body.etags if body is not None else ())
     return told(_upload(ticket, None))
 
 

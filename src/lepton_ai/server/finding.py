@@ -24,11 +24,5 @@ def page(
     """
     if branch is not None:
         asked.lines.branch(branch, deleted=True)  # that there is none says more than an empty list
-        where = f"branch = '{quoted(branch)}'" + (f" AND ({where})" if where.strip() else "")
-    number = asked.row.number
-    return search.versions(asked.here.catalog, number, where, order_by, after, limit, deleted=deleted)
-
-
-def quoted(name: str) -> str:
-    """A text between the quotes of the filter language."""
-    return name.replace("'", "''")
+    catalog, number = asked.here.catalog, asked.row.number
+    return search.versions(catalog, number, where, order_by, after, limit, branch=branch, deleted=deleted)

@@ -217,3 +217,15 @@ def test_an_export_can_be_imported(ada: TestClient, place: str, tmp_path: Any) -
         taken = other.import_version(tmp_path / "v1.lepton")
         assert taken.metrics == {"accuracy": 0.5}
         assert taken.checkout(tmp_path / "out")[0].read_bytes() == data
+
+
+def test_a_branch_and_a_filter_are_both_meant(ada: TestClient, place: str) -> None:
+    save(ada, weights(1))
+    ada.post(f"{place}/branches", json={"name": "other"})
+    save(ada, weights(2), branch="other")
+    found = ada.get(f"{place}/versions", params={"branch": "other", "where": "name = 'v1') OR (name != 'x'"})
+    assert (found.status_code, found.json()["kind"]) == (400, "usage")
+    assert "column 12" in found.json()["detail"]
+    one = ada.get(f"{place}/versions", params={"branch": "other", "where": "size > 0 OR name = 'v1'"}).json()
+    assert [version["branch"] for version in one["versions"]] == ["other"]
+    assert ada.get(f"{place}/versions", params={"branch": "nope"}).status_code == 404

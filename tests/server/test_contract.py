@@ -32,7 +32,7 @@ from lepton_ai.server.settings import ServerSettings
 from tests.server.conftest import PASSWORD
 from tests.server.processes import eventually, ready
 
-FEW, MANY = 3, 50
+FEW, MANY = 2, 50
 """Cases for an operation in ``make test``, and in the slow target."""
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 NUMBERS = itertools.count()

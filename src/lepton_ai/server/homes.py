@@ -53,6 +53,14 @@ class Opened:
         """Whether the server holds the key."""
         return self.shelf.readable
 
+    def release(self) -> None:
+        """Let go of the index, which opens again by itself: a request may still be at work with it, and with files on
+        their way, which stay locked as long as it lives.
+        """
+        self.shelf.close()
+        if "store" in self.home.__dict__:
+            self.home.store.close()
+
     def close(self) -> None:
         """Let go of files."""
         self.shelf.close()
@@ -106,9 +114,11 @@ class Homes:
                 return there
             self._open[row.number] = fresh
             self._open.move_to_end(row.number)
+            dropped = [there] if there is not None else []
             while len(self._open) > OPEN:
-                _, oldest = self._open.popitem(last=False)
-                oldest.close()  # whoever is still at work with it opens its index again
+                dropped.append(self._open.popitem(last=False)[1])
+        for opened in dropped:
+            opened.release()
         return fresh
 
     def forget(self, row: Row) -> None:

@@ -24,6 +24,7 @@ from lepton_ai.server.requests import Requests
 from lepton_ai.server.running import Running, close_all, open_all
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.server.sizes import Sizes
+from lepton_ai.server.tidying import keep_tidy
 
 ABOUT = """The verbs of Lepton AI for a team. Errors are problem+json (RFC 9457) whose `kind` never changes its meaning;
 lists come in pages (`limit`, and `after` with the `next` of the page before); what can change has an `ETag` for
@@ -69,10 +70,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     forget_dead_processes()
     await run_in_threadpool(open_all, running)
     _hear_of_the_end(running)
+    tidying = asyncio.create_task(keep_tidy(running))
     try:
         yield
     finally:
         running.stopping.set()
+        await tidying
         await run_in_threadpool(close_all, running)
 
 

@@ -52,7 +52,7 @@ def test_the_machine_of_all_histories(catalog: Catalog) -> None:
     run_state_machine_as_test(CatalogMachine, settings=plan)
 
 
-@pytest.mark.parametrize("commits", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("commits", [60, pytest.param(500, marks=pytest.mark.slow)])
 def test_eight_processes_lose_nothing(
     catalog: Catalog, repository: repositories.Row, tmp_path: Path, commits: int
 ) -> None:

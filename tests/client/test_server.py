@@ -156,6 +156,19 @@ def test_a_server_without_the_key_sees_nothing_and_keeps_everything(
     assert not (tmp_path / "copy" / ".lepton").exists()
 
 
+def test_a_rotated_key_goes_along(ours: ModelRepository, url: str, tmp_path: Path) -> None:
+    ours.push()
+    with ModelRepository.clone(url, tmp_path / "copy") as copy:
+        ours.home.keyring.rotate()
+        ours.close()
+        with ModelRepository(tmp_path / "ours", author="ana") as again:
+            save(again, tmp_path / "in", tuned(weights(), 5))
+            again.push()
+            copy.pull()
+            assert content(copy, "v3", tmp_path / "out") == content(again, "v3", tmp_path / "own")
+            assert copy.verify().clean
+
+
 def test_without_a_login_nothing_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound):
         ModelRepository(url)
@@ -198,6 +211,8 @@ def test_the_commands(url: str, running: Server, tmp_path: Path) -> None:
     lepton("--repo", "two", "push")
     assert "pulled 1 version (v2)" in lepton("--repo", "one", "pull")
     assert [each["name"] for each in json.loads(lepton("--repo", url, "versions", "--json"))] == ["v1", "v2"]
+    assert "in a clone" in lepton("--repo", url, "keys", "rotate", code=2)
+    assert "lepton clone" in lepton("--repo", url, "backup", "b", code=2)
     (tmp_path / "model.bin").write_bytes(os.urandom(10_000))
     lepton("--repo", "one", "save", "model.bin")
     (tmp_path / "model.bin").write_bytes(os.urandom(10_000))

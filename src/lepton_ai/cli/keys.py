@@ -18,6 +18,7 @@ from lepton_ai.cli.output import Column, local_time, note, print_json, print_tab
 from lepton_ai.cli.session import opened
 from lepton_ai.cli.table import Entry
 from lepton_ai.errors import Damaged, LeptonError, Unsupported, UsageError
+from lepton_ai.history.home import Home
 from lepton_ai.history.record import timestamp
 from lepton_ai.repository import ModelRepository
 from lepton_ai.store.seal.envelopes import BY_KEY_FILE, BY_PASSPHRASE, BY_RECOVERY, Envelope, envelopes
@@ -218,9 +219,18 @@ def _way_out(name: str, problem: LeptonError) -> str:
 
 @contextmanager
 def _ring(repo: str | None, *, as_json: bool) -> Iterator[Keyring]:
-    """The opened keys of an encrypted repository."""
+    """The opened keys of an encrypted repository, in a folder: there they are changed.
+
+    Raises:
+        Unsupported: it is not encrypted, or at an address.
+    """
     with opened(repo, as_json=as_json) as repository:
         _id(repository)
+        if not isinstance(repository.home, Home):
+            raise Unsupported(
+                f"the keys of {repository.home.named} are not changed from here",
+                hint="change them in a clone; lepton push brings a rotated key along",
+            )
         yield repository.home.keyring
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from lepton_ai.client import remotes
 from lepton_ai.client.remotes import Remote
-from lepton_ai.client.sync import gather, labels, receive, tombstones
+from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones
 from lepton_ai.client.sync.branches import lines_of, moved, standing
 from lepton_ai.client.sync.carry import cost
 from lepton_ai.client.sync.ends import End, check_same
@@ -66,6 +66,7 @@ class Pull:
         here = tombstones.changed(ours.history, self._remote.state.ours)
         there = tombstones.changed(theirs.history, self._remote.state.theirs)
         notes = tombstones.pass_on(theirs, ours, there, here)
+        sealing.pass_on(theirs.home, ours.home)
         with ours.kept("pull"), theirs.kept("pull"):
             taken = receive.take(
                 theirs,

@@ -8,7 +8,7 @@ import msgspec
 
 from lepton_ai.client import remotes
 from lepton_ai.client.remotes import Remote
-from lepton_ai.client.sync import gather, labels, receive, tombstones
+from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones
 from lepton_ai.client.sync.branches import lines_of, moved, standing
 from lepton_ai.client.sync.carry import cost
 from lepton_ai.client.sync.ends import End, check_same
@@ -70,6 +70,7 @@ class Push:
         changed_here = tombstones.changed(ours.history, self._remote.state.ours)
         changed_there = tombstones.changed(theirs.history, self._remote.state.theirs)
         notes = tombstones.pass_on(ours, theirs, changed_here, changed_there)
+        sealing.pass_on(ours.home, theirs.home)
         with ours.kept("push"), theirs.kept("push"):
             taken = receive.take(
                 ours, theirs, lambda: self._build(changed_here), self._act, "push", self._progress

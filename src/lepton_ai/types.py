@@ -60,12 +60,30 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
     packages: Attachment | None = None
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an imported version comes from; author and time of the record are those of there.
+
+    ``kind``: dvc, git-lfs, mlflow or huggingface. ``place``: the folder or database it was read from, ``scope``: which
+    model or paths of it. ``reference``: what it is called there, a git commit say. ``by`` imported it ``at`` a time
+    (RFC 3339). ``missing``: paths of files that could not be had.
+    """
+
+    kind: str
+    place: str
+    reference: str
+    by: str
+    at: str
+    scope: str = ""
+    missing: tuple[str, ...] = ()
+
+
 class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
     """What made a version: save, update, rollback, merge, import, draft.
 
     ``source`` is the id of the version that a rollback, merge or import took over; ``detail`` is for people.
     ``outcome`` (of a merge of weights) says what was asked and what became of every tensor, ``given`` is what people
-    gave for it; a record with it has schema 2, so that programs which would not keep it refuse the record.
+    gave for it; a record with it has schema 2, so that programs which would not keep it refuse the record. ``origin``
+    (of an import from another tool) is in the record alone: programs that do not know it pass over it.
     """
 
     kind: str
@@ -73,6 +91,7 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     outcome: Attachment | None = None
     given: tuple[Attachment, ...] = ()
+    origin: Origin | None = None
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

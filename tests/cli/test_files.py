@@ -119,7 +119,7 @@ def test_a_version_travels_as_one_file(three: Lepton, here: Path) -> None:
 
 def test_a_file_that_was_not_exported(three: Lepton) -> None:
     assert three("import", "model.safetensors", "--json", code=2).error["hint"] == "lepton export makes one"
-    assert three("import", "missing.lepton", "--json", code=2).error["kind"] == "usage"
+    assert three("import", "missing.lepton", "--json", code=2).error["kind"] == "not-found"
 
 
 def test_a_repository_is_backed_up_and_comes_back(three: Lepton, here: Path) -> None:

@@ -1,4 +1,4 @@
-"""``lepton backup``, ``restore-backup``, ``export`` and ``import``."""
+"""``lepton backup``, ``restore-backup`` and ``export``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lepton_ai.cli.bars import bars
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.options import BranchOption, ForceOption, VersionArgument
 from lepton_ai.cli.output import human_size, plural, print_json, say
-from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
 from lepton_ai.history.backup import Copied
 from lepton_ai.history.bundle import SUFFIX
@@ -83,29 +82,6 @@ def export(
         print_json({"file": str(written), "bytes": size, "name": found.name, "id": found.id})
     else:
         say(f"wrote {found.branch}@{found.name} into {written}, {human_size(size)}")
-
-
-@examples("lepton import digits.lepton", "lepton import digits.lepton -b vendor --name v1.0")
-def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What lepton export wrote.")],
-    branch: BranchOption = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="Its name (default: the next number).", show_default=False
-        ),
-    ] = None,
-    repo: Repo = None,
-    as_json: Json = False,
-) -> None:
-    """Take an exported version in.
-
-    As the next version of the branch, with its author, metrics, params, dataset and all else that it carried.
-    """
-    with opened(repo, as_json=as_json) as repository:
-        version = repository.import_version(Path(file).expanduser(), branch, name=name)
-        taken = made(repository, version)
-    taken.print("imported", as_json=as_json)
 
 
 def _print_copied(copied: Copied, did: str, *, as_json: bool) -> None:

@@ -91,6 +91,7 @@ def _print(facts: dict[str, Any], *, everything: bool) -> None:
             ("Author", facts["author"]),
             ("Message", facts["message"]),
             ("Made by", operation["kind"] + source),
+            ("Imported", _origin(operation)),
             ("Parents", " ".join(parent[:ID_DIGITS] for parent in facts["parents"])),
             ("Tags", " ".join(facts["tags"])),
             ("Aliases", " ".join(facts["aliases"])),
@@ -115,6 +116,17 @@ def _print(facts: dict[str, Any], *, everything: bool) -> None:
         say("Packages:")
         for name, version in facts["packages"].items():
             say(f"  {printable(name)} {printable(version)}")
+
+
+def _origin(operation: dict[str, Any]) -> str:
+    origin = operation.get("origin")
+    if not origin:
+        return ""
+    missing = f", without {', '.join(origin['missing'])}" if origin.get("missing") else ""
+    when = local_time(origin["at"])
+    return (
+        f"{operation['detail']}, {origin['kind']} in {origin['place']}, by {origin['by']} on {when}{missing}"
+    )
 
 
 def _dataset(dataset: dict[str, Any] | None) -> str:

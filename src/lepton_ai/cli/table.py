@@ -62,7 +62,7 @@ COMMANDS = (
     Entry("backup", "copies:backup", "Copy the whole repository, while others write.", HOUSE),
     Entry("restore-backup", "copies:restore_backup", "Make a repository from a backup.", HOUSE),
     Entry("export", "copies:export", "Write one version into a single file.", HOUSE),
-    Entry("import", "copies:import_", "Take an exported version in.", HOUSE),
+    Entry("import", "importing:import_", "Take in a bundle, or what another tool kept.", HOUSE),
     Entry("clone", "exchange:clone", "Make a place of your own of a repository.", TEAM),
     Entry("pull", "exchange:pull", "Take over what a remote has.", TEAM),
     Entry("push", "exchange:push", "Bring what a remote lacks there.", TEAM),

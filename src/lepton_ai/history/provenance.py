@@ -46,7 +46,7 @@ def checkout(folder: Path) -> Checkout | None:
         patch = _git_bytes(folder, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD") or b""
     return Checkout(
         commit=commit,
-        remote=_without_secrets(_git(folder, "config", "--get", "remote.origin.url") or ""),
+        remote=without_secrets(_git(folder, "config", "--get", "remote.origin.url") or ""),
         branch="" if branch == "(detached)" else branch,
         dirty=dirty,
         patch=patch if len(patch) <= MAX_PATCH else b"",
@@ -100,7 +100,7 @@ def _git_bytes(folder: Path, *arguments: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _without_secrets(remote: str) -> str:
+def without_secrets(remote: str) -> str:
     """The address without a user name and password or token."""
     return re.sub(r"^(\w+://)[^/@]*@", r"\1", remote)
 

@@ -25,12 +25,14 @@ class Draft(msgspec.Struct, frozen=True):
     """What a version will carry. ``record`` lacks name, branch, time and parents: they depend on where it lands.
 
     ``checks`` and ``releases`` come from the save that stored the bytes: the gc epoch it relied on, and its lease.
+    ``made_at`` (microseconds since 1970) is when a version was made that comes from elsewhere.
     """
 
     record: Record
     contents: tuple[ContentRow, ...] = ()
     checks: Mapping[str, int] = msgspec.field(default_factory=dict)
     releases: tuple[Move, ...] = ()
+    made_at: int | None = None
 
 
 def new_version(
@@ -69,18 +71,19 @@ def new_version(
     parent = lines.version(branch.head) if branch.head else None
     parents = tuple(found.row.id for found in (parent, *others) if found is not None)
     depth, jump = graph.place_after(lines.history, parent.row if parent else None)
+    made_at = act.at if draft.made_at is None else draft.made_at
     record = replace(
         draft.record,
         name=name,
         branch=branch_name,
-        created_at=timestamp(act.at),
+        created_at=timestamp(made_at),
         author=draft.record.author or act.actor,
         parents=tuple(p.hex() for p in parents),
     )
     new = version_id(record)
-    row = VersionRow(new, new, 1, name, branch.state.uid, parents, jump, depth, act.at, canonical(record))
+    row = VersionRow(new, new, 1, name, branch.state.uid, parents, jump, depth, made_at, canonical(record))
     high = max(branch.state.high, names.automatic_number(name))
-    state = states.VersionState(newest=new.hex(), updated_at=act.at, high=high)
+    state = states.VersionState(newest=new.hex(), updated_at=made_at, high=high)
     moves = (
         states.set_(branch.ref.key, branch.ref, replace(branch.state, head=new.hex(), high=high)),
         Move(f"version/{new.hex()}", ABSENT, states.encode(state)),

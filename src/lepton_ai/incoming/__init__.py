@@ -1,0 +1,1 @@
+"""Models that others kept: from what a source tells, version by version, to versions of ours."""

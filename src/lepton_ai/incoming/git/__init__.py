@@ -1,0 +1,1 @@
+"""Reading git repositories by git's own plumbing: commits, trees and blobs, whatever filters and hooks they have."""

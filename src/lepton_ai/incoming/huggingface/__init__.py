@@ -1,0 +1,1 @@
+"""Hugging Face: the cache of a model with its revisions, or a model's folder."""

@@ -107,6 +107,15 @@ class NewVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     parent: str | None = None
 
 
+class NewImport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exported version to be taken in: its bytes, or an upload of them (see NewFile)."""
+
+    content: bytes | None = None
+    upload: str = ""
+    branch: str = "main"
+    name: str | None = None
+
+
 class UpdateVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     """A new revision: what is given replaces what there was; ``deleted`` puts a tombstone on it, or takes it off."""
 

@@ -217,6 +217,14 @@ def test_an_export_can_be_imported(ada: TestClient, place: str, tmp_path: Any) -
         taken = other.import_version(tmp_path / "v1.lepton")
         assert taken.metrics == {"accuracy": 0.5}
         assert taken.checkout(tmp_path / "out")[0].read_bytes() == data
+    sent = {"content": base64.b64encode(answer.content).decode(), "name": "back"}
+    back = ada.post(f"{place}/imports", json=sent)
+    assert (back.status_code, back.json()["name"], back.json()["metrics"]) == (201, "back", {"accuracy": 0.5})
+    assert ada.get(f"{place}/versions/back/files/model.safetensors").content == data
+    for bad in ({"content": "AAAA"}, {}, {"upload": "x"}, {"content": sent["content"][:-400]}):
+        refused = ada.post(f"{place}/imports", json=bad)
+        assert refused.status_code in (400, 404, 422), refused.text
+    assert len(ada.get(f"{place}/versions").json()["versions"]) == 2
 
 
 def test_a_branch_and_a_filter_are_both_meant(ada: TestClient, place: str) -> None:

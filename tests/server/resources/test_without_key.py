@@ -22,6 +22,7 @@ WEIGHTS: tuple[tuple[str, str, object], ...] = (
     ("GET", "diff.html?before=v1&after=v2", None),
     ("POST", "versions", {"files": [{"path": "x", "content": "AAAA"}]}),
     ("PATCH", "versions/v1", {"metrics": {"a": 1}}),
+    ("POST", "imports", {"content": "AAAA"}),
     ("POST", "rollbacks", {"version": "v1"}),
     ("POST", "merge-previews", {"sources": ["feature"]}),
     ("POST", "merges", {"sources": ["feature"]}),

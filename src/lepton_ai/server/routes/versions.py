@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Query
 from msgspec.structs import asdict
 from starlette.responses import Response
 
-from lepton_ai.errors import LeptonError, UsageError
+from lepton_ai.errors import IntegrityError, LeptonError, UsageError
 from lepton_ai.handles import Version
+from lepton_ai.history.bundle import SUFFIX
 from lepton_ai.repository import ModelRepository
 from lepton_ai.server import finding
 from lepton_ai.server.arriving import arrived
@@ -20,6 +21,8 @@ from lepton_ai.server.etags import IfMatch, IfNoneMatch, unchanged
 from lepton_ai.server.expecting import expecting, tag_of
 from lepton_ai.server.shapes import (
     Made,
+    NewFile,
+    NewImport,
     NewVersion,
     RevisionLine,
     Rollback,
@@ -81,6 +84,19 @@ def create_version(asked: Writing, body: Sent[NewVersion]) -> Told[Made]:
             dataset=body.dataset,
             message=body.message,
         )
+    return _made(repository, made, 201)
+
+
+@router.post("/imports", summary="Take an exported version in", status_code=201)
+def import_version(asked: Writing, body: Sent[NewImport]) -> Told[Made]:
+    """As the next version of a branch, with its author, metrics, params and all else that it carried."""
+    asked.allow("write", f"branch/{body.branch}")
+    repository, file = asked.repository, NewFile(f"version{SUFFIX}", body.content, body.upload)
+    with arrived(asked, [file]) as folder:
+        try:
+            made = repository.import_version(folder / file.path, body.branch, name=body.name)
+        except IntegrityError as problem:  # what was sent is at fault, not what is kept here
+            raise UsageError(f"this cannot be taken in: {problem.message}", hint=problem.hint) from problem
     return _made(repository, made, 201)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from lepton_ai import ModelRepository
 from lepton_ai.client import login, waiting
 from lepton_ai.errors import Diverged, LeptonError, StorageFailed
-from tests.client.conftest import PASSWORD, Server
+from tests.client.conftest import PASSWORD, PROGRAM, Server
 from tests.client.places import content, names, save, size_of, tuned, weights
 from tests.client.proxy import Wire
 
@@ -162,6 +164,47 @@ def test_a_server_that_is_killed_in_the_middle(wire: Wire, running: Server, tmp_
                 assert content(far, f"v{number + 2}", tmp_path / "out") == content(
                     ours, f"v{number + 2}", tmp_path / "own"
                 )
+
+
+def test_who_is_killed_while_pushing_or_cloning_goes_on(wire: Wire, running: Server, tmp_path: Path) -> None:
+    begun(wire, tmp_path).close()
+    url = place(wire, tmp_path)
+    with ModelRepository(tmp_path / "ours", author="ana") as ours:
+        save(ours, tmp_path / "in", weights(1))
+        size = size_of(ours)
+
+    def killed(*arguments: object) -> None:
+        wire.reset()
+        process = subprocess.Popen([PROGRAM, *map(str, arguments)], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        while wire.total < 1_000_000 and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        process.wait(30)
+
+    killed("--repo", "ours", "push")
+    with ModelRepository(place(running, tmp_path)) as far:
+        assert set(names(far)) <= {"v1", "v2"}
+    wire.reset()
+    with ModelRepository(tmp_path / "ours", author="ana") as ours:
+        ours.push()
+        assert wire.up < 0.75 * size / 2 + 100_000
+    killed("clone", url, "copy")
+    with (
+        ModelRepository.clone(url, tmp_path / "copy")
+        if not cloned(tmp_path / "copy")
+        else ModelRepository(tmp_path / "copy") as copy
+    ):
+        assert names(copy) == ["v1", "v2"]
+        assert copy.verify().clean
+    assert not list((tmp_path / "ours").rglob("push-*/*.pack"))
+
+
+def cloned(folder: Path) -> bool:
+    """Whether the clone had come to its end."""
+    if not (folder / ".lepton").exists():
+        return False
+    with ModelRepository(folder, create=False) as repo:
+        return bool(repo.list_versions())
 
 
 def test_of_two_who_push_at_once_one_is_told_to_pull(wire: Wire, running: Server, tmp_path: Path) -> None:

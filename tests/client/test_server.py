@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from lepton_ai import ModelRepository
+from lepton_ai import ModelRepository, wire
 from lepton_ai.client import login
+from lepton_ai.client.connection import Connection
 from lepton_ai.client.home import FarHome
 from lepton_ai.errors import Diverged, KeyMissing, NotFound, Unauthenticated
+from lepton_ai.server.shapes import NewFile, NewVersion
 from tests.client.conftest import PASSWORD, PROGRAM, Server
 from tests.client.places import content, names, save, size_of, tuned, weights
 
@@ -78,6 +81,25 @@ def test_a_fine_tune_costs_its_difference(ours: ModelRepository, url: str, tmp_p
         assert far.verify().clean
 
 
+def test_a_save_at_the_address_by_somebody_who_may_only_write_costs_its_difference(
+    ours: ModelRepository, url: str, running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours.push()
+    named = wire.NewToken("writes", ("read", "write"))
+    connection = Connection(running.address)
+    asked = wire.TokenLogin("ana", PASSWORD, named)
+    token: wire.Token = connection.call("POST", "/login/token", asked, wire.Token)
+    connection.close()
+    monkeypatch.setenv("LEPTON_AI_TOKEN", token.secret or "")
+    with ModelRepository(url, author="bob") as far:
+        for number in range(3, 6):
+            before = size_of(far)
+            made = save(far, tmp_path / "in", tuned(weights(), number))
+            assert 0 < size_of(far) - before < 100_000
+            assert made.notes == ()
+        assert far.verify().clean
+
+
 def test_every_verb_works_at_the_address(ours: ModelRepository, url: str, tmp_path: Path) -> None:
     ours.push()
     with ModelRepository(url, author="ana") as far:
@@ -137,6 +159,46 @@ def test_blocks_that_were_left_there_come_when_they_are_read(
         assert np.array_equal(copy.version("v1").tensor("layer2"), weights()["layer2"])
         assert size_of(copy) < 0.5 * size_of(ours)
         assert content(copy, "v2", tmp_path / "out") == content(ours, "v2", tmp_path / "own")
+
+
+def test_two_clones_of_one_user(
+    ours: ModelRepository, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Server
+) -> None:
+    ours.push()
+    expected = content(ours, "v2", tmp_path / "own")
+    elsewhere(tmp_path, monkeypatch, running)
+    for number in range(3):
+        with ModelRepository.clone(url, tmp_path / f"copy{number}") as copy:
+            assert content(copy, "v2", tmp_path / "out") == expected
+    for number in range(3):  # none took the key of another
+        with ModelRepository(tmp_path / f"copy{number}", create=False) as copy:
+            assert copy.verify().clean
+
+
+def test_a_clone_that_fetches_when_needed_takes_what_others_saved_on_the_server(
+    ours: ModelRepository, url: str, tmp_path: Path, running: Server
+) -> None:
+    ours.push()
+    asked = wire.TokenLogin("ana", PASSWORD, wire.NewToken("writes"))
+    connection = Connection(running.address)
+    token: wire.Token = connection.call("POST", "/login/token", asked, wire.Token)
+    connection.close()
+    connection = Connection(running.address, token.secret)
+    path = f"/repositories/{url.removeprefix(running.address + '/')}/versions"
+    with ModelRepository.clone(url, tmp_path / "copy", content=False) as copy:
+        for number in range(
+            3, 7
+        ):  # the server stores what was newest again, as differences, and drops the packs
+            save_file(tuned(weights(), number), tmp_path / "model.safetensors")
+            file = NewFile("model.safetensors", (tmp_path / "model.safetensors").read_bytes())
+            connection.call("POST", path, NewVersion((file,)))
+            copy.pull(how="merge", on_conflict="theirs")
+            save(copy, tmp_path / "in", tuned(weights(), 10 * number))
+            copy.push()
+        assert copy.verify().clean
+    connection.close()
+    assert ours.pull().versions == tuple(f"v{number}" for number in range(3, 11))
+    assert content(ours, "v9", tmp_path / "own") == (tmp_path / "model.safetensors").read_bytes()
 
 
 def test_a_server_without_the_key_sees_nothing_and_keeps_everything(

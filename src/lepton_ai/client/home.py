@@ -29,6 +29,8 @@ class FarHome(AnyHome):
         NotFound: there is none. Unauthenticated, Forbidden, StorageFailed. TooNew: a later tool made it.
     """
 
+    frees = False
+
     def __init__(self, address: Address, token: str | None = None, *, read_all: bool = False) -> None:
         self.address = address
         self.path = f"/repositories/{address.owner}/{address.name}"

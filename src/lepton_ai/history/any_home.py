@@ -35,6 +35,10 @@ class AnyHome:
     when they are first needed; without it those in ``place/keys`` are opened as this user's.
     """
 
+    frees = True
+    """Whether a save may store the newest version whole and free the copies that this makes needless. Else it stores
+    the difference to it: where bytes travel, and who saves may not delete packs."""
+
     def __init__(
         self,
         place: Path,

@@ -132,8 +132,10 @@ class Saver:
         return head
 
     def _alone(self, head: bytes | None) -> bool:
-        """Whether exactly one branch stands on this version."""
-        return head is not None and [branch.head for branch in self._lines.branches()].count(head) == 1
+        """Whether exactly one branch stands on this version, whose blocks may be stored again as differences."""
+        if head is None or not self._home.frees:
+            return False
+        return [branch.head for branch in self._lines.branches()].count(head) == 1
 
     def copy(self, start: Start, prepared: Prepared, act: Act) -> Saved:
         """A version with the content of its parent.

@@ -155,6 +155,7 @@ class Traffic:
         self, wanted: Collection[bytes], lacks: Lacks, *, avoid: Collection[str] = (), recode: bool = True
     ) -> Load:
         """In which form the objects ``wanted`` travel to whoever ``lacks`` them; see :func:`choose`."""
+        self._reader.index.refresh()  # others may have brought them, or stored them otherwise, a moment ago
         return choose(self._reader.index, wanted, lacks, avoid, recode=recode)
 
     def take(self, pack: PackWriter) -> None:

@@ -12,7 +12,7 @@ from lepton_ai.client.remotes import ORIGIN, Remote, located
 from lepton_ai.client.sync.carry import carry
 from lepton_ai.client.sync.ends import End
 from lepton_ai.client.sync.gather import objects
-from lepton_ai.errors import AlreadyExists, KeyMissing, UsageError
+from lepton_ai.errors import AlreadyExists, KeyMissing
 from lepton_ai.history import home as homes
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
@@ -104,12 +104,8 @@ def _let_in(place: Path, repository_id: str, master: bytes) -> None:
         name = next(
             n for n in (BY_KEY_FILE, *(f"{BY_KEY_FILE}-{i}" for i in range(2, 1000))) if n not in taken
         )
-        own = default_key_file(repository_id)
-        if own.exists():
-            raise UsageError(
-                f"{own} is there, but does not open this repository", hint="move it away, then repeat"
-            ) from None
-        ring.wrap_with_key_file(None, name=name)
+        own = default_key_file(repository_id)  # there already, when this user has another clone
+        ring.wrap_with_key_file(own if own.exists() else None, name=name)
 
 
 def bring_newest(ours: AnyHome, theirs: AnyHome, number: int, progress: Progress) -> None:

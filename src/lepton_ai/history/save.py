@@ -133,9 +133,7 @@ class Saver:
 
     def _alone(self, head: bytes | None) -> bool:
         """Whether exactly one branch stands on this version, whose blocks may be stored again as differences."""
-        if head is None or not self._home.frees:
-            return False
-        return [branch.head for branch in self._lines.branches()].count(head) == 1
+        return bool(head) and self._home.frees and [b.head for b in self._lines.branches()].count(head) == 1
 
     def copy(self, start: Start, prepared: Prepared, act: Act) -> Saved:
         """A version with the content of its parent.

@@ -272,6 +272,19 @@ def test_files_that_were_not_downloaded(source: Unpack, repository: ModelReposit
     assert head.operation.origin.missing == ("config.json",)
 
 
+def test_what_is_meant_where_several_things_lie(source: Unpack, tmp_path: Path) -> None:
+    project = source("dvc") / "project"
+    (source("mlflow") / "files" / "mlruns").rename(project / "mlruns")
+    assert recognise(str(project)) == "dvc"
+    assert recognise(str(project / "mlruns")) == "mlflow"
+    (source("huggingface") / "plain").rename(project / "tiny")
+    assert recognise(str(project / "tiny")) == "huggingface", "a model's folder, although it is in a project"
+    assert recognise(str(project / "data")) == "dvc"
+    git(tmp_path, "init", "-q", "begun")
+    (tmp_path / "begun" / "config.json").write_text("{}")
+    assert recognise(str(tmp_path / "begun")) == "huggingface", "git has nothing yet"
+
+
 def test_what_is_no_source(tmp_path: Path, bring_in: Bring) -> None:
     with pytest.raises(NotFound, match="there is no"):
         bring_in(tmp_path / "nowhere")

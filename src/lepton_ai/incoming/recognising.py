@@ -9,7 +9,7 @@ from typing import Literal
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.incoming.contract import KINDS, Kind, Source
 from lepton_ai.incoming.dvc.content import DvcContent
-from lepton_ai.incoming.git.commits import newest_paths
+from lepton_ai.incoming.git.commits import is_begun, newest_paths
 from lepton_ai.incoming.git.objects import Objects
 from lepton_ai.incoming.git.told import GitSource, plain_paths
 from lepton_ai.incoming.huggingface.folder import looks_like_model
@@ -36,21 +36,41 @@ def recognise(place: str) -> Kind | Literal["bundle"]:
     folder = _near(place)
     if folder.is_file():
         return "mlflow" if is_store(folder) else "bundle"
+    found = _of_folder(folder)
+    if found is None:
+        raise UsageError(f"nothing in {place} is a source that is known", hint=f"known are {SUPPORTED}")
+    return found
+
+
+def _of_folder(folder: Path) -> Kind | None:
     if is_cache(folder):
         return "huggingface"
+    top, dvc = _in_git(folder)
+    if top == folder.resolve() and dvc:
+        return "dvc"  # also with an mlruns folder in it
     if is_store(folder):
         return "mlflow"
-    objects = Objects(folder)
+    if top != folder.resolve() and looks_like_model(folder):
+        return "huggingface"  # also in a project that is in git
+    if top is None:
+        return None
+    return "dvc" if dvc else "git-lfs"
+
+
+def _in_git(folder: Path) -> tuple[Path | None, bool]:
+    """The top of the git repository that a folder is in, and whether DVC is used there."""
     try:
+        objects = Objects(folder)
         top = _top(objects)
-        if top is not None:
-            dvc = any(path.endswith((".dvc/config", ".dvc", "dvc.yaml")) for path in newest_paths(objects))
-            return "dvc" if dvc else "git-lfs"
+    except NotFound:
+        return None, False  # without git, only what is in no repository can be recognised
+    try:
+        if top is None or not is_begun(objects):
+            return None, False
+        dvc = any(path.endswith((".dvc/config", ".dvc", "dvc.yaml")) for path in newest_paths(objects))
+        return top.resolve(), dvc
     finally:
         objects.close()
-    if looks_like_model(folder):
-        return "huggingface"
-    raise UsageError(f"nothing in {place} is a source that is known", hint=f"known are {SUPPORTED}")
 
 
 def open_source(

@@ -80,6 +80,11 @@ def refs(objects: Objects) -> Refs:
     return Refs(branches, _main(objects, branches), kept)
 
 
+def is_begun(objects: Objects) -> bool:
+    """Whether there is any commit that a branch or tag names."""
+    return bool(objects.ask("for-each-ref", "--count=1", BRANCHES, REMOTE, TAGS).strip())
+
+
 def newest_paths(objects: Objects) -> set[str]:
     """Every path in the newest commit of any branch.
 

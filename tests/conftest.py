@@ -14,11 +14,15 @@ import pytest
 pytest_plugins = ["tests.services", "tests.services_s3", "tests.services_ceph", "tests.services_azure"]
 
 _FOLDERS = ("CONFIG", "CACHE", "DATA", "STATE")
+_KEPT = frozenset({"LEPTON_AI_LOAD_SECONDS"})
+"""Said to the tests, not to the program."""
 _HOME = Path(tempfile.mkdtemp(prefix="lepton-ai-tests-"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(("LEPTON_AI_", "GIT_"))]:
+        if name in _KEPT:
+            continue
         del os.environ[name]
     os.environ |= {f"XDG_{name}_HOME": str(_HOME / name.lower()) for name in _FOLDERS}
     os.environ |= {"HOME": str(_HOME), "GIT_CONFIG_NOSYSTEM": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -114,9 +114,15 @@ class Exchanging(Together):
         names = [self._branch_name(branch) for branch in branches] or [self.home.current]
         for name in names:
             self.lines.branch(name)
-        make = self._imagine if dry_run else lambda: self._make(found.url, keep_key)
+        notes: list[str] = []
+
+        def make() -> AnyHome:
+            notes.extend(making.told(self.home, found.url, keep_key=keep_key))
+            return self._imagine() if dry_run else self._make(found.url, keep_key)
+
         with self._other_end(found.url, make) as theirs:
-            return push.push(self.home, theirs, found, names, self._act(), self.progress, dry_run=dry_run)
+            pushed = push.push(self.home, theirs, found, names, self._act(), self.progress, dry_run=dry_run)
+        return replace(pushed, notes=(*notes, *pushed.notes))
 
     def pull(
         self,
@@ -159,12 +165,14 @@ class Exchanging(Together):
                 f"branch {name!r} has versions of its own here and in {found.name}",
                 hint="lepton pull --merge makes one version of both; --rebase takes yours over upon theirs",
             )
-        self._bring_together(found, name, how, asked)
+        kept = self._bring_together(found, name, how, asked)
         rest = tuple(other for other in pulled.apart if other != name)
-        return replace(pulled, branches=(*pulled.branches, name), apart=rest)
+        did = "brings both together" if how == "merge" else "is the newest of yours upon theirs"
+        note = f"{name}@{self._whole.version(name).name} {did}; what was yours is on branch {kept!r}"
+        return replace(pulled, branches=(*pulled.branches, name), apart=rest, notes=(*pulled.notes, note))
 
-    def _bring_together(self, remote: Remote, name: str, how: How, asked: Asked) -> None:
-        """Let the branch stand where it stands there, our own versions on a branch beside, and then take those in."""
+    def _bring_together(self, remote: Remote, name: str, how: How, asked: Asked) -> str:
+        """Let the branch stand where it stands there, and take in our versions from a branch beside; its name."""
         kept, before = self._put_beside(remote, name)
         try:
             if how == "merge":
@@ -180,6 +188,7 @@ class Exchanging(Together):
                     f"{problem.message}; your branch {name!r} stands where it stood", hint=problem.hint
                 ) from problem
             raise
+        return kept
 
     def _put_beside(self, remote: Remote, name: str) -> tuple[str, states.BranchState]:
         """Move the branch to where it stands at the remote; a new branch keeps where it stood."""

@@ -51,7 +51,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Server) 
 def test_push_and_clone_on_another_computer(
     ours: ModelRepository, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Server
 ) -> None:
-    assert ours.push().versions == ("v1", "v2")
+    pushed = ours.push()
+    assert pushed.versions == ("v1", "v2")
+    assert pushed.notes == (f"{url} is new; the server holds its key, and can read it",)
     expected = content(ours, "v2", tmp_path / "own")
     elsewhere(tmp_path, monkeypatch, running)
     with ModelRepository.clone(url, tmp_path / "copy", author="bob") as copy:
@@ -143,8 +145,10 @@ def test_what_diverged_is_refused_and_brought_together(
         published = save(far, tmp_path / "in", theirs)
         with pytest.raises(Diverged, match="lepton pull origin --merge"):
             ours.push()
-        ours.pull(how="merge")
-        ours.push()
+        assert ours.pull(how="merge").notes == (
+            "main@v4 brings both together; what was yours is on branch 'main-mine'",
+        )
+        assert ours.push().notes == ()
         assert names(far) == ["v1", "v2", "v3", "v4"]
         assert far.version("v3").id == published.id
         assert np.array_equal(far.version("v4").tensor("layer0"), mine["layer0"])
@@ -204,7 +208,7 @@ def test_a_clone_that_fetches_when_needed_takes_what_others_saved_on_the_server(
 def test_a_server_without_the_key_sees_nothing_and_keeps_everything(
     ours: ModelRepository, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Server
 ) -> None:
-    ours.push(keep_key=True)
+    assert ours.push(keep_key=True).notes == (f"{url} is new; the server does not get its key",)
     with ModelRepository(url) as far:
         assert isinstance(far.home, FarHome)
         assert not far.home.info.readable
@@ -265,6 +269,9 @@ def test_the_commands(url: str, running: Server, tmp_path: Path) -> None:
     lepton("--repo", "one", "remote", "add", "origin", url)
     assert json.loads(lepton("--repo", "one", "remote", "--json"))[0]["url"] == url
     assert json.loads(lepton("--repo", "one", "push", "--dry-run", "--json"))["versions"] == ["v1"]
+    assert "lepton login " + running.address + ")" in lepton(
+        "login", url, "--user", "ana", "--password-stdin", stdin=PASSWORD, code=2
+    )
     assert "pushed 1 version (v1)" in lepton("--repo", "one", "push")
     assert "has everything" in lepton("--repo", "one", "push")
     assert json.loads(lepton("clone", url, "two", "--json"))["versions"] == 1

@@ -34,9 +34,10 @@ def lepton(*arguments: str, stdin: str = "", **environment: str) -> subprocess.C
     )
 
 
-def make(folder: Path, admin: str = "ana") -> Path:
+def make(folder: Path, *flags: str, admin: str = "ana") -> Path:
     """A server's folder."""
-    done = lepton("server", "init", str(folder), "--admin", admin, "--password-stdin", stdin=PASSWORD + "\n")
+    words = ("server", "init", str(folder), "--admin", admin, "--password-stdin", *flags)
+    done = lepton(*words, stdin=PASSWORD + "\n")
     assert done.returncode == 0, done.stderr
     return folder
 

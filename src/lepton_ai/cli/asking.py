@@ -49,7 +49,8 @@ def password(*, stdin: bool, twice: bool, whose: str = "") -> str:
         if twice and getpass.getpass("Again: ") != given:
             raise UsageError("the two passwords differ", hint="type it again")
     if not given:
-        raise UsageError("the password is empty", hint="there is no default one: choose a long one")
+        hint = "there is no default one: choose a long one" if twice else None
+        raise UsageError("the password is empty", hint=hint)
     return given
 
 

@@ -7,7 +7,7 @@ import os
 from lepton_ai import wire
 from lepton_ai.client import credentials
 from lepton_ai.client.connection import Connection
-from lepton_ai.errors import Forbidden, NotAllowed, NotFound, UsageError
+from lepton_ai.errors import Forbidden, NotAllowed, NotFound, Unauthenticated, UsageError
 
 EVERYTHING = ("read", "write", "admin")
 DAYS = 90
@@ -23,6 +23,16 @@ def by_password(server: str, user: str, password: str, *, days: int = DAYS) -> w
     connection = Connection(server)
     try:
         token = _token(connection, user, password, days)
+    except (NotFound, Unauthenticated) as problem:
+        path = server.partition("//")[2].partition("/")[2]
+        if "/" not in path:
+            raise
+        alone = server.removesuffix(
+            f"/{path}"
+        )  # the address of a repository, perhaps: it does not say who we are
+        raise type(problem)(
+            problem.message, hint=f"if that is a repository, name its server: lepton login {alone}"
+        ) from problem
     finally:
         connection.close()
     if token.secret is None:

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lepton_ai import wire
 from lepton_ai._version import __version__
-from lepton_ai.server import openapi, problems, table
+from lepton_ai.server import openapi, problems, shaping, table
 from lepton_ai.server.auth import Authentication
 from lepton_ai.server.hosts import Hosts
 from lepton_ai.server.metrics import forget_dead_processes
@@ -33,6 +33,7 @@ lists come in pages (`limit`, and `after` with the `next` of the page before); w
 
 def create_app(settings: ServerSettings) -> FastAPI:
     """The application for ``settings``. Database and objects are opened when it starts (its lifespan)."""
+    shaping.prepare()
     running = Running(settings)
     app = FastAPI(
         title="Lepton AI",

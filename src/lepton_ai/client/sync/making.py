@@ -45,6 +45,14 @@ def make(ours: AnyHome, url: str, act: Act, *, keep_key: bool = False) -> None:
         connection.close()
 
 
+def told(ours: AnyHome, url: str, *, keep_key: bool) -> tuple[str, ...]:
+    """What who makes a place there should know: whether the server can read it."""
+    if not (homes.is_address(url) and ours.config.encrypted):
+        return ()
+    holds = "does not get its key" if keep_key else "holds its key, and can read it"
+    return (f"{url} is new; the server {holds}",)
+
+
 def imagined(ours: AnyHome) -> AnyHome:
     """An empty place that is nowhere: what a first push would find."""
     keyring = ours.keyring

@@ -159,12 +159,12 @@ def check_flat(watch: Watch) -> None:
     """No worker holds more at the end than when it had warmed up.
 
     Judged by medians of what is looked at each second, so that one large answer does not count: memory that no file
-    backs in the last fifth of the time, against the second fifth, may be a tenth and 12 MiB more (an index of what was
+    backs in the last fifth of the time, against the third fifth (threads and caches are there by then), may be a tenth and 12 MiB more (an index of what was
     saved meanwhile, and caches that fill slowly); open files and threads a few.
     """
     for process, looks in watch.seen.items():
         fifth = len(looks) // 5
-        warm, last = looks[fifth : 2 * fifth], looks[-fifth:]
+        warm, last = looks[2 * fifth : 3 * fifth], looks[-fifth:]
         before, after = middle(warm, "anonymous"), middle(last, "anonymous")
         assert after <= before * 1.1 + (12 << 20), (
             f"{process}: {before / 2**20:.0f} → {after / 2**20:.0f} MiB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import multiprocessing
 import os
 import signal
@@ -28,6 +29,8 @@ from lepton_ai.server.running import Running, close_all, open_all, try_objects
 from lepton_ai.server.settings import LOOPBACK, WHOLE, ServerSettings, decode, encode
 
 LOCK = "server.lock"
+MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
+"""How workers keep what is freed (glibc), as the command line does: an arena for every thread grows with each."""
 APPLICATION = "lepton_ai.server.process:application"
 
 
@@ -172,6 +175,9 @@ def _run(settings: ServerSettings, listener: socket.socket) -> None:
 def application() -> FastAPI:
     """The application of a process that was started with its settings in the environment: what uvicorn asks for."""
     settings = decode(os.environ[WHOLE].encode())
+    gc.set_threshold(
+        700, 10, 10
+    )  # Python's own: the command line looks for cycles seldom, but a server lives long
     logs.install(settings.log_level)
     end_with_the_parent()
     return create_app(settings)
@@ -228,7 +234,9 @@ def _environment(settings: ServerSettings) -> Iterator[None]:
         stack.callback(os.environ.pop, WHOLE)
         if settings.workers > 1:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lepton-ai-metrics-"))
-            os.environ[metrics.FOLDER_VARIABLE] = folder
-            stack.callback(os.environ.pop, metrics.FOLDER_VARIABLE)
+            for name, value in {metrics.FOLDER_VARIABLE: folder, **MEMORY}.items():
+                if name not in MEMORY or name not in os.environ:
+                    os.environ[name] = value
+                    stack.callback(os.environ.pop, name)
         sys.stdout.flush()
         yield

@@ -21,6 +21,8 @@ from lepton_ai.store.packs.reader import held_ids
 from lepton_ai.store.packs.writer import PackWriter, sweep
 from lepton_ai.store.pipeline import Pool
 
+TRIES = 5
+"""How often is chosen anew because packs went in between."""
 STREAMS = 4
 """Packs that travel side by side."""
 
@@ -135,13 +137,17 @@ def _held(path: Path) -> set[bytes]:
 
 def _fetch(source: End, target: End, ids: set[bytes], progress: Progress) -> int:
     """From a server: whole packs where most of a pack is needed, else ranges of it."""
-    traffic = source.home.store.traffic()
-    load = traffic.choose(ids, target.lacks, avoid=_avoided(source), recode=False)
-    sizes = {info.name: info.size for info in source.home.store.packs()}
-    check_space(target.home.place, load.bytes)
-    progress.start(f"fetching from {source.home.named}", load.bytes)
-    with _alone(target.home.place / "tmp", f"fetch-{_mark(source.home.named)}") as folder:
-        return Fetching(source, target, folder, progress).run(load.places, sizes, STREAMS)
+    for _ in range(TRIES):
+        traffic = source.home.store.traffic()
+        load = traffic.choose(ids, target.lacks, avoid=_avoided(source), recode=False)
+        sizes = {info.name: info.size for info in source.home.store.packs()}
+        if any(place.pack not in sizes for place in load.places):
+            continue  # somebody's save stored it otherwise just now
+        check_space(target.home.place, load.bytes)
+        progress.start(f"fetching from {source.home.named}", load.bytes)
+        with _alone(target.home.place / "tmp", f"fetch-{_mark(source.home.named)}") as folder:
+            return Fetching(source, target, folder, progress).run(load.places, sizes, STREAMS)
+    raise Busy(f"{source.home.named} is changing all the time", hint="repeat: what has arrived stays")
 
 
 def _avoided(source: End) -> set[str]:

@@ -159,8 +159,8 @@ def check_flat(watch: Watch) -> None:
     """No worker holds more at the end than when it had warmed up.
 
     Judged by medians of what is looked at each second, so that one large answer does not count: memory that no file
-    backs in the last fifth of the time, against the third fifth (threads and caches are there by then), may be a tenth and 12 MiB more (an index of what was
-    saved meanwhile, and caches that fill slowly); open files and threads a few.
+    backs in the last fifth of the time, against the third fifth (threads and caches are there by then), may be a tenth
+    and 12 MiB more (an index of what was saved meanwhile); open files a few.
     """
     for process, looks in watch.seen.items():
         fifth = len(looks) // 5

@@ -17,6 +17,7 @@ from lepton_ai.history import home as homes
 from lepton_ai.history.changes.attempt import Act, Result, attempt, now
 from lepton_ai.history.home import Home
 from lepton_ai.history.leases import user_name
+from lepton_ai.history.record import text
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.later import Later
 from lepton_ai.opened import Where
@@ -84,7 +85,7 @@ class Exchanging(Together):
 
     def add_remote(self, name: str, url: str | Path) -> Remote:
         """Call another place of this repository ``name``: ``https://host/owner/name``, or a folder."""
-        return remotes.add(self._here().history, name, url, self._act())
+        return remotes.add(self._here().history, text(name, "the remote's name"), url, self._act())
 
     def remotes(self) -> list[Remote]:
         """All of them, by name."""

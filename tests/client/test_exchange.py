@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lepton_ai import ModelRepository
+from lepton_ai.client.sync import push as push_
 from lepton_ai.errors import AlreadyExists, Diverged, NotFound, UsageError
 from tests.client.places import content, names, save, size_of, tuned, weights
 
@@ -122,6 +124,26 @@ def test_a_diverged_push_is_refused_and_nothing_is_seen(
     assert names(ours) == ["v1", "v2", "v3"]
     assert theirs.verify().clean
     assert ours.verify().clean
+
+
+def test_a_push_that_is_overtaken_after_it_looked_is_refused(
+    ours: ModelRepository, theirs: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody pushed between our look at the branch and our commit must not be lost."""
+    save(ours, tmp_path / "in", tuned(weights(), 7))
+    judge = push_.standing
+
+    def overtaken(*arguments: Any) -> object:
+        found = judge(*arguments)
+        monkeypatch.setattr(push_, "standing", judge)
+        save(theirs, tmp_path / "in2", tuned(weights(), 8), message="first")
+        return found
+
+    monkeypatch.setattr(push_, "standing", overtaken)
+    with pytest.raises(Diverged):
+        ours.push()
+    assert names(theirs) == ["v1", "v2", "v3"]
+    assert theirs.version("v3").message == "first"
 
 
 def test_merging_keeps_published_names(

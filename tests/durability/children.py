@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lepton_ai.history.restoring import restore
 from lepton_ai.progress import SILENT
@@ -129,9 +130,21 @@ def collect_many(repo: str, seconds: float) -> None:
             repository.gc(grace=0)
 
 
+def begin(environment: dict[str, str], target: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    """What a child does first: the fork server has the environment of the test that was the first to start one."""
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
+
+
+def child(target: object, *arguments: object) -> Any:
+    """A child process, not started yet, with this test's environment."""
+    return SERVER.Process(target=begin, args=(dict(os.environ), target, arguments))
+
+
 def run(target: object, *arguments: object, kill_after: float | None = None) -> int | None:
     """Run a child to its end, or kill it after some seconds; its exit code."""
-    process = SERVER.Process(target=target, args=arguments)  # type: ignore[arg-type]
+    process = child(target, *arguments)
     process.start()
     process.join(kill_after)
     if process.exitcode is None:

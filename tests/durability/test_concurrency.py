@@ -14,7 +14,7 @@ EACH = 6
 
 
 def run_together(*work: tuple[object, ...]) -> None:
-    processes = [children.SERVER.Process(target=target, args=arguments) for target, *arguments in work]  # type: ignore[arg-type]
+    processes = [children.child(*one) for one in work]
     for process in processes:
         process.start()
     for process in processes:

@@ -132,7 +132,7 @@ def _import(repo: str, place: str, event: int) -> None:
 @pytest.mark.parametrize("event", [40, 150, 350])
 def test_killed_for_real(event: int, source: Unpack, repository: ModelRepository, bring_in: Bring) -> None:
     place = source("git-lfs") / "model"
-    child = children.SERVER.Process(target=_import, args=(str(repository.path), str(place), event))
+    child = children.child(_import, str(repository.path), str(place), event)
     child.start()
     child.join()
     report = bring_in(place)

@@ -38,6 +38,7 @@ WRONG = (
 )
 FREE = {
     "close", "stats", "verify", "branches", "tags", "aliases", "tensors", "discard", "saved", "merges_in_progress",
+    "remotes",
 }  # fmt: skip
 """Methods that are given nothing, or only what is true or false."""
 CARRIED = ("metrics", "params", "history", "dataset", "author", "message")
@@ -49,6 +50,7 @@ KEYWORDS = {
 """What may be given by name, by how it is declared."""
 
 USUAL: dict[str, dict[str, object]] = {
+    "add_remote": {"name": "nope", "url": "elsewhere"},
     "backup": {"target": "copy"},
     "branch": {},
     "checkout": {"version": "v1", "folder": "out"},
@@ -61,6 +63,9 @@ USUAL: dict[str, dict[str, object]] = {
     "diff": {"before": "v1", "after": "v1"},
     "export_version": {"version": "v1", "target": "again.lepton", "force": True},
     "gc": {"dry_run": True},
+    "pull": {"remote": "nope"},
+    "push": {"remote": "nope"},
+    "remove_remote": {"name": "nope"},
     "import_version": {"source": "v1.lepton"},
     "info": {},
     "list_versions": {},

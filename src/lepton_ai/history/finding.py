@@ -10,7 +10,7 @@ from lepton_ai.history.filters import facts, grammar, judge, nodes, order
 from lepton_ai.history.filters.facts import Facts
 from lepton_ai.history.filters.nodes import Expression
 from lepton_ai.history.lines import Lines
-from lepton_ai.history.record import parse_record
+from lepton_ai.history.record import parse_record, text
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.types import VersionInfo
 
@@ -34,7 +34,7 @@ def versions(
     Raises:
         UsageError: the filter or the order cannot be read.
     """
-    wanted, keys = grammar.parse(where), order.parse(order_by)
+    wanted, keys = grammar.parse(text(where, "the filter")), order.parse(text(order_by, "the order"))
     fitting = _fitting(lines, branch, wanted, deleted=deleted)
     if not keys.keys:
         return listing.infos(lines, [row for _, row in islice(fitting, limit)][::-1], branch)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from lepton_ai.client.sync.ends import End
 from lepton_ai.history import graph, states
 from lepton_ai.history.lines import Branch
-from lepton_ai.history.refs.contract import ABSENT, Move
+from lepton_ai.history.refs.contract import ABSENT, Move, Ref
 from lepton_ai.history.states import BranchState, LineState
 
 Standing = Literal["same", "ahead", "holds", "behind", "held", "apart"]
@@ -49,14 +49,15 @@ def _over(end: End, upper: bytes, lower: bytes) -> Standing | None:
 
 
 def moved(
-    source: Branch, target: End, name: str, coming: Collection[bytes]
+    source: Branch, target: End, name: str, coming: Collection[bytes], ref: Ref | None
 ) -> tuple[list[Move], dict[str, int]]:
     """Moves that let the branch ``name`` of ``target`` stand where ``source`` stands, and what must hold for them.
 
-    ``coming``: the versions that come along. A branch that is new there, or has no version yet, becomes the same line.
+    ``coming``: the versions that come along. ``ref``: the branch there as it was judged: read anew it could be one that
+    somebody moved since, and their versions would be lost. A branch that is new there, or has no version yet, becomes
+    the same line.
     """
     key = f"branch/{name}"
-    ref = target.history.get([key]).get(key)
     there = states.decode(BranchState, ref) if ref is not None else None
     checks: dict[str, int] = {}
     moves: list[Move] = []

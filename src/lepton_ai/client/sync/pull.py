@@ -15,7 +15,7 @@ from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.lines import Branch
-from lepton_ai.history.refs.contract import Move, VersionRow
+from lepton_ai.history.refs.contract import Move, Ref, VersionRow
 from lepton_ai.progress import SILENT, Progress
 
 
@@ -107,9 +107,9 @@ class Pull:
         checks: dict[str, int] = {}
         going, apart = [], []
         for branch in known:
-            how = self._how(branch)
+            how, here = self._how(branch)
             if how == "moves":
-                own, held = moved(branch, ours, branch.name, ids)
+                own, held = moved(branch, ours, branch.name, ids, here)
                 moves, checks = list({m.key: m for m in (*moves, *own)}.values()), checks | held
                 going.append(branch.name)
             elif how == "apart":
@@ -120,21 +120,21 @@ class Pull:
             return [], None
         return rows, receive.Change(tuple(moves), checks)
 
-    def _how(self, branch: Branch) -> str:
-        """What becomes of our branch of this name: "moves", "stays", or "apart"."""
+    def _how(self, branch: Branch) -> tuple[str, Ref | None]:
+        """What becomes of our branch of this name: "moves", "stays", or "apart"; and what it was when it was judged."""
         key = f"branch/{branch.name}"
         ref = self._ours.history.get([key]).get(key)
         here = states.decode(states.BranchState, ref) if ref is not None else None
         if here is not None and here.deleted is not None:
-            return "stays"
+            return "stays", ref
         if branch.head is None:
-            return "stays" if here is not None else "moves"
+            return ("stays" if here is not None else "moves"), ref
         if here is None or here.head is None:
-            return "moves"
+            return "moves", ref
         found = standing(self._theirs, branch.head, self._ours, bytes.fromhex(here.head))
         if found in ("ahead", "holds"):
-            return "moves"
-        return "apart" if found in ("apart", "held") else "stays"
+            return "moves", ref
+        return ("apart" if found in ("apart", "held") else "stays"), ref
 
     def _tracked(self, known: list[Branch]) -> list[Move]:
         """Keep where the branches stand there; what is not there any more is forgotten."""

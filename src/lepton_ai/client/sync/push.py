@@ -17,7 +17,7 @@ from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.lines import Branch
-from lepton_ai.history.refs.contract import Move, VersionRow
+from lepton_ai.history.refs.contract import Move, Ref, VersionRow
 from lepton_ai.progress import SILENT, Progress
 
 
@@ -96,25 +96,23 @@ class Push:
     def _build(self, changed: set[bytes]) -> tuple[list[VersionRow], receive.Change | None]:
         """The versions that go, and the commit's moves beside them."""
         ours, theirs = self._ours, self._theirs
-        going = [
-            branch for name in self._names if (branch := self._goes(ours.lines.branch(name))) is not None
-        ]
-        rows = gather.versions(ours.history, theirs.history, [b.head for b in going if b.head])
+        going = [found for name in self._names if (found := self._goes(ours.lines.branch(name))) is not None]
+        rows = gather.versions(ours.history, theirs.history, [b.head for b, _ in going if b.head])
         coming = {row.id for row in rows}
         revised, moves = receive.revised(ours, theirs, changed)
         rows += [row for row in revised if row.id not in coming]
         moves += lines_of(ours, theirs, {row.branch for row in rows})
         checks: dict[str, int] = {}
-        for branch in going:
-            own, held = moved(branch, theirs, branch.name, coming)
+        for branch, there in going:
+            own, held = moved(branch, theirs, branch.name, coming, there)
             moves, checks = _merged(moves, own), checks | held
-        self._moving = tuple(branch.name for branch in going)
+        self._moving = tuple(branch.name for branch, _ in going)
         if not moves and not rows:
             return [], None
         return rows, receive.Change(tuple(moves), checks)
 
-    def _goes(self, branch: Branch) -> Branch | None:
-        """The branch when it has something for the other end.
+    def _goes(self, branch: Branch) -> tuple[Branch, Ref | None] | None:
+        """The branch when it has something for the other end, and what stands there as it was judged.
 
         Raises:
             Diverged.
@@ -138,14 +136,14 @@ class Push:
                 hint=f"lepton pull {where}",
             )
         if there is None or there.head is None:
-            return branch
+            return branch, ref
         found = standing(self._ours, branch.head, theirs, bytes.fromhex(there.head))
         if found in ("apart", "holds"):
             raise Diverged(
                 f"branch {branch.name!r} has versions in {where} that are not in yours",
                 hint=f"lepton pull {where} --merge (or --rebase), then push again",
             )
-        return branch if found == "ahead" else None
+        return (branch, ref) if found == "ahead" else None
 
     def _seen(self) -> dict[str, bytes]:
         """Tags and aliases as both ends had them when they were last compared."""

@@ -93,3 +93,8 @@ def lines_of(source: End, target: End, uids: Collection[str]) -> list[Move]:
     keys = [f"line/{uid}" for uid in sorted(uids)]
     ours, theirs = source.history.get(keys), target.history.get(keys)
     return [Move(key, ABSENT, ref.value, logged=False) for key, ref in ours.items() if key not in theirs]
+
+
+def merged(moves: list[Move], more: list[Move]) -> list[Move]:
+    """Both; of two moves of one key the later one counts."""
+    return list({move.key: move for move in (*moves, *more)}.values())

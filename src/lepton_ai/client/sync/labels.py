@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from lepton_ai.client.remotes import Remote
 from lepton_ai.client.sync.ends import End
 from lepton_ai.errors import ConflictError, UsageError
 from lepton_ai.history import states
@@ -74,3 +75,10 @@ def meant(ref: Ref | None) -> str | None:
 
 def _label(key: str, value: bytes | None) -> str | None:
     return meant(Ref(key, value, 1)) if value is not None else None
+
+
+def last_seen(ours: End, remote: Remote) -> dict[str, bytes]:
+    """Tags and aliases as both ends had them when they were last compared."""
+    prefix = remote.key("")
+    found = {ref.key.removeprefix(prefix): ref.value for ref in ours.history.scan(prefix)}
+    return {key: value for key, value in found.items() if not key.startswith("branch/")}

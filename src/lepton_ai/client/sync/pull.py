@@ -7,7 +7,7 @@ import msgspec
 from lepton_ai.client import remotes
 from lepton_ai.client.remotes import Remote
 from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones
-from lepton_ai.client.sync.branches import lines_of, moved, standing
+from lepton_ai.client.sync.branches import lines_of, merged, moved, standing
 from lepton_ai.client.sync.carry import cost
 from lepton_ai.client.sync.ends import End, check_same
 from lepton_ai.client.sync.push import agreed
@@ -61,7 +61,7 @@ class Pull:
         """
         ours, theirs = self._ours, self._theirs
         numbers = ours.moves(), theirs.moves()
-        seen = self._seen()
+        seen = labels.last_seen(self._ours, self._remote)
         early = labels.pass_on(theirs, ours, seen, self._act)
         here = tombstones.changed(ours.history, self._remote.state.ours)
         there = tombstones.changed(theirs.history, self._remote.state.theirs)
@@ -110,7 +110,7 @@ class Pull:
             how, here = self._how(branch)
             if how == "moves":
                 own, held = moved(branch, ours, branch.name, ids, here)
-                moves, checks = list({m.key: m for m in (*moves, *own)}.values()), checks | held
+                moves, checks = merged(moves, own), checks | held
                 going.append(branch.name)
             elif how == "apart":
                 apart.append(branch.name)
@@ -150,8 +150,3 @@ class Pull:
         if self._only is None:
             moves += [Move(ref.key, ref.stamp, None, logged=False) for ref in there.values()]
         return moves
-
-    def _seen(self) -> dict[str, bytes]:
-        prefix = self._remote.key("")
-        found = {ref.key.removeprefix(prefix): ref.value for ref in self._ours.history.scan(prefix)}
-        return {key: value for key, value in found.items() if not key.startswith("branch/")}

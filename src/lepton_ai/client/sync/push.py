@@ -9,7 +9,7 @@ import msgspec
 from lepton_ai.client import remotes
 from lepton_ai.client.remotes import Remote
 from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones
-from lepton_ai.client.sync.branches import lines_of, moved, standing
+from lepton_ai.client.sync.branches import lines_of, merged, moved, standing
 from lepton_ai.client.sync.carry import cost
 from lepton_ai.client.sync.ends import End, check_same
 from lepton_ai.errors import Diverged
@@ -17,7 +17,7 @@ from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.lines import Branch
-from lepton_ai.history.refs.contract import Move, Ref, VersionRow
+from lepton_ai.history.refs.contract import Ref, VersionRow
 from lepton_ai.progress import SILENT, Progress
 
 
@@ -65,7 +65,7 @@ class Push:
         """
         ours, theirs = self._ours, self._theirs
         numbers = ours.moves(), theirs.moves()
-        seen = self._seen()
+        seen = labels.last_seen(self._ours, self._remote)
         early = labels.pass_on(ours, theirs, seen, self._act)
         changed_here = tombstones.changed(ours.history, self._remote.state.ours)
         changed_there = tombstones.changed(theirs.history, self._remote.state.theirs)
@@ -105,7 +105,7 @@ class Push:
         checks: dict[str, int] = {}
         for branch, there in going:
             own, held = moved(branch, theirs, branch.name, coming, there)
-            moves, checks = _merged(moves, own), checks | held
+            moves, checks = merged(moves, own), checks | held
         self._moving = tuple(branch.name for branch, _ in going)
         if not moves and not rows:
             return [], None
@@ -145,23 +145,12 @@ class Push:
             )
         return (branch, ref) if found == "ahead" else None
 
-    def _seen(self) -> dict[str, bytes]:
-        """Tags and aliases as both ends had them when they were last compared."""
-        prefix = self._remote.key("")
-        found = {ref.key.removeprefix(prefix): ref.value for ref in self._ours.history.scan(prefix)}
-        return {key: value for key, value in found.items() if not key.startswith("branch/")}
-
     def _remember(self, ours: int, theirs: int) -> None:
         keys = [f"branch/{name}" for name in self._names]
         there = self._theirs.history.get(keys)
         seen: dict[str, bytes | None] = {key: there[key].value for key in keys if key in there}
-        seen |= agreed(self._ours, self._theirs, self._seen())
+        seen |= agreed(self._ours, self._theirs, labels.last_seen(self._ours, self._remote))
         remotes.remember(self._ours.history, self._remote, seen, self._act, ours, theirs)
-
-
-def _merged(moves: list[Move], more: list[Move]) -> list[Move]:
-    """Both; of two moves of one key the later one counts."""
-    return list({move.key: move for move in (*moves, *more)}.values())
 
 
 def agreed(ours: End, theirs: End, before: dict[str, bytes]) -> dict[str, bytes | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from argon2 import PasswordHasher
@@ -16,6 +17,7 @@ from lepton_ai.catalog.lockout import LockedOut
 from lepton_ai.catalog.tables.people import LOGIN_FAILURES, USERS
 from lepton_ai.errors import (
     AlreadyExists,
+    Busy,
     InUse,
     InvalidName,
     LostRace,
@@ -195,6 +197,17 @@ def test_many_tries_at_once_are_no_way_round(catalog: Catalog, ada: people.User)
         answers = list(pool.map(guess, range(24)))
     assert answers.count(Unauthenticated) == lockout.FREE["user"]
     assert answers.count(LockedOut) == 24 - lockout.FREE["user"]
+
+
+def test_a_crowd_is_sent_away_before_it_counts(catalog: Catalog, ada: people.User) -> None:
+    """Whoever waits for a place stands in a thread that answers everybody else as well."""
+    with ExitStack() as crowd:
+        for _ in range(passwords.WAITING):
+            crowd.enter_context(passwords.place())
+        for _ in range(2 * lockout.FREE["user"]):
+            with pytest.raises(Busy, match="log in"):
+                people.check_password(catalog, "ada", GOOD, NOW)
+    assert people.check_password(catalog, "ada", GOOD, NOW).name == "ada"
 
 
 def test_an_administrator_unlocks(catalog: Catalog, ada: people.User) -> None:

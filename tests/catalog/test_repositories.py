@@ -14,7 +14,7 @@ from lepton_ai import wire
 from lepton_ai.catalog import packs, purging, repositories
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.packs import Listed
-from lepton_ai.errors import AlreadyExists, InvalidName, LeptonError, LostRace, NotFound, UsageError
+from lepton_ai.errors import AlreadyExists, InUse, InvalidName, LeptonError, LostRace, NotFound, UsageError
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.packs.format import blob_name
 
@@ -52,8 +52,25 @@ def test_names_that_are_none(catalog: Catalog, name: str) -> None:
     row = made(catalog, "ada", "fine")
     with pytest.raises(InvalidName):
         repositories.change(catalog, row.number, name=name)
-    with pytest.raises(UsageError, match="no time"):
-        made(catalog, "ada", "when", created_at="yesterday")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"created_at": "yesterday"}, "no time"),
+        ({"created_at": "0001-01-01T00:00:00+14:00"}, "no time"),  # before the first day that there is
+        ({"created_at": "9999-12-31T23:59:59-14:00"}, "no time"),
+        ({"created_at": "1969-12-31T23:59:59Z"}, "no time"),
+        ({"block_size": 0}, "blocks have"),
+        ({"block_size": -1}, "blocks have"),
+        ({"block_size": 1 << 70}, "blocks have"),
+        ({"description": "x" * 10_001}, "description"),
+    ],
+)
+def test_what_no_repository_can_be(catalog: Catalog, given: dict[str, object], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        made(catalog, "ada", "when", **given)
+    assert repositories.page(catalog, owner="ada") == []
 
 
 def test_a_name_is_taken_once_however_many_try(catalog: Catalog) -> None:
@@ -110,11 +127,18 @@ def test_changes_are_tied_to_what_was_read(catalog: Catalog) -> None:
         repositories.change(catalog, 999, description="")
 
 
-def test_keys_are_added_replaced_and_removed(catalog: Catalog) -> None:
+def test_keys_are_added_never_replaced_and_removed(catalog: Catalog) -> None:
     row = made(catalog, "ada", "one", keys=(KEY,))
-    repositories.add_key(catalog, row.number, wire.KeyFile("envelope-a.json", b"1"))
-    repositories.add_key(catalog, row.number, wire.KeyFile("envelope-a.json", b"2"))
-    assert repositories.keys(catalog, row.number) == (wire.KeyFile("envelope-a.json", b"2"), KEY)
+    one, two = (wire.KeyFile(f"envelope-{name}.json", b"1") for name in "ab")
+    for file in (one, one, two):
+        repositories.add_key(catalog, row.number, file)
+    with pytest.raises(AlreadyExists, match="envelope-a"):
+        repositories.add_key(catalog, row.number, wire.KeyFile(one.name, b"2"))
+    assert repositories.keys(catalog, row.number) == tuple(sorted((one, two, KEY), key=lambda key: key.name))
+    repositories.remove_key(catalog, row.number, two.name, one_of="envelope-")
+    with pytest.raises(InUse, match="envelope-a"):
+        repositories.remove_key(catalog, row.number, one.name, one_of="envelope-")
+    assert one in repositories.keys(catalog, row.number)
     repositories.remove_key(catalog, row.number, KEY.name)
     with pytest.raises(NotFound, match=KEY.name):
         repositories.remove_key(catalog, row.number, KEY.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ from lepton_ai.client.connection import Connection
 from lepton_ai.client.history import HttpHistory
 from lepton_ai.errors import Busy, LeptonError, LostRace, NotFound, StorageFailed, Unauthenticated
 from lepton_ai.history.refs import calls
-from lepton_ai.history.refs.contract import ABSENT, Commit, History, Move
+from lepton_ai.history.refs.contract import ABSENT, Commit, History, Move, VersionRow
 from lepton_ai.history.refs.sqlite import SqliteHistory
 from lepton_ai.testing.refs import RefSuite
 
@@ -148,6 +149,11 @@ def history(double: Double) -> Iterator[HttpHistory]:
     found.close()
 
 
+def version(record: bytes) -> VersionRow:
+    id_ = hashlib.sha256(record).digest()
+    return VersionRow(id_, id_, 1, "v1", "ab", (), None, 0, 1, record)
+
+
 def put(key: str, expected: int, value: bytes) -> Commit:
     return Commit("ada", "put", moves=(Move(key, expected, value),))
 
@@ -172,6 +178,41 @@ def test_a_race_that_was_lost_to_somebody_else_is_told(double: Double, history: 
     with pytest.raises(LostRace, match="branch/main"):
         history.commit(put("branch/main", ABSENT, b"2"))
     assert history.get(["branch/main"])["branch/main"].value == b"1"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_is_sent_elsewhere_was_not_done(double: Double, history: HttpHistory, status: int) -> None:
+    """A proxy that wants TLS, or a page where people log in: neither has applied anything."""
+    double.faults = [(status, b"<html>", {"Location": "https://login.example.com/"})] * 2
+    with pytest.raises(StorageFailed, match="sends elsewhere"):
+        history.commit(put("branch/main", ABSENT, b"1"))
+    with pytest.raises(StorageFailed, match="sends elsewhere"):
+        history.get(["branch/main"])
+    assert len(double.seen) == 2, "nobody is followed, and nobody is asked twice"
+    assert history.get(["branch/main"]) == {}
+
+
+def test_a_commit_upon_which_others_have_built_meanwhile_went_through(
+    double: Double, history: HttpHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer was lost, and when it is asked for the branch stands further on."""
+    new = version(b"r")
+    mine = msgspec.structs.replace(put("branch/main", ABSENT, new.id.hex().encode()), versions=(new,))
+    paused = waiting.pause
+
+    def meanwhile(*told: Any) -> float:
+        monkeypatch.setattr(waiting, "pause", paused)
+        there = double.history.get(["branch/main"])["branch/main"]
+        double.history.commit(put("branch/main", there.stamp, b"what somebody else built upon it"))
+        return 0.0
+
+    monkeypatch.setattr(waiting, "pause", meanwhile)
+    double.faults = ["cut"]
+    history.commit(mine)
+    assert [entry.after for entry in history.log("branch/main")][1:] == [mine.moves[0].value]
+    double.faults = ["cut"]
+    with pytest.raises(LostRace):
+        history.commit(put("branch/main", ABSENT, b"what never was there"))
 
 
 def test_who_is_busy_is_asked_again_and_at_last_believed(

@@ -6,11 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 
 from lepton_ai import errors, wire
 from lepton_ai.server import problems
+from lepton_ai.server.access import Caller
 from lepton_ai.server.bodies import Sent
 from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.requests import Requests
@@ -24,7 +25,9 @@ def _client() -> TestClient:
     app.add_middleware(Requests, metrics=Metrics())
 
     @app.get("/raise/{name}")
-    def raise_it(name: str) -> None:
+    def raise_it(name: str, request: Request, known: bool = True) -> None:
+        if known:
+            request.state.caller = Caller("ada", 1, False, frozenset())
         raise getattr(errors, name)("it went wrong", hint="do this")
 
     @app.get("/secret")
@@ -48,6 +51,19 @@ def test_every_kind_has_its_answer(kind: type[errors.LeptonError]) -> None:
     assert body["instance"] == answer.headers["x-request-id"] == "abc-1"
     assert ("retry-after" in answer.headers) == (answer.status_code == 503)
     assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.kind)
+def test_strangers_are_not_told_what_fails_inside(
+    kind: type[errors.LeptonError], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The name of a database, of its user, of a folder: the log has them, with the request's id."""
+    answer = _client().get(f"/raise/{kind.__name__}?known=false", headers={"X-Request-ID": "abc-1"})
+    inside = answer.status_code >= 500
+    assert ("it went wrong" in answer.text) != inside
+    assert answer.json()["kind"] == kind.kind
+    told = [record for record in caplog.records if "it went wrong" in record.getMessage()]
+    assert [getattr(record, "request_id", "") for record in told] == ["abc-1"] * inside
 
 
 def test_statuses_are_those_that_clients_rely_on() -> None:

@@ -25,6 +25,21 @@ def test_the_second_gets_the_answer_of_the_first(ana: TestClient) -> None:
     assert ana.post(PLACE, json=NEW).status_code == 409, "without the key it is another request"
 
 
+def test_a_name_is_no_way_round_it(ana: TestClient) -> None:
+    """Uploads and commits are done once by themselves; a repository or branch that is called so is not."""
+    ana.post(PLACE, json={"owner": "history", "name": "uploads"})
+    for place, new in (
+        (f"{PLACE}/history/uploads/branches", {"name": "objects/x"}),
+        (f"{PLACE}/history/uploads/branches", {"name": "history/x"}),
+    ):
+        key = {"Idempotency-Key": new["name"]}
+        first, again = (ana.post(place, json=new, headers=key) for _ in range(2))
+        assert (first.status_code, again.status_code) == (201, 201), again.text
+        gone, twice = (ana.delete(f"{place}/{new['name']}", headers=key | {"Idempotency-Key": "d" + new["name"]})
+                       for _ in range(2))  # fmt: skip
+        assert (gone.status_code, twice.status_code) == (200, 200), twice.text
+
+
 def test_a_refusal_is_an_answer(ana: TestClient) -> None:
     wrong = NEW | {"name": "no good"}
     first, again = (ana.post(PLACE, json=wrong, headers=KEY) for _ in range(2))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from lepton_ai.errors import Damaged, UsageError
+from lepton_ai.errors import Busy, Damaged, UsageError
 
 SHORTEST = 10
 """Characters."""
@@ -22,6 +24,9 @@ HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1, hash_
 """64 MiB and some 0.1 s for each try."""
 _AT_ONCE = threading.BoundedSemaphore(4)
 """So that many logins at once wait, and do not take the memory of the machine."""
+WAITING = 16
+"""Logins that are judged or wait for it. They stand in threads that answer everybody else as well."""
+_PLACES = threading.BoundedSemaphore(WAITING)
 
 
 def check(password: str, name: str = "") -> str:
@@ -42,6 +47,21 @@ def check(password: str, name: str = "") -> str:
     if len(set(plain)) == 1 or plain.casefold() == name.casefold():
         raise UsageError("the password is too easy to guess", hint="choose another")
     return plain
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """A place among those who log in, for the time of a block.
+
+    Raises:
+        Busy: a crowd is there already.
+    """
+    if not _PLACES.acquire(blocking=False):
+        raise Busy("too many people log in at this moment", hint="repeat it in a moment")
+    try:
+        yield
+    finally:
+        _PLACES.release()
 
 
 def hashed(plain: str) -> str:

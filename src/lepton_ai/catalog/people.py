@@ -111,13 +111,15 @@ def check_password(
     Raises:
         Unauthenticated: one of them is wrong.
         TooManyRequests (:class:`~lepton_ai.catalog.lockout.LockedOut`): there were too many failures.
+        Busy: too many people log in at once; this try does not count.
     """
     at = _at(now)
     counted = lockout.subjects(name, address)
-    catalog.write(lambda connection: lockout.count(connection, counted, at))
-    with catalog.reading() as connection:
-        row = connection.execute(_named(name, USERS.c.password)).first()
-    right = passwords.matches(row.password if row else None, password)
+    with passwords.place():
+        catalog.write(lambda connection: lockout.count(connection, counted, at))
+        with catalog.reading() as connection:
+            row = connection.execute(_named(name, USERS.c.password)).first()
+        right = passwords.matches(row.password if row else None, password)
     if row is None or not right or row.deactivated_at is not None:
         raise Unauthenticated(
             "the name or the password is wrong", hint="passwords are set anew by administrators"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,14 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from lepton_ai import wire
 from lepton_ai.catalog import committing
 from lepton_ai.catalog.database import Catalog
+from lepton_ai.catalog.proposals import block_size, check_description, check_name, moment
 from lepton_ai.catalog.tables.repositories import COUNTERS, KEY_FILES, REPOSITORIES
 from lepton_ai.catalog.walking import behind
-from lepton_ai.errors import AlreadyExists, InvalidName, LostRace, NotFound, UsageError
+from lepton_ai.errors import AlreadyExists, InUse, LostRace, NotFound
 from lepton_ai.history.config import FORMAT
 from lepton_ai.history.record import timestamp
-from lepton_ai.store.store import BLOCK_SIZE
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -65,7 +61,7 @@ def create(catalog: Catalog, new: wire.NewRepository, created_by: str) -> Row:
 
     Raises:
         InvalidName: owner or name has other letters than a-z, A-Z, 0-9, ``.``, ``_`` and ``-``.
-        UsageError: ``created_at`` is no time.
+        UsageError: ``created_at`` is no time, the description is too long, or blocks cannot have that size.
         AlreadyExists: the owner has one of this name.
     """
     for name, what in ((new.owner, "an owner"), (new.name, "a repository")):
@@ -75,13 +71,13 @@ def create(catalog: Catalog, new: wire.NewRepository, created_by: str) -> Row:
         "owner": new.owner,
         "name": new.name,
         "removed": 0,
-        "description": new.description,
+        "description": check_description(new.description),
         "id": new.id or secrets.token_hex(16),
         "place": secrets.token_hex(16),
         "encrypted": new.encrypted,
-        "block_size": new.block_size or BLOCK_SIZE,
+        "block_size": block_size(new.block_size),
         "format": FORMAT,
-        "created_at": _moment(new.created_at) if new.created_at else now,
+        "created_at": moment(new.created_at) if new.created_at else now,
         "created_by": created_by,
         "changed_at": now,
         "edition": 1,
@@ -99,19 +95,6 @@ def create(catalog: Catalog, new: wire.NewRepository, created_by: str) -> Row:
         return _row(connection.execute(_named(new.owner, new.name)).one())
 
     return catalog.write(act)
-
-
-def check_name(name: str, what: str) -> str:
-    """Return ``name`` if a repository or its owner may be called so.
-
-    Raises:
-        InvalidName.
-    """
-    if not _NAME.fullmatch(name) or ".." in name:
-        raise InvalidName(
-            f"{name!r} cannot name {what}", hint="use letters, digits, '.', '_' and '-', at most 100 of them"
-        )
-    return name
 
 
 def find(catalog: Catalog, owner: str, name: str) -> Row:
@@ -158,21 +141,17 @@ def change(
 
     Raises:
         LostRace: somebody changed it meanwhile.
-        NotFound, InvalidName, AlreadyExists.
+        NotFound, InvalidName, AlreadyExists. UsageError: the description is too long.
     """
     given = {"owner": owner, "name": name, "description": description}
     values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, what in (("owner", "an owner"), ("name", "a repository")):
         if key in values:
             check_name(values[key], what)
+    check_description(description or "")
 
     def act(connection: Connection) -> Row:
-        row = _locked(connection, number)
-        if edition is not None and row.edition != edition:
-            raise LostRace(
-                f"{row.owner}/{row.name} was changed by somebody else meanwhile",
-                hint="read it again, then repeat",
-            )
+        row = _locked(connection, number, edition)
         new = msgspec.structs.replace(row, **values)
         renamed = (new.owner, new.name) != (row.owner, row.name)
         if renamed and connection.execute(_named(new.owner, new.name)).first():
@@ -184,17 +163,18 @@ def change(
     return catalog.write(act)
 
 
-def remove(catalog: Catalog, number: int) -> None:
+def remove(catalog: Catalog, number: int, *, edition: int | None = None) -> None:
     """Remove a repository: from now on nobody finds it or commits to it, and its name is free.
 
-    Its rows and objects are still there, until :mod:`lepton_ai.catalog.purging` ends them.
+    Its rows and objects are still there, until :mod:`lepton_ai.catalog.purging` ends them. ``edition``: as for
+    :func:`change`.
 
     Raises:
-        NotFound.
+        LostRace, NotFound.
     """
 
     def act(connection: Connection) -> None:
-        _locked(connection, number)
+        _locked(connection, number, edition)
         committing.lock(connection, number)
         connection.execute(delete(COUNTERS).where(COUNTERS.c.repository == number))
         mark = update(REPOSITORIES).where(REPOSITORIES.c.number == number)
@@ -211,39 +191,44 @@ def keys(catalog: Catalog, number: int) -> tuple[wire.KeyFile, ...]:
 
 
 def add_key(catalog: Catalog, number: int, file: wire.KeyFile) -> None:
-    """Add a wrapped key, or replace the one of this name.
+    """Add a wrapped key. One that is there is never replaced: it may be the only way in.
 
     Raises:
-        NotFound: the repository was removed.
+        AlreadyExists: there is another of this name. NotFound: the repository was removed.
     """
 
     def act(connection: Connection) -> None:
         _locked(connection, number)
-        connection.execute(_key(number, file.name))
-        connection.execute(
-            insert(KEY_FILES), {"repository": number, "name": file.name, "content": file.content}
-        )
+        there = connection.execute(select(KEY_FILES.c.content).where(*_key(number, file.name))).scalar()
+        if there is None:
+            row = {"repository": number, "name": file.name, "content": file.content}
+            connection.execute(insert(KEY_FILES), row)
+        elif there != file.content:
+            raise AlreadyExists(f"there is a key {file.name!r} already", hint="give another name")
 
     catalog.write(act)
 
 
-def remove_key(catalog: Catalog, number: int, name: str) -> None:
-    """Remove a wrapped key.
+def remove_key(catalog: Catalog, number: int, name: str, *, one_of: str = "") -> None:
+    """Remove a wrapped key; with ``one_of`` only while another one is left whose name begins so.
 
     Raises:
-        NotFound: there is none of this name.
+        NotFound: there is none of this name. InUse: it is the last one.
     """
+    others = select(KEY_FILES.c.name).where(KEY_FILES.c.repository == number, KEY_FILES.c.name != name)
 
     def act(connection: Connection) -> None:
         _locked(connection, number)
-        if not connection.execute(_key(number, name)).rowcount:
+        if not connection.execute(delete(KEY_FILES).where(*_key(number, name))).rowcount:
             raise NotFound(f"there is no key {name!r}", hint="lepton keys lists them")
+        if one_of and not any(row[0].startswith(one_of) for row in connection.execute(others)):
+            raise InUse(f"{name!r} is the last of its kind: without it nobody could open the repository")
 
     catalog.write(act)
 
 
-def _key(number: int, name: str) -> Any:
-    return delete(KEY_FILES).where(KEY_FILES.c.repository == number, KEY_FILES.c.name == name)
+def _key(number: int, name: str) -> tuple[Any, Any]:
+    return KEY_FILES.c.repository == number, KEY_FILES.c.name == name
 
 
 def _named(owner: str, name: str) -> Select[Any]:
@@ -252,12 +237,18 @@ def _named(owner: str, name: str) -> Select[Any]:
     )
 
 
-def _locked(connection: Connection, number: int) -> Row:
+def _locked(connection: Connection, number: int, edition: int | None = None) -> Row:
     query = select(*COLUMNS).where(REPOSITORIES.c.number == number, REPOSITORIES.c.removed == 0)
-    row = connection.execute(query.with_for_update(key_share=True)).first()
-    if row is None:
+    found = connection.execute(query.with_for_update(key_share=True)).first()
+    if found is None:
         raise NotFound("this repository was removed from the server", hint="ask who removed it")
-    return _row(row)
+    row = _row(found)
+    if edition is not None and row.edition != edition:
+        raise LostRace(
+            f"{row.owner}/{row.name} was changed by somebody else meanwhile",
+            hint="read it again, then repeat",
+        )
+    return row
 
 
 def _insert(connection: Connection, values: dict[str, Any]) -> int:
@@ -274,16 +265,6 @@ def _update(connection: Connection, number: int, values: dict[str, Any], new: Ro
         connection.execute(update(REPOSITORIES).where(REPOSITORIES.c.number == number).values(**values))
     except IntegrityError as problem:
         raise _taken(new.owner, new.name) from problem
-
-
-def _moment(text: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time", hint="write it as 2026-11-20T10:30:00Z") from None
-    since = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return since // timedelta(microseconds=1)
 
 
 def _taken(owner: str, name: str) -> AlreadyExists:

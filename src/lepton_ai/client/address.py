@@ -68,6 +68,11 @@ def server(text: str) -> str:
     return f"{parts.scheme}://{shown}{'' if port in (None, usual) else f':{port}'}{parts.path.rstrip('/')}"
 
 
+def host(server: str) -> str:
+    """The host of a server's address, without its port."""
+    return urlsplit(server).hostname or ""
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself."""
     if host == "localhost":

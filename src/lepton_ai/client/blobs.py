@@ -108,7 +108,12 @@ class HttpBlobs:
         try:
             if answer.status == 200 and offset:
                 raise StorageFailed(f"{self._connection.server} does not answer ranges of {name}")
-            yield from self._connection.portions(answer)
+            left = length
+            for data in self._connection.portions(answer):
+                if left <= 0:
+                    return  # more than was asked for is nothing to keep
+                yield data[:left]
+                left -= len(data)
         finally:
             answer.close()
 
@@ -201,7 +206,7 @@ class HttpBlobs:
         headers = {"Range": range_, "Accept-Encoding": "identity"}
         query = {"direct": "true"} if self._direct else None
         answer = self._connection.send(
-            "GET", path, headers=headers, accept=(416,), stream=stream, query=query
+            "GET", path, headers=headers, accept=(307, 416), stream=stream, query=query
         )
         if answer.status == 307:
             url = answer.headers.get("Location", "")

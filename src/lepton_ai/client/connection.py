@@ -87,7 +87,9 @@ class Connection:
         accept: Collection[int] = (),
         stream: bool = False,
     ) -> BaseHTTPResponse:
-        """Send a request under ``/api/v1``; the answer, of any status below 400 or in ``accept``.
+        """Send a request under ``/api/v1``; the answer, of a status below 300 or in ``accept``.
+
+        Nobody is followed elsewhere: what a proxy or a page of a login redirects was not done.
 
         ``stream``: its body is read by :meth:`portions`, and the answer closed by the caller.
 
@@ -100,8 +102,10 @@ class Connection:
         url = f"{self.server}{wire.PREFIX}{path}"
         asked = Asked(method, url, body, own, query, stream)
         answer = self._tried(asked, method not in ("POST", "PATCH") if repeat is None else repeat)
-        if answer.status >= 400 and answer.status not in accept:
-            raise problems.error(answer.status, answer.data, self.server)
+        if answer.status >= 300 and answer.status not in accept:
+            data = answer.data
+            answer.close()
+            raise problems.error(answer.status, data, self.server)
         return answer
 
     def elsewhere(
@@ -117,11 +121,15 @@ class Connection:
         """Send a request to an object store that the server named, without telling it who asks.
 
         Raises:
-            StorageFailed: it cannot be reached, or refuses. UsageError: the address is plain HTTP to another machine.
+            StorageFailed: it cannot be reached, or refuses.
+            UsageError: the address is plain HTTP to another machine, or this machine's own.
         """
-        where = address.server(url.partition("?")[0]).split("/")[2]
+        store = address.server(url.partition("?")[0])
+        where = store.split("/")[2]
+        if address.is_loopback(address.host(store)) and not address.is_loopback(address.host(self.server)):
+            raise UsageError(f"{self.server} sends to {where}, which is this machine", hint="ask who runs it")
         answer = self._tried(Asked(method, url, body, dict(headers), None, stream), again=True)
-        if answer.status >= 400 and answer.status not in accept:
+        if answer.status >= 300 and answer.status not in accept:
             answer.close()
             raise Elsewhere(
                 f"the object store of {self.server} refuses ({answer.status})", answer.status, where
@@ -265,7 +273,7 @@ def _pool(server: str) -> urllib3.PoolManager:
         options["ssl_context"] = _certificates()
     scheme, _, host = server.partition("://")
     proxy = getproxies().get(scheme)
-    if proxy and not address.is_loopback(host.partition("/")[0].partition(":")[0]) and not proxy_bypass(host):
+    if proxy and not address.is_loopback(address.host(server)) and not proxy_bypass(host):
         return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)
 

@@ -16,7 +16,7 @@ from lepton_ai.client import waiting
 from lepton_ai.client.connection import Connection, Unreached
 from lepton_ai.errors import LostRace
 from lepton_ai.history.refs import calls, rules
-from lepton_ai.history.refs.contract import Commit, ContentRow, LogEntry, Ref, VersionRow
+from lepton_ai.history.refs.contract import Commit, ContentRow, LogEntry, Move, Ref, VersionRow
 
 T = TypeVar("T")
 LEASES = ("lease/", "gc/running")
@@ -26,6 +26,8 @@ REMEMBERED = 50_000
 """Rows of versions that are kept in memory."""
 AT_ONCE = 500
 """Keys or ids in one question."""
+LOOKED_BACK = 100
+"""Moves of a branch among which one is looked for whose answer was lost."""
 
 
 class HttpHistory:
@@ -85,7 +87,21 @@ class HttpHistory:
                 return
 
     def _went_through(self, change: Commit) -> bool:
-        """Whether everything is as the change makes it, written after what it was computed from."""
+        """Whether everything is as the change makes it, written after what it was computed from; or was so for a while:
+        the log has a move to a value that names a version of the change, and its versions are there.
+        """
+        ids = [row.id for row in change.versions]
+        if len(self.versions(ids)) < len(set(ids)):
+            return False
+        return self._is_so(change) or any(self._was_so(change, move) for move in change.moves)
+
+    def _was_so(self, change: Commit, move: Move) -> bool:
+        names_new = any(row.id.hex().encode() in (move.value or b"") for row in change.versions)
+        if not names_new or not move.key.startswith("branch/"):
+            return False
+        return any(entry.after == move.value for entry in self.log(move.key, limit=LOOKED_BACK))
+
+    def _is_so(self, change: Commit) -> bool:
         there = self.get([move.key for move in change.moves])
         for move in change.moves:
             ref = there.get(move.key)
@@ -96,8 +112,7 @@ class HttpHistory:
             # of a lease the server tells the times itself
             if ref is not None and ref.value != move.value and not move.key.startswith(LEASES):
                 return False
-        ids = [row.id for row in change.versions]
-        return bool(change.moves) and len(self.versions(ids)) == len(set(ids))
+        return bool(change.moves)
 
     def log(self, prefix: str = "", *, before: int | None = None, limit: int | None = None) -> list[LogEntry]:
         """Moves of refs whose key starts with ``prefix``, newest first; ``before`` continues a page."""

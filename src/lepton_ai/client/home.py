@@ -16,7 +16,7 @@ from lepton_ai.errors import Damaged, KeyMissing, StorageFailed, TooNew
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.config import FORMAT, Config
 from lepton_ai.store.durable import make_folder, storage_errors, write_file
-from lepton_ai.store.seal.keyring import Keyring, open_keys, received
+from lepton_ai.store.seal.keyring import Keyring, default_key_file, open_keys, received
 
 AT_ONCE = wire.MOST_IDS
 ID_SIZE = 32
@@ -27,6 +27,7 @@ class FarHome(AnyHome):
 
     Raises:
         NotFound: there is none. Unauthenticated, Forbidden, StorageFailed. TooNew: a later tool made it.
+        Damaged: it is told to be without encryption, which it never was.
     """
 
     frees = False
@@ -39,6 +40,11 @@ class FarHome(AnyHome):
         if told.format > FORMAT:
             raise TooNew(
                 f"{address} has format {told.format}, this tool knows {FORMAT}", hint="use a newer lepton-ai"
+            )
+        if not told.encrypted and default_key_file(told.id).exists():
+            raise Damaged(
+                f"{address} is said to be without encryption, and a key to it is kept here",
+                hint="nothing was sent; ask who runs the server",
             )
         self.info = told
         config = Config(told.id, told.created_at, told.encrypted, told.block_size, told.format)

@@ -54,5 +54,10 @@ def _by_status(status: int, where: str) -> LeptonError:
         429: errors.TooManyRequests,
         503: errors.Busy,
     }
+    if 300 <= status < 400:
+        return StorageFailed(
+            f"{where} sends elsewhere (status {status}), and nothing was done",
+            hint="is another address meant, such as https:// for http://?",
+        )
     hint = f"lepton login {where}" if status == 401 else "is it the address of a lepton-ai server?"
     return known.get(status, StorageFailed)(f"{where} answers with status {status}", hint=hint)

@@ -65,7 +65,8 @@ class Authentication:
         try:
             headers = await self._admit(scope)
         except LeptonError as problem:
-            answer = problems.answer(problem, instance=str(scope["state"].get("request_id", "")))
+            instance = str(scope["state"].get("request_id", ""))
+            answer = problems.answer(problem, instance=instance, stranger=True)
             return await answer(scope, receive, send)
         caller: Caller | None = scope["state"].get("caller")
 

@@ -29,8 +29,11 @@ class _Struct:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def read(value: Any) -> Any:
             try:
+                msgspec.json.encode(
+                    value
+                )  # halves of characters, which Python's reader lets through, are no text
                 return msgspec.convert(value, source)
-            except msgspec.ValidationError as problem:
+            except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as problem:
                 words = str(problem).replace("{", "(").replace("}", ")")
                 raise PydanticCustomError("wire", words) from problem
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -26,8 +26,14 @@ def tag_of(ref: Ref | None) -> str | None:
     return f'"{ref.stamp}"' if ref else None
 
 
-def expecting(repository: ModelRepository, key: str, if_match: str | None, what: str) -> ModelRepository:
-    """The same repository, whose changes only apply while ``key`` is what the caller read.
+def expecting(
+    repository: ModelRepository,
+    key: str,
+    if_match: str | None,
+    what: str,
+    tag: Callable[[Ref | None], str | None] = tag_of,
+) -> ModelRepository:
+    """The same repository, whose changes only apply while ``key`` is what the caller read. ``tag`` tells its ETag.
 
     Raises:
         Changed: it is not (412).
@@ -35,7 +41,7 @@ def expecting(repository: ModelRepository, key: str, if_match: str | None, what:
     if if_match is None:
         return repository
     ref = repository.home.history.get([key]).get(key)
-    check(if_match, tag_of(ref), what)
+    check(if_match, tag(ref), what)
     home = copy.copy(repository.home)
     home.history = _Expecting(home.history, key, ref.stamp if ref else ABSENT, what)
     bound = ModelRepository.over(home, author=repository.author)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -13,7 +14,10 @@ from starlette.responses import Response
 
 from lepton_ai import errors, wire
 
+LOG = logging.getLogger("lepton_ai.server")
 MEDIA_TYPE = "application/problem+json"
+FAILED = "the server failed at this"
+BUSY = "the server has too much to do at this moment", "repeat it in a moment"
 RETRY_SECONDS = 1
 
 STATUS: Mapping[type[errors.LeptonError], int] = {
@@ -75,14 +79,23 @@ def status_of(problem: errors.LeptonError) -> int:
     return next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
 
 
-def answer(problem: errors.LeptonError, *, instance: str = "") -> Response:
-    """The answer to a request that failed with ``problem``."""
+def answer(problem: errors.LeptonError, *, instance: str = "", stranger: bool = False) -> Response:
+    """The answer to a request that failed with ``problem``.
+
+    What fails on our side stands in the log. A ``stranger``, who is not logged in, is not told what it was: names of
+    databases and folders may be in it.
+    """
     status = status_of(problem)
+    if status >= 500:
+        LOG.warning("%s: %s", problem.kind, problem.message, extra={"request_id": instance})
     headers: dict[str, str] = dict(getattr(problem, "headers", {}))
     if status == 401:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="lepton-ai"')
     if status == 503:
         headers.setdefault("Retry-After", str(RETRY_SECONDS))
+    if stranger and status >= 500:
+        said = BUSY if isinstance(problem, errors.Busy) else (FAILED, _look_for(instance))
+        return _told(status, problem.kind, *said, instance, headers)
     kind = "not-found" if status == 404 else problem.kind
     return _told(status, kind, problem.message, problem.hint, instance, headers)
 
@@ -91,8 +104,7 @@ def unexpected(request_id: str) -> Response:
     """The answer when we do not know what happened: no details, which may hold secrets, but the id under which the log
     has them.
     """
-    hint = f"tell the administrator this id: {request_id}"
-    return _told(500, "internal", "the server failed at this", hint, request_id, {})
+    return _told(500, "internal", FAILED, _look_for(request_id), request_id, {})
 
 
 def install(app: FastAPI) -> None:
@@ -104,7 +116,8 @@ def install(app: FastAPI) -> None:
 
 async def _ours(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, errors.LeptonError)  # noqa: S101  (that is what it is installed for)
-    return answer(problem, instance=_instance(request))
+    stranger = request.scope.get("state", {}).get("caller") is None
+    return answer(problem, instance=_instance(request), stranger=stranger)
 
 
 async def _validation(request: Request, problem: Exception) -> Response:
@@ -122,6 +135,10 @@ async def _http(request: Request, problem: Exception) -> Response:
         problem.status_code, known.get(problem.status_code, problem.detail), headers=problem.headers
     )
     return answer(refused, instance=_instance(request))
+
+
+def _look_for(request_id: str) -> str:
+    return f"tell the administrator this id: {request_id}"
 
 
 def _instance(request: Request) -> str:

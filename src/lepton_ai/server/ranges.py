@@ -17,13 +17,19 @@ Read = Callable[[int, int], bytes]
 """Gives so many bytes from an offset."""
 
 
-def ranged(request: Request, size: int, etag: str, read: Read, *, named: str = "") -> Response:
+def ranged(
+    request: Request, size: int, etag: str, read: Read, *, named: str = "", lasting: bool = False
+) -> Response:
     """The ``size`` bytes that ``read`` gives, or those that the request asks for. ``named``: the name of a download.
+
+    ``lasting``: at this address there will never be others, so whoever has them need not ask again.
 
     Raises:
         Refused: the range lies outside (416).
     """
-    headers = {"Accept-Ranges": "bytes", "ETag": f'"{etag}"', "Cache-Control": "private, max-age=31536000"}
+    headers = {"Accept-Ranges": "bytes", "ETag": f'"{etag}"'}
+    if lasting:
+        headers["Cache-Control"] = "private, max-age=31536000"
     if named:
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(named, safe='')}"
     if request.headers.get("if-none-match") in (f'"{etag}"', "*"):

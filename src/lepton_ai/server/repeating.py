@@ -13,11 +13,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lepton_ai import wire
 from lepton_ai.catalog import idempotency
 from lepton_ai.catalog.idempotency import Answer, Turn
 from lepton_ai.errors import LeptonError
 from lepton_ai.server import problems
 from lepton_ai.server.access import Caller
+from lepton_ai.server.places import path_of
 from lepton_ai.server.running import Running
 
 HEADER = "idempotency-key"
@@ -28,7 +30,8 @@ WAIT = 5.0
 """Seconds that the second request waits for the first."""
 MOST = 1 << 20
 """Bytes of an answer that are kept; a longer one is not, and the next request is done anew."""
-_BY_THEMSELVES = ("/history/", "/uploads", "/objects/")
+_BY_THEMSELVES = frozenset({"history", "uploads", "objects"})
+"""What follows ``/repositories/OWNER/NAME`` in an address."""
 _LATER = frozenset({401, 403, 408, 425, 429})
 """Not about the request itself: repeated, it may be answered otherwise."""
 _NOT_KEPT = frozenset({"content-length", "date", "set-cookie", "x-request-id"})
@@ -121,7 +124,8 @@ class _Held:
 
 
 def _wanted(scope: Scope) -> bool:
-    return scope["method"] in METHODS and not any(part in scope["path"] for part in _BY_THEMSELVES)
+    resource = path_of(scope).removeprefix(f"{wire.PREFIX}/repositories/").split("/")[2:3]
+    return scope["method"] in METHODS and not _BY_THEMSELVES.intersection(resource)
 
 
 def _kept(status: int) -> bool:

@@ -78,7 +78,8 @@ def test_a_day_with_versions(ada: TestClient, place: str) -> None:
     tag = shown.headers["etag"]
     assert ada.get(f"{place}/versions/v1", headers={"If-None-Match": tag}).status_code == 304
 
-    updated = ada.patch(f"{place}/versions/v1", json={"metrics": {"accuracy": 0.6}})
+    fresh = {"If-Match": tag}
+    updated = ada.patch(f"{place}/versions/v1", json={"metrics": {"accuracy": 0.6}}, headers=fresh)
     assert (updated.status_code, updated.json()["revision"], updated.json()["metrics"]) == (
         200,
         2,
@@ -88,11 +89,21 @@ def test_a_day_with_versions(ada: TestClient, place: str) -> None:
     assert ada.get(f"{place}/versions/v1~1").json()["metrics"] == {"accuracy": 0.5, "loss": "NaN"}
     late = ada.patch(f"{place}/versions/v1", json={"message": "late"}, headers={"If-Match": tag})
     assert late.status_code == 412
+    tag = updated.headers["etag"]
+    assert ada.get(f"{place}/versions/v1").headers["etag"] == tag
+    again = ada.patch(f"{place}/versions/v1", json={"message": "in time"}, headers={"If-Match": tag})
+    assert (again.status_code, again.json()["revision"]) == (200, 3)
 
     back = ada.post(f"{place}/rollbacks", json={"version": "v1", "message": "v2 was bad"})
     assert (back.status_code, back.json()["name"]) == (201, "v3")
     assert ada.get(f"{place}/versions/v3/files/model.safetensors").content == first
-    assert ada.delete(f"{place}/versions/v3", params={"why": "a mistake"}).status_code == 204
+    assert ada.delete(f"{place}/versions/v3", headers={"If-Match": tag}).status_code == 412
+    assert (
+        ada.delete(
+            f"{place}/versions/v3", params={"why": "a mistake"}, headers={"If-Match": back.headers["etag"]}
+        ).status_code
+        == 204
+    )
     assert [v["name"] for v in ada.get(f"{place}/versions").json()["versions"]] == ["v2", "v1"]
     gone = ada.get(f"{place}/versions", params={"deleted": True}).json()["versions"]
     assert [(v["name"], v["status"]) for v in gone] == [("v3", "Deleted"), ("v2", "Active"), ("v1", "Active")]
@@ -109,6 +120,7 @@ def test_files_come_back_in_ranges(ada: TestClient, place: str) -> None:
     assert (whole.status_code, whole.content) == (200, data)
     assert whole.headers["etag"] == f'"{hashlib.sha256(data).hexdigest()}"'
     assert "model.safetensors" in whole.headers["content-disposition"]
+    assert whole.headers["cache-control"] == "private, no-cache", "v1 may have another revision tomorrow"
     part = ada.get(f"{place}/versions/v1/files/model.safetensors", headers={"Range": "bytes=100-299"})
     assert (part.status_code, part.content) == (206, data[100:300])
     assert ada.get(f"{place}/versions/v1/files/other").status_code == 404

@@ -111,6 +111,11 @@ def more(change: Commit, key: str, value: bytes | None, **rest: object) -> Commi
     return replace(change, moves=(*change.moves, Move(key, ABSENT, value, **rest)))  # type: ignore[arg-type]
 
 
+def merging(change: Commit, request: dict[str, object]) -> states.MergeState:
+    ours = change.versions[0].parents[0].hex()
+    return states.MergeState("ab", "feature", ours, (ours,), (), request, (), 1, "ada")
+
+
 FILE = FileEntry("model.bin", "77" * 32, 5)
 LIES: dict[str, tuple[Callable[[Commit], Commit], str]] = {
     "a forged id": (lambda c: with_row(c, id=NOWHERE, first=NOWHERE), "is not what its id says"),
@@ -174,6 +179,16 @@ LIES: dict[str, tuple[Callable[[Commit], Commit], str]] = {
     ),
     "a tag on nothing": (
         lambda c: more(c, "tag/t", states.encode(states.LabelState(NOWHERE.hex(), 1, "ada"))), "neither here nor",
+    ),
+    "a version of no age that is told": (lambda c: with_row(c, created_at=9 * 10**17), "no moment"),
+    "a branch of no age that is told": (
+        lambda c: with_state(c, "branch/", states.BranchState, created_at=9 * 10**17), "cannot be",
+    ),
+    "a tombstone of no age that is told": (
+        lambda c: with_state(c, "branch/", states.BranchState, deleted=states.Gone(-1, "ada")), "cannot be",
+    ),
+    "a merge that nobody can have asked for": (
+        lambda c: more(c, "merge/main", states.encode(merging(c, {"aids": 5}))), "asks for",
     ),
     "a check of a foreign kind": (lambda c: replace(c, checks={"secret/x": 1}), "no key of a repository"),
     "no word about what is done": (lambda c: replace(c, act=""), "what is done"),

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from lepton_ai import wire
 from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, LogEntry, Move, Ref, VersionRow
 from lepton_ai.server.settings import ServerSettings
+from lepton_ai.server.uploads import contract, taking
 from lepton_ai.store.seal.keyring import received
 from tests.server.sync.pushing import (
     JSON,
@@ -199,6 +200,38 @@ def test_a_pack_is_deleted_only_when_it_is_condemned(
     assert ada.get(f"{PLACE}/packs/{pack}").status_code == 404
 
 
+def test_a_key_is_never_replaced_and_the_servers_own_is_its_own(
+    ada: TestClient, root: TestClient, client: Client
+) -> None:
+    announce(ada, client, master=False)
+    files = {path.name: path.read_bytes() for path in client.keys.glob("envelope-*.json")}
+    (name, content), *_ = files.items()
+    own = msgspec.json.encode(wire.KeyFile("envelope-server.json", content))
+    answer = root.put(f"{PLACE}/keys/envelope-server.json", content=own, headers=JSON)
+    assert (answer.status_code, answer.json()["kind"]) == (400, "usage")
+    assert not ada.get(PLACE).json()["readable"]
+    other = msgspec.json.encode(wire.KeyFile(name, content + b" "))
+    assert root.put(f"{PLACE}/keys/{name}", content=other, headers=JSON).json()["kind"] == "already-exists"
+    same = msgspec.json.encode(wire.KeyFile(name, content))
+    assert root.put(f"{PLACE}/keys/{name}", content=same, headers=JSON).status_code == 204
+    assert root.delete(f"{PLACE}/keys/id.json").status_code == 400
+    answers = [root.delete(f"{PLACE}/keys/{each}") for each in files]
+    assert [answer.status_code for answer in answers] == [204] * (len(files) - 1) + [409]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"owner":"ada","name":"x","description":"\\ud800"}',
+        b'{"owner":"ada","name":"x","description":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_what_python_reads_and_nobody_can_keep(ada: TestClient, body: bytes) -> None:
+    answer = ada.post("/api/v1/repositories", content=body, headers=JSON)
+    assert (answer.status_code, answer.json()["kind"]) in ((400, "usage"), (422, "usage"))
+    assert ada.get("/api/v1/repositories").json()["repositories"] == []
+
+
 def test_repositories_are_made_listed_changed_and_removed(ada: TestClient, root: TestClient) -> None:
     for name in ("b", "a", "c"):
         answer = ada.post("/api/v1/repositories", json={"owner": "ada", "name": name})
@@ -373,6 +406,22 @@ def test_bytes_that_do_not_fit_their_range(ada: TestClient, client: Client) -> N
             f"{PLACE}/uploads/{under.id}", content=bytes(body), headers={"Content-Range": header}
         )
         assert (answer.status_code, answer.json()["kind"]) == (400, "usage"), answer.text
+
+
+def test_who_makes_up_an_id_has_not_begun(
+    ada: TestClient, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce(ada, client)
+    mark = begin(ada, "ab" * 32, 100).id.rpartition("-")[2]
+    large = f"{'cd' * 32}-{contract.LARGEST + 1}-{mark}"
+    sent = ada.put(f"{PLACE}/uploads/{large}", content=b"x", headers={"Content-Range": "bytes 0-0/*"})
+    assert sent.status_code == 404
+    monkeypatch.setattr(taking, "MOST_OPEN", 150)
+    first = {"Content-Range": "bytes 0-0/100"}
+    assert ada.put(f"{PLACE}/uploads/{'ab' * 32}-100-{mark}", content=b"x", headers=first).status_code == 200
+    second = ada.put(f"{PLACE}/uploads/{'cd' * 32}-100-{mark}", content=b"x", headers=first)
+    assert (second.status_code, second.json()["kind"]) == (400, "usage")
+    assert "under way" in second.json()["detail"]
 
 
 def test_uploads_that_cannot_be(ada: TestClient, client: Client) -> None:

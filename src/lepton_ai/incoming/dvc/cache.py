@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from platformdirs import user_config_path
 from lepton_ai.incoming.values import listed, mapping
 
 _URL = "://"
+_OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 class Cache:
@@ -28,7 +30,9 @@ class Cache:
             self._read(project / ".dvc")
 
     def find(self, md5: str) -> Path | None:
-        """The file with an object's bytes."""
+        """The file with an object's bytes. What is no checksum names no file: it would lead elsewhere."""
+        if not _OBJECT.fullmatch(md5):
+            return None
         for place in self.places:
             for start in (place / "files" / "md5", place):
                 file = start / md5[:2] / md5[2:]

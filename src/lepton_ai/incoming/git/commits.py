@@ -65,7 +65,7 @@ def refs(objects: Objects) -> Refs:
     local: dict[str, str] = {}
     remote: dict[str, str] = {}
     tags: list[Tag] = []
-    for line in told.splitlines():
+    for line in filter(None, told.split("\n")):  # a subject may have what else ends a line
         name, oid, peeled, subject = line.split("\0")
         if name.startswith(BRANCHES):
             local[name.removeprefix(BRANCHES)] = oid

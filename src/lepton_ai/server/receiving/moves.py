@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from lepton_ai.errors import Forbidden, InvalidName, UsageError
 from lepton_ai.history import states
+from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.names import check_ref_name
 from lepton_ai.history.refs.contract import Move, Ref, VersionRow
 from lepton_ai.history.writing import EPOCH
-from lepton_ai.server.receiving.rows import Rows, is_digest
+from lepton_ai.server.receiving.rows import Rows, is_digest, is_moment
 
 KINDS: Mapping[str, type[msgspec.Struct]] = {
     "branch": states.BranchState,
@@ -89,7 +91,8 @@ def _checked(move: Move, there: Ref | None, rows: Rows, sender: Sender) -> Move:
             raise UsageError(f"{move.key!r} stays: a version is kept for ever, deleted or not")
     else:
         state = decoded(move, kind)
-        for what, id_ in pointed_at(state):
+        check_times(move.key, msgspec.to_builtins(state))
+        for what, id_ in pointed_at(move.key, state):
             rows.row(_raw(move.key, id_), f"{what} of {move.key!r}")
         if isinstance(state, states.VersionState):
             check_version_state(move.key, state, rows)
@@ -110,8 +113,25 @@ def decoded(move: Move, kind: type[msgspec.Struct]) -> msgspec.Struct:
         raise UsageError(f"the value of {move.key!r} cannot be read: {problem}") from problem
 
 
-def pointed_at(state: msgspec.Struct) -> list[tuple[str, str]]:
-    """Every version that a value points at, with a word for it."""
+def check_times(key: str, value: Any) -> None:
+    """Every moment in a value is one that can be told: whoever lists it would fall over it.
+
+    Raises:
+        UsageError.
+    """
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        if isinstance(inner, int) and (name == "at" or str(name).endswith("_at")) and not is_moment(inner):
+            raise UsageError(f"the value of {key!r} has a moment that cannot be: {inner}")
+        check_times(key, inner)
+
+
+def pointed_at(key: str, state: msgspec.Struct) -> list[tuple[str, str]]:
+    """Every version that the value of ``key`` points at, with a word for it.
+
+    Raises:
+        UsageError: it is a merge, and was not asked for as merges are.
+    """
     match state:
         case states.BranchState(head=head, base=base):
             return [(what, id_) for what, id_ in (("the head", head), ("the base", base)) if id_ is not None]
@@ -120,7 +140,11 @@ def pointed_at(state: msgspec.Struct) -> list[tuple[str, str]]:
         case states.VersionState(newest=newest):
             return [("the newest revision", newest)]
         case states.MergeState():
-            aids = [id_ for ids in state.request.get("aids", {}).values() for id_ in ids]
+            try:
+                asked = msgspec.convert(state.request, Request)
+            except msgspec.ValidationError as problem:
+                raise UsageError(f"what {key!r} asks for cannot be read: {problem}") from problem
+            aids = [id_ for ids in asked.aids.values() for id_ in ids]
             return [("a side", id_) for id_ in (state.ours, *state.theirs, *state.bases, *aids)]
     return []
 

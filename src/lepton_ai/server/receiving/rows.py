@@ -14,6 +14,8 @@ from lepton_ai.types import Record
 
 LINEAGE = ("name", "branch", "parents", "jump", "depth")
 """What all revisions of a version have in common."""
+LAST_MOMENT = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
 
 
 class Rows:
@@ -82,6 +84,8 @@ def check_record(row: VersionRow) -> Record:
     except Damaged as problem:
         raise UsageError(f"version {_short(row)} is not what its id says: {problem.message}") from problem
     check_version_name(row.name)
+    if not is_moment(row.created_at):
+        raise _wrong(row, f"{row.created_at} is no moment")
     told = (record.name, record.parents, record.created_at)
     if told != (row.name, tuple(parent.hex() for parent in row.parents), timestamp(row.created_at)):
         raise _wrong(row, "its name, parents or time are not those of its record")
@@ -135,6 +139,11 @@ def check_revision(rows: Rows, row: VersionRow, record: Record) -> None:
         raise _wrong(row, "it is not the revision after the one that its record names")
     if any(getattr(before, field) != getattr(row, field) for field in LINEAGE):
         raise _wrong(row, "it stands elsewhere than the revision before")
+
+
+def is_moment(microseconds: int) -> bool:
+    """Whether it can be told as a time: from 1970 to the end of 9999."""
+    return 0 <= microseconds <= LAST_MOMENT
 
 
 def is_digest(text: str) -> bool:

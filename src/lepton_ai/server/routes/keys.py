@@ -9,13 +9,15 @@ from starlette.responses import Response
 
 from lepton_ai import wire
 from lepton_ai.catalog import repositories
-from lepton_ai.errors import AlreadyExists, InUse, InvalidName, UsageError
+from lepton_ai.errors import InvalidName, UsageError
 from lepton_ai.server.asked import WHERE, Keeping, Reading
 from lepton_ai.server.bodies import Sent, Told, told
 from lepton_ai.server.homes import ENVELOPE
 from lepton_ai.server.keeping_keys import NAME, check_key_file
 
 router = APIRouter(prefix=f"{WHERE}/keys", tags=["sync"])
+WAY_IN = "envelope-"
+"""How the names of the wrapped master key begin."""
 KeyName = Annotated[str, Path(description="As in `.lepton/keys`", pattern=NAME.pattern)]
 
 
@@ -37,9 +39,8 @@ def put_key(asked: Keeping, key: KeyName, body: Sent[wire.KeyFile]) -> Response:
     if body.name != key:
         raise InvalidName(f"the key is called {body.name!r} in its body and {key!r} in its address")
     check_key_file(asked.row.id, body)
-    files = {file.name: file.content for file in repositories.keys(asked.here.catalog, asked.row.number)}
-    if files.get(key, body.content) != body.content:
-        raise AlreadyExists(f"there is a key {key!r} already", hint="give another name")
+    if key == ENVELOPE:
+        raise UsageError(f"{ENVELOPE} is the server's own, which only it can make")
     repositories.add_key(asked.here.catalog, asked.row.number, body)
     return Response(status_code=204)
 
@@ -49,13 +50,9 @@ def put_key(asked: Keeping, key: KeyName, body: Sent[wire.KeyFile]) -> Response:
 )
 def delete_key(asked: Keeping, key: KeyName) -> Response:
     """Whoever opened it before may have kept the key. Without the server's own envelope it can read no more."""
-    names = [file.name for file in repositories.keys(asked.here.catalog, asked.row.number)]
-    envelopes = [name for name in names if name.startswith("envelope-")]
-    if not key.startswith("envelope-"):
+    if not key.startswith(WAY_IN):
         raise UsageError(f"{key!r} is no envelope: without it nothing could be read any more")
-    if envelopes == [key]:
-        raise InUse("the last envelope stays: without it nobody could open the repository")
-    repositories.remove_key(asked.here.catalog, asked.row.number, key)
+    repositories.remove_key(asked.here.catalog, asked.row.number, key, one_of=WAY_IN)
     if key == ENVELOPE:
         asked.here.homes.forget(asked.row)
     return Response(status_code=204)

@@ -54,7 +54,9 @@ def get_pack(
     address = _address(asked, name) if direct else None
     if address is not None:
         return RedirectResponse(address, 307, {"Cache-Control": "no-store"})
-    return ranged(request, found.size, pack, lambda offset, length: blobs.get(name, offset, length))
+    return ranged(
+        request, found.size, pack, lambda offset, length: blobs.get(name, offset, length), lasting=True
+    )
 
 
 @router.delete(

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from lepton_ai import wire
 from lepton_ai.catalog import repositories
+from lepton_ai.catalog.proposals import check_name
 from lepton_ai.catalog.repositories import Row
 from lepton_ai.errors import LostRace
 from lepton_ai.history.changes import branches
@@ -70,7 +71,7 @@ def create_repository(
     caller: Caller = request.state.caller
     allow(caller, "write")
     for name, what in ((body.owner, "an owner"), (body.name, "a repository")):
-        repositories.check_name(name, what)
+        check_name(name, what)
     row = repositories.create(here.catalog, complete(body, here.settings.key_file), caller.user)
     if body.id is None:
         _begin(here, row, caller.user)
@@ -112,8 +113,11 @@ def change_repository(
 )
 def delete_repository(asked: Keeping, if_match: IfMatch = None) -> Response:
     """At once for everybody; its rows and packs go when the server is next cleaned up."""
-    _edition(asked.row, if_match)
-    repositories.remove(asked.here.catalog, asked.row.number)
+    edition = _edition(asked.row, if_match)
+    try:
+        repositories.remove(asked.here.catalog, asked.row.number, edition=edition)
+    except LostRace as lost:
+        raise Changed(lost.message, hint=lost.hint) from lost
     asked.here.homes.forget(asked.row)
     return Response(status_code=204)
 

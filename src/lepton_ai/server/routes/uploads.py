@@ -57,7 +57,7 @@ async def put(
     """They must begin at ``held``; else 409 ``lost-race`` says where. What came before a cut is kept."""
     ticket = read_ticket(upload, asked.caller.user)
     first, last = _range(content_range, ticket)
-    part: Part = await run_in_threadpool(asked.opened.taking.desk.open, ticket, first)
+    part: Part = await run_in_threadpool(lambda: asked.opened.taking.open(ticket, first))
     whole = False
     try:
         await _take(request, part, last - first + 1)

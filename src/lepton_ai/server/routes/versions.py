@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -11,6 +12,8 @@ from starlette.responses import Response
 from lepton_ai.errors import IntegrityError, LeptonError, UsageError
 from lepton_ai.handles import Version
 from lepton_ai.history.bundle import SUFFIX
+from lepton_ai.history.changes import deletion
+from lepton_ai.history.refs.contract import Ref
 from lepton_ai.repository import ModelRepository
 from lepton_ai.server import finding
 from lepton_ai.server.arriving import arrived
@@ -18,7 +21,7 @@ from lepton_ai.server.asked import DONE, WHERE, Asked, Reading, Writing
 from lepton_ai.server.bodies import Sent, Told
 from lepton_ai.server.cursors import Cursor, Limit
 from lepton_ai.server.etags import IfMatch, IfNoneMatch, unchanged
-from lepton_ai.server.expecting import expecting, tag_of
+from lepton_ai.server.expecting import expecting
 from lepton_ai.server.shapes import (
     Made,
     NewFile,
@@ -147,13 +150,13 @@ def change_version(
     if body.deleted is not None:
         if given or body.files is not None:
             raise UsageError("a version is deleted or restored, or updated", hint="one after the other")
-        bound = expecting(names, _key(names, found), if_match, f"version {found.name!r}")
+        bound = _bound(names, found, if_match)
         if body.deleted:
             bound.delete_version(found)
         else:
             bound.restore_version(bound.version(found.id, deleted=True))
         return _made(names, found)
-    whole = expecting(asked.repository, _key(names, found), if_match, f"version {found.name!r}")
+    whole = _bound(asked.repository, found, if_match)
     return _made(whole, _updated(asked, whole, found.id, body, given))
 
 
@@ -171,10 +174,10 @@ def delete_version(
     if_match: IfMatch = None,
 ) -> Response:
     """A tombstone; it can be restored until its bytes are collected after the grace period."""
-    names, found = _found(asked, version, branch)
+    names = asked.names
+    found = Version(names, deletion.meant(names.lines, version, branch or "main"))
     asked.allow("write", _key(names, found))
-    bound = expecting(names, _key(names, found), if_match, f"version {found.name!r}")
-    bound.delete_version(version, branch or "main", why=why)
+    _bound(names, found, if_match).delete_version(found, why=why)
     return Response(status_code=204)
 
 
@@ -208,12 +211,20 @@ def _key(names: ModelRepository, found: Version) -> str:
 
 def _tag(names: ModelRepository, found: Version) -> str:
     """Labels are part of what is shown of a version, and every one of them holds on to it in its state."""
-    state = names.lines.version(bytes.fromhex(found.id))
-    return f'"{found.id[:16]}-{state.ref.stamp}"'
+    return _tag_of(found)(names.lines.version(bytes.fromhex(found.id)).ref) or ""
+
+
+def _tag_of(found: Version) -> Callable[[Ref | None], str | None]:
+    """From the state of a version to its ETag; an address may mean another version tomorrow, so its id is in it."""
+    return lambda ref: f'"{found.id[:16]}-{ref.stamp}"' if ref else None
+
+
+def _bound(names: ModelRepository, found: Version, if_match: str | None) -> ModelRepository:
+    """The repository, whose changes only apply while the version is what the caller read."""
+    return expecting(names, _key(names, found), if_match, f"version {found.name!r}", _tag_of(found))
 
 
 def _made(repository: ModelRepository, made: Version, status: int = 200) -> Made:
     told = version_json(repository.info(made))
     told |= {"id": made.id, "new_bytes": made.new_bytes or 0, "notes": list(made.notes)}
-    tag = tag_of(repository.lines.version(bytes.fromhex(made.id)).ref)
-    return shaped(Made, told, status, headers={"ETag": tag or ""})
+    return shaped(Made, told, status, headers={"ETag": _tag(repository, made)})

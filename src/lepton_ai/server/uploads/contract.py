@@ -98,7 +98,7 @@ def read_ticket(id_: str, person: str) -> Ticket:
         NotFound: it is none of this person's.
     """
     found = _ID.fullmatch(id_)
-    if found is None or found.group(3) != person_mark(person):
+    if found is None or found.group(3) != person_mark(person) or int(found.group(2)) > LARGEST:
         raise NotFound("there is no such upload of yours", hint="begin it again: POST …/uploads")
     return Ticket(found.group(1), int(found.group(2)), found.group(3))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from lepton_ai.errors import ConflictError, Damaged, LeptonError, NoSpace, UsageError
-from lepton_ai.server.uploads.contract import MOST_OPEN, Desk, Ticket, ticket_for
+from lepton_ai.server.uploads.contract import MOST_OPEN, Desk, Part, Ticket, ticket_for
 from lepton_ai.server.uploads.direct import Direct
 from lepton_ai.store.contract import BlobInfo, Blobs, PackInfo
 from lepton_ai.store.durable import storage_errors
@@ -56,6 +56,16 @@ class Taking:
             self._check_room(ticket)
         return ticket, held
 
+    def open(self, ticket: Ticket, offset: int) -> Part:
+        """Begin to take bytes from ``offset``, where what is held ends; the first ones as :meth:`begin` does.
+
+        Raises:
+            LostRace: it ends elsewhere. UsageError, NoSpace: as from :meth:`begin`.
+        """
+        if not offset and not self.desk.held(ticket):
+            self._check_room(ticket)  # whoever makes up an id has begun nothing
+        return self.desk.open(ticket, offset)
+
     def offer(self, ticket: Ticket, held: int | None) -> tuple[str, ...]:
         """Addresses at which the object store takes the parts of a pack of which nothing came yet; often none."""
         return self._direct.offer(ticket) if self._direct is not None and held == 0 else ()
@@ -87,7 +97,8 @@ class Taking:
         folder = self._staged()
         try:
             straight = self._direct.fetched(ticket, etags, folder) if self._direct is not None else None
-            self._publish(ticket, straight or self.desk.whole(ticket, folder))
+            file, source = straight or (self.desk.whole(ticket, folder), "")
+            self._publish(ticket, file, source)
         except LeptonError:
             if not is_there(self.blobs, ticket.pack):  # else another finished the same upload at this moment
                 raise
@@ -100,11 +111,12 @@ class Taking:
             self._direct.drop(ticket)
         self.desk.drop(ticket)
 
-    def _publish(self, ticket: Ticket, file: Path) -> None:
+    def _publish(self, ticket: Ticket, file: Path, source: str) -> None:
+        """``source``: how the store calls what came straight, of which ``file`` is a copy."""
         footer, objects = checked(file, ticket, self.desk)
         name = blob_name(ticket.pack)
-        if self._direct is not None:
-            self._direct.settle(ticket, name)  # it is there then, and putting it enters it in the list
+        if self._direct is not None and source:
+            self._direct.settle(source, name)  # it is there then, and putting it enters it in the list
         self.blobs.put(name, file)
         info = self.blobs.info(name)
         self._enter(PackInfo(ticket.pack, info.size, objects, info.written_at), footer)

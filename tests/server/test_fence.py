@@ -33,6 +33,12 @@ def test_what_is_not_there_is_not_told_either(closed: TestClient) -> None:
         assert closed.get(path).status_code == 401, path
 
 
+def test_a_slash_too_many_is_another_address(ana: TestClient) -> None:
+    for path in ("/api/v1/users/", "/api/v1/me/", "/api/v1/nowhere/", "/docs/"):
+        answer = ana.get(path, follow_redirects=False)
+        assert (answer.status_code, answer.json()["kind"]) == (404, "not-found"), path
+
+
 def test_health_needs_no_login_and_is_not_ready_before_the_start(closed: TestClient) -> None:
     assert closed.get("/healthz").json() == {"status": "ok"}
     answer = closed.get("/readyz")

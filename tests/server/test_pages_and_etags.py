@@ -28,6 +28,12 @@ def test_a_cursor_that_nobody_told_is_refused_or_a_number(cursor: str) -> None:
         assert isinstance(cursors.decode(cursor, int), int)
 
 
+@pytest.mark.parametrize("place", [1 << 63, (1 << 63, "x"), -(1 << 63)])
+def test_a_number_that_no_database_has_is_refused(place: object) -> None:
+    with pytest.raises(UsageError, match="cursor"):
+        cursors.decode(cursors.encode(place), type(place) if isinstance(place, int) else tuple[int, str])
+
+
 def test_only_what_was_read_is_changed() -> None:
     now = etags.etag("a", 1)
     assert now != etags.etag("a", 2)

@@ -46,6 +46,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         openapi_url=f"{wire.PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
     )
     app.state.running = running

@@ -39,6 +39,15 @@ def decode(cursor: str | None, kind: type[T]) -> T | None:
         return None
     try:
         plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.msgpack.decode(plain, type=kind)
+        place = msgspec.msgpack.decode(plain, type=kind)
+        _check_numbers(place)
     except (ValueError, binascii.Error, msgspec.DecodeError) as problem:
         raise UsageError("this cursor is not of this list", hint="begin again without a cursor") from problem
+    return place
+
+
+def _check_numbers(place: object) -> None:
+    """Raise ValueError for a number that no database can compare with."""
+    for part in place if isinstance(place, tuple) else (place,):
+        if isinstance(part, int) and not abs(part) < 1 << 63:
+            raise ValueError(part)

@@ -187,6 +187,15 @@ LIES: dict[str, tuple[Callable[[Commit], Commit], str]] = {
     "a tombstone of no age that is told": (
         lambda c: with_state(c, "branch/", states.BranchState, deleted=states.Gone(-1, "ada")), "cannot be",
     ),
+    "an identity that is a path": (
+        lambda c: with_state(c, "branch/", states.BranchState, uid="../.."), "no identity",
+    ),
+    "names counted further than anybody can": (
+        lambda c: with_state(c, "branch/", states.BranchState, high=10**33), "counts to",
+    ),
+    "a version that counts backwards": (
+        lambda c: with_state(c, "version/", states.VersionState, high=-1), "counts to",
+    ),
     "a merge that nobody can have asked for": (
         lambda c: more(c, "merge/main", states.encode(merging(c, {"aids": 5}))), "asks for",
     ),

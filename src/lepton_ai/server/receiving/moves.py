@@ -31,6 +31,8 @@ KINDS: Mapping[str, type[msgspec.Struct]] = {
 }
 """What stands before the first ``/`` of a key, and the value behind it."""
 COLLECTING: Mapping[str, type[msgspec.Struct]] = {EPOCH: states.Epoch, "gc/running": states.LeaseState}
+HIGHEST = 10**12
+"""To which number the names of a branch's versions may have counted."""
 LASTING = ("branch", "version", "tag", "alias", "merge")
 """Whatever changes these is in the log, whether the sender says so or not."""
 
@@ -92,6 +94,10 @@ def _checked(move: Move, there: Ref | None, rows: Rows, sender: Sender) -> Move:
     else:
         state = decoded(move, kind)
         check_times(move.key, msgspec.to_builtins(state))
+        if isinstance(state, states.BranchState) and not _hexadecimal(state.uid):
+            raise UsageError(f"the value of {move.key!r} has no identity of a branch")
+        if isinstance(state, states.BranchState | states.VersionState) and not 0 <= state.high <= HIGHEST:
+            raise UsageError(f"the value of {move.key!r} counts to {state.high}, which nobody has")
         for what, id_ in pointed_at(move.key, state):
             rows.row(_raw(move.key, id_), f"{what} of {move.key!r}")
         if isinstance(state, states.VersionState):

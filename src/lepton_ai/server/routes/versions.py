@@ -96,10 +96,14 @@ def import_version(asked: Writing, body: Sent[NewImport]) -> Told[Made]:
     asked.allow("write", f"branch/{body.branch}")
     repository, file = asked.repository, NewFile(f"version{SUFFIX}", body.content, body.upload)
     with arrived(asked, [file]) as folder:
+        bundle = folder / file.path
         try:
-            made = repository.import_version(folder / file.path, body.branch, name=body.name)
-        except IntegrityError as problem:  # what was sent is at fault, not what is kept here
-            raise UsageError(f"this cannot be taken in: {problem.message}", hint=problem.hint) from problem
+            made = repository.import_version(bundle, body.branch, name=body.name)
+        except (IntegrityError, UsageError) as problem:  # what was sent is at fault, not what is kept here
+            said = problem.message.replace(str(bundle), "what was sent")
+            if said == problem.message and isinstance(problem, UsageError):
+                raise
+            raise UsageError(f"this cannot be taken in: {said}", hint=problem.hint) from problem
     return _made(repository, made, 201)
 
 

@@ -161,7 +161,7 @@ class Postgresql(Service):
 
     def command(self) -> list[str]:
         asked = {
-            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder,
+            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
             "fsync": "off", "max_connections": 100, "shared_buffers": "32MB", "deadlock_timeout": "100ms",
         } | self._options  # fmt: skip
         options = [part for name, value in asked.items() for part in ("-c", f"{name}={value}")]
@@ -221,7 +221,7 @@ class Mariadb(Service):
     def command(self) -> list[str]:
         asked = {
             "datadir": self.folder / "data", "port": self.port, "bind-address": "127.0.0.1",
-            "socket": self.folder / "socket", "pid-file": self.folder / "pid", "init-file": self.folder / "first.sql",
+            "socket": self.folder / "s", "pid-file": self.folder / "pid", "init-file": self.folder / "first.sql",
             "user": pwd.getpwuid(os.geteuid()).pw_name, "innodb-flush-log-at-trx-commit": 2,
             "innodb-buffer-pool-size": "64M", "innodb-log-file-size": "64M", "performance-schema": "OFF",
             # A collation for which A is a, as packages choose it: keys must not follow it.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mortal import mortal
 from tests.services_s3 import free_port, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -37,7 +38,7 @@ def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = os.environ | {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
     log = folder / "log"
     with log.open("wb") as output, pytest.MonkeyPatch.context() as patch:
-        command = [program, *flags, "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+        command = mortal([program, *flags, "--silent", "--skipApiVersionCheck", "--disableTelemetry"])
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, env=environment)
         try:
             wait_for(f"http://127.0.0.1:{port}/", process, log)

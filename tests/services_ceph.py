@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mortal import mortal
 from tests.services_s3 import CREDENTIALS, free_port, wait_for
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool", "ceph-authtool")
@@ -78,7 +79,7 @@ class Cluster:
         """A daemon, and the file with what it says."""
         log = self.folder / f"{program}.out"
         output = self._stack.enter_context(log.open("wb"))
-        command = [program, "-c", str(self.settings), "-f", *arguments]
+        command = mortal([program, "-c", str(self.settings), "-f", *arguments])
         daemon = subprocess.Popen(
             command, cwd=self.folder, env=self._environment, stdout=output, stderr=output
         )

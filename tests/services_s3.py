@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mortal import mortal
+
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests"}
 
 
@@ -44,7 +46,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server, with credentials for it in the environment."""
     folder = tmp_path_factory.mktemp("moto")
     log, port = folder / "log", free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = mortal([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with log.open("wb") as output, pytest.MonkeyPatch.context() as patch:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, env=environment)

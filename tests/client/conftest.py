@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mortal import mortal
+
 PROGRAM = Path(sys.executable).with_name("lepton")
 PASSWORD = "correct horse battery"
 
@@ -37,7 +39,7 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "server", "start", self.folder, "--port", str(self.port)],
+                mortal([PROGRAM, "server", "start", self.folder, "--port", str(self.port)]),
                 stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
             )  # fmt: skip
         assert self._process.stdout is not None

@@ -14,6 +14,7 @@ from lepton_ai import ModelRepository
 from tests.between_s3 import Line, between
 from tests.client.places import content, names, save, tuned, weights
 from tests.deploy.files import DEPLOY, need
+from tests.mortal import mortal
 from tests.server.processes import Server, eventually, make, ready, started
 from tests.services_s3 import free_port
 
@@ -67,7 +68,7 @@ def front(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     inner = f"access_log off; {folders} {site}"
     whole = f"daemon off; {user} pid {place}/pid; error_log {place}/log; events {{}} http {{ {inner} }}"
     (place / "nginx.conf").write_text(whole)
-    process = subprocess.Popen([program, "-c", str(place / "nginx.conf"), "-p", str(place)])
+    process = subprocess.Popen(mortal([program, "-c", place / "nginx.conf", "-p", place]))
     try:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         eventually(lambda: ready(f"https://127.0.0.1:{port}") or process.poll() is not None)

@@ -14,14 +14,19 @@ from lepton_ai.catalog import passwords
 from lepton_ai.server import founding
 from lepton_ai.server.app import create_app
 from lepton_ai.server.settings import ServerSettings
+from tests.server.databases import database, prepared
+
+__all__ = ["database", "prepared"]
 
 ADDRESS = "http://127.0.0.1:8750"
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> ServerSettings:
-    return ServerSettings(folder=tmp_path / "server")
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> ServerSettings:
+    """Over the embedded database, or over the one that the test's fixture ``database`` names."""
+    found = request.getfixturevalue("database") if "database" in request.fixturenames else ""
+    return ServerSettings(folder=tmp_path / "server", database=found)
 
 
 @pytest.fixture

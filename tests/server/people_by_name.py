@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import Request
 from starlette.testclient import TestClient
 
-from lepton_ai.catalog import people
+from lepton_ai.catalog import passwords, people
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.errors import Unauthenticated
 from lepton_ai.server import auth
@@ -28,12 +29,12 @@ PEOPLE = {
 }
 
 
-def known(_: Running, request: Request) -> Caller:
+def known(held: Running, request: Request) -> Caller:
     """Who a request says that it comes from."""
     name = request.headers.get("authorization", "").removeprefix("Bearer ")
     if name not in PEOPLE:
         raise Unauthenticated("this needs a login")
-    number = 1 + list(PEOPLE).index(name)
+    number = people.find(held.catalog, name).number
     return Caller(name, number, name == "root", PEOPLE[name], "token", name, [])
 
 
@@ -43,17 +44,30 @@ def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("catalog") / "catalog.db"
     made = Catalog(f"sqlite:///{file}")
     made.migrate()
-    for name in PEOPLE:
-        people.add_user(made, name, f"the password of {name}", name == "root")
+    add_people(made)
     made.close()
     return file
 
 
+def add_people(catalog: Catalog) -> None:
+    """Whoever may ask."""
+    for name in PEOPLE:
+        people.add_user(catalog, name, f"the password of {name}", name == "root")
+
+
 @pytest.fixture
-def settings(tmp_path: Path, empty_catalog: Path) -> ServerSettings:
-    made = ServerSettings(folder=tmp_path / "server", rate=1e6, burst=10**6)
+def settings(
+    tmp_path: Path, empty_catalog: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> ServerSettings:
+    made = ServerSettings(folder=tmp_path / "server", database=database, rate=1e6, burst=10**6)
     made.folder.mkdir()
-    shutil.copy(empty_catalog, made.folder / "catalog.db")
+    if not database:
+        shutil.copy(empty_catalog, made.folder / "catalog.db")
+        return made
+    monkeypatch.setattr(passwords, "HASHER", PasswordHasher(1, 8, 1))
+    catalog = Catalog(database, connections=1)
+    add_people(catalog)
+    catalog.close()
     return made
 
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from tests.mortal import mortal
+
 PROGRAM = [sys.executable, "-c", "import sys; from lepton_ai.cli import main; sys.exit(main())"]
 PASSWORD = "correct horse battery"
 LONGEST = 60.0
@@ -83,7 +85,7 @@ def started(folder: Path, *flags: str, **environment: str) -> Iterator[Server]:
     log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [*PROGRAM, "server", "start", str(folder), "--port", "0", *flags],
+            mortal([*PROGRAM, "server", "start", str(folder), "--port", "0", *flags]),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

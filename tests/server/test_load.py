@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import secrets
 import subprocess
 import sys
@@ -22,9 +23,10 @@ import msgspec
 import pytest
 
 from lepton_ai import ModelRepository
+from tests.mortal import mortal
 from tests.server.load.models import model
 from tests.server.load.visitor import Came, Errand, Kept
-from tests.server.load.watching import Seen, Watch, look, middle, workers_of
+from tests.server.load.watching import Seen, Watch, look, machine, middle, workers_of
 from tests.server.processes import Server, eventually, make, started
 from tests.services import Service
 
@@ -61,7 +63,7 @@ def visit(errands: list[Errand]) -> list[Came]:
             for kind in ("CONFIG", "CACHE", "DATA", "STATE")
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.server.load.visitor"],
+            mortal([sys.executable, "-m", "tests.server.load.visitor"]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | own,
         )  # fmt: skip
         assert process.stdin
@@ -127,7 +129,23 @@ def spread(seconds: list[float]) -> dict[str, Any]:
     return {"count": len(ordered), "p50": at(0.5), "p99": at(0.99)}
 
 
-def report(name: str, lines: list[dict[str, Any]], came: list[Came], watch: Watch) -> dict[str, Any]:
+def computed(watch: Watch, begun: tuple[float, float]) -> dict[str, float]:
+    """Seconds that the workers and the people (and what else ended) computed, and how busy the machine was."""
+    busy, had = (now - before for now, before in zip(machine(), begun, strict=True))
+    workers = sum(looks[-1].computed - looks[0].computed for looks in watch.seen.values())
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = {
+        "workers": workers,
+        "people": ended.ru_utime + ended.ru_stime,
+        "machine": busy,
+        "busy": busy / had,
+    }
+    return {name: round(value, 2) for name, value in told.items()}
+
+
+def report(
+    name: str, lines: list[dict[str, Any]], came: list[Came], watch: Watch, begun: tuple[float, float]
+) -> dict[str, Any]:
     """What is printed, and written to build/."""
     routes: dict[str, list[float]] = defaultdict(list)
     for line in lines:
@@ -143,13 +161,15 @@ def report(name: str, lines: list[dict[str, Any]], came: list[Came], watch: Watc
         "all": spread(plain),
         "routes": {route: spread(found) for route, found in sorted(routes.items())},
         "acts": {act: spread(found) for act, found in sorted(acts.items())},
+        "computed": computed(watch, begun),
         "saves": sum(len(each.kept) for each in came),
         "counted": dict(sum((Counter(each.counted) for each in came), Counter())),
         "workers": {str(process): msgspec.to_builtins(looks) for process, looks in watch.seen.items()},
     }
     BUILD.mkdir(exist_ok=True)
     (BUILD / f"load-{name}.json").write_text(json.dumps(told, indent=1))
-    print(f"\n{name}: {told['requests_per_second']} requests/s, {told['saves']} saves; ms:")
+    print(f"\n{name}: {told['requests_per_second']} requests/s, {told['saves']} saves")
+    print(f"  seconds of computing: {told['computed']}\n  ms:")
     for route, found in ({"all": told["all"]} | told["routes"] | told["acts"]).items():
         print(f"  {route:75} {found['count']:7} p50 {found['p50']:8} p99 {found['p99']:8}")
     return told
@@ -194,10 +214,11 @@ def run(name: str, server: Server, workers: int, people: int, folder: Path) -> N
     processes = workers_of(server.process.pid)
     assert len(processes) == workers
     before = {process: seen for process in processes if (seen := look(process)) is not None}
+    begun = machine()
     with Watch(processes) as watch:
         came = visit(visitors(server, people, folder))
     lines = [line for line in server.lines() if "route" in line]
-    told = report(name, lines, came, watch)
+    told = report(name, lines, came, watch, begun)
     wrong = [each for one in came for each in one.wrong]
     assert not wrong, "\n".join([f"{len(wrong)} went wrong", *wrong[:20]])
     assert [line for line in lines if line["status"] >= 500] == []

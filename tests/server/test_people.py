@@ -12,9 +12,12 @@ from lepton_ai import wire
 from lepton_ai.server.app import create_app
 from lepton_ai.server.settings import ServerSettings
 from tests.server.conftest import ADDRESS, PASSWORD, by_session, by_token
+from tests.server.databases import everywhere
 
 LOGIN = {"user": "ana", "password": PASSWORD}
 NEW = "a brand new password"
+
+pytestmark = pytest.mark.usefixtures("database")
 
 
 def _told(answer: Any, status: int = 200) -> Any:
@@ -68,6 +71,7 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike(server: TestClient, pa
     assert not any("set-cookie" in answer.headers for answer in wrong)
 
 
+@everywhere
 def test_guessing_is_stopped_and_an_administrator_unlocks(server: TestClient, ana: TestClient) -> None:
     _told(ana.post("/api/v1/users", json={"name": "bob", "password": NEW}), 201)
     statuses = [
@@ -109,6 +113,7 @@ def test_what_is_no_token_is_nobody(server: TestClient, header: str) -> None:
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="lepton-ai"')
 
 
+@everywhere
 def test_tokens_are_made_listed_and_revoked(server: TestClient) -> None:
     browser = by_session(server, "ana", PASSWORD)
     made = [_told(browser.post("/api/v1/tokens", json={"name": f"t{n}", "days": 1}), 201) for n in range(3)]
@@ -179,6 +184,7 @@ def test_a_user_is_changed_only_as_it_was_read(ana: TestClient) -> None:
     assert ana.patch("/api/v1/users/bob", json={"admin": False, "active": False}).status_code == 400
 
 
+@everywhere
 def test_users_are_listed_page_by_page(ana: TestClient) -> None:
     for name in ("bob", "cyd", "dee"):
         _told(ana.post("/api/v1/users", json={"name": name, "password": NEW}), 201)

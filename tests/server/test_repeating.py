@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from starlette.testclient import TestClient
 
 from tests.server.conftest import ADDRESS, PASSWORD, by_token
+from tests.server.databases import everywhere
 
 KEY = {"Idempotency-Key": "0c9b6e2e"}
 NEW = {"owner": "ana", "name": "digits"}
 PLACE = "/api/v1/repositories"
 
+pytestmark = pytest.mark.usefixtures("database")
 
+
+@everywhere
 def test_the_second_gets_the_answer_of_the_first(ana: TestClient) -> None:
     first = ana.post(PLACE, json=NEW, headers=KEY)
     again = ana.post(PLACE, json=NEW, headers=KEY)
@@ -75,6 +80,7 @@ def test_a_secret_is_told_once(server: TestClient, ana: TestClient) -> None:
     assert len([token for token in ana.get("/api/v1/tokens").json()["tokens"] if token["name"] == "ci"]) == 1
 
 
+@everywhere
 def test_at_once_it_is_done_once(ana: TestClient) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: ana.post(PLACE, json=NEW, headers=KEY), range(6)))

@@ -16,6 +16,8 @@ from lepton_ai.server.tidying import Tidied
 
 DAY = 24 * 3600 * 1_000_000
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 @pytest.fixture
 def running(ana: TestClient) -> Running:

@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 
 from lepton_ai.catalog import walking
 from lepton_ai.catalog.tables import METADATA
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged
 from lepton_ai.store.durable import flush, flush_folder, make_folder, storage_errors, write_file
 
@@ -74,7 +75,7 @@ def read_list(folder: Path) -> Contents:
     """
     with storage_errors(folder):
         try:
-            return msgspec.json.decode((folder / _LIST).read_bytes(), type=Contents)
+            return msgspec.json.decode((folder / _LIST).read_bytes(), type=ready(Contents))
         except (FileNotFoundError, msgspec.MsgspecError) as problem:
             raise Damaged(
                 f"{folder} is no whole dump of a catalog: {problem}", hint="take another one"

@@ -17,6 +17,7 @@ from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.catalog.search_conditions import Conditions, plain
 from lepton_ai.catalog.search_orders import Phase, Sorted, phases
 from lepton_ai.catalog.tables.search import FOUND
+from lepton_ai.decodable import ready
 from lepton_ai.errors import UsageError
 from lepton_ai.history import listing
 from lepton_ai.history.filters import grammar, nodes, order
@@ -148,7 +149,7 @@ def _read(cursor: str, question: str, parts: list[Phase]) -> _Cursor:
         packed = base64.urlsafe_b64decode(
             cursor[:_LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4)
         )
-        found = msgspec.json.decode(packed, type=_Cursor)
+        found = msgspec.json.decode(packed, type=ready(_Cursor))
     except (ValueError, msgspec.MsgspecError):
         raise UsageError("the cursor is none", hint="take it from the page before") from None
     if found.question != question or not _fits(found, parts):

@@ -123,7 +123,7 @@ class HttpBlobs:
         Raises:
             NotFound: there is no such pack.
         """
-        answer = self._asked(name, "bytes=0-0")
+        answer = self._asked(name, "bytes=0-0", direct=False)  # of the time, the server's word counts
         told = _TOTAL.fullmatch(answer.headers.get("Content-Range", ""))
         size = int(told.group(1)) if told else len(answer.data)
         at = self._times.get(pack_name(name) or "")
@@ -140,9 +140,11 @@ class HttpBlobs:
                 "GET", f"{self._path}/packs", None, wire.Packs, query=query
             )
             for pack in page.packs:
-                self._times[pack.name] = pack.written_at
+                at = self._times[pack.name] = float(
+                    int(pack.written_at)
+                )  # whole seconds, as a header tells them
                 if blob_name(pack.name).startswith(prefix):
-                    yield BlobInfo(blob_name(pack.name), pack.size, pack.written_at)
+                    yield BlobInfo(blob_name(pack.name), pack.size, at)
             after = page.next
             if after is None:
                 return
@@ -200,11 +202,13 @@ class HttpBlobs:
             return b""
         return answer.data if answer.status == 206 else answer.data[offset : offset + length]
 
-    def _asked(self, name: str, range_: str, *, stream: bool = False) -> BaseHTTPResponse:
-        """The answer to a request for a range of a pack, from the server or from where it sends us."""
+    def _asked(
+        self, name: str, range_: str, *, stream: bool = False, direct: bool = True
+    ) -> BaseHTTPResponse:
+        """The answer to a request for a range of a pack, from the server or, if ``direct``, from where it sends us."""
         path = f"{self._path}/packs/{_pack(name)}"
         headers = {"Range": range_, "Accept-Encoding": "identity"}
-        query = {"direct": "true"} if self._direct else None
+        query = {"direct": "true"} if direct and self._direct else None
         answer = self._connection.send(
             "GET", path, headers=headers, accept=(307, 416), stream=stream, query=query
         )

@@ -12,6 +12,7 @@ import msgspec
 from lepton_ai import wire
 from lepton_ai._version import __version__
 from lepton_ai.client import address, problems, waiting
+from lepton_ai.decodable import ready
 from lepton_ai.errors import StorageFailed, UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Connection:
         if tells is None:
             return None
         try:
-            return msgspec.json.decode(answer.data, type=tells)
+            return msgspec.json.decode(answer.data, type=ready(tells))
         except msgspec.MsgspecError as problem:
             raise StorageFailed(
                 f"{self.server} answers {path} in a way that this version of lepton-ai cannot read",

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged
 from lepton_ai.store.durable import make_folder, storage_errors, write_file
 
@@ -103,7 +104,7 @@ def _read(place: Path) -> _File:
         except FileNotFoundError:
             return _File({})
     try:
-        return msgspec.json.decode(data, type=_File)
+        return msgspec.json.decode(data, type=ready(_File))
     except msgspec.MsgspecError as problem:
         raise Damaged(f"{place} cannot be read", hint="remove it, then lepton login again") from problem
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lepton_ai import errors
+from lepton_ai.decodable import ready
 from lepton_ai.errors import LeptonError, StorageFailed
 from lepton_ai.wire import Problem
 
@@ -40,7 +41,7 @@ def error(status: int, body: bytes, where: str) -> LeptonError:
 
 def _read(body: bytes) -> Problem | None:
     try:
-        return msgspec.json.decode(body, type=Problem)
+        return msgspec.json.decode(body, type=ready(Problem))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

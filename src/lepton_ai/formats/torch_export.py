@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.formats.checks import is_extent, parse_json
 from lepton_ai.formats.contract import Malformed
 from lepton_ai.formats.torch_tensors import DTYPES, View
@@ -75,7 +76,7 @@ def payloads(data: bytes) -> Iterator[tuple[str, str, View | None]]:
         Malformed: the configuration cannot be read, or has symbolic sizes or sparse tensors.
     """
     try:
-        config = msgspec.convert(parse_json(data), _Config)
+        config = msgspec.convert(parse_json(data), ready(_Config))
     except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter: a key of lone surrogates
         raise Malformed(f"a configuration of weights that cannot be read: {error}") from None
     for name, payload in config.config.items():

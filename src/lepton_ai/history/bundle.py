@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged, LeptonError, TooNew, UsageError, WouldOverwrite
 from lepton_ai.history.carried import dataset_of
 from lepton_ai.history.checkout import check_space
@@ -182,7 +183,7 @@ def _header(source: Path, archive: zipfile.ZipFile) -> Header:
             raise TooNew(
                 f"{source} was exported by a later version of this tool", hint="use a newer lepton-ai"
             )
-        header = msgspec.json.decode(data, type=Header)
+        header = msgspec.json.decode(data, type=ready(Header))
         if not all(_is_digest(digest) for digest in (header.id, *_digests(header.record))):
             raise _damaged(source, "an id or checksum in it is none")
         return msgspec.structs.replace(header, record=sound(header.record))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 from msgspec.structs import replace
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import UsageError
 from lepton_ai.history import provenance
 from lepton_ai.history.record import plain_metrics, plain_params, text
@@ -118,7 +119,7 @@ def dataset_of(given: object) -> Dataset:
             s if isinstance(s, str) else msgspec.json.encode(s).decode() for s in steps
         ]
     try:
-        return msgspec.convert(fields | {"extra": values}, Dataset)
+        return msgspec.convert(fields | {"extra": values}, ready(Dataset))
     except msgspec.ValidationError as problem:
         raise UsageError(
             f"dataset: {problem}", hint="rows is a number, name, source and digest are texts"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged, NotFound, StorageFailed, TooNew
 from lepton_ai.store.store import BLOCK_SIZE
 
@@ -43,6 +44,6 @@ def read_config(place: Path) -> Config:
             raise TooNew(
                 f"{place} has format {number}, this tool knows {FORMAT}", hint="use a newer lepton-ai"
             )
-        return msgspec.json.decode(data, type=Config)
+        return msgspec.json.decode(data, type=ready(Config))
     except msgspec.MsgspecError as problem:
         raise Damaged(f"{file} cannot be read: {problem}", hint="restore it from a backup") from problem

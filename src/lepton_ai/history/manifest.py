@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import TooNew
 from lepton_ai.formats.contract import Tensor
 from lepton_ai.store.contract import Content
@@ -39,7 +40,7 @@ def decode(data: bytes) -> Manifest:
         TooNew: it has a form that this version of the tool does not know.
     """
     try:
-        manifest = msgspec.msgpack.decode(data, type=Manifest)
+        manifest = msgspec.msgpack.decode(data, type=ready(Manifest))
     except msgspec.ValidationError as problem:
         raise TooNew(f"a manifest has an unknown form: {problem}", hint="use a newer lepton-ai") from problem
     if manifest.schema != SCHEMA:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged, TooNew, UsageError
 from lepton_ai.types import Attachment, FileEntry, Record
 
@@ -51,7 +52,7 @@ def parse_record(data: bytes, expected: bytes) -> Record:
             hint="restore the history from a backup",
         )
     try:
-        record = msgspec.json.decode(data, type=Record)
+        record = msgspec.json.decode(data, type=ready(Record))
     except msgspec.ValidationError as problem:
         raise TooNew(
             f"the record of version {expected.hex()[:12]} has an unknown form", hint="use a newer lepton-ai"

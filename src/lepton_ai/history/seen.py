@@ -18,6 +18,7 @@ import msgspec
 from blake3 import blake3
 
 from lepton_ai._version import __version__
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged
 from lepton_ai.history.headstart import HeadStart
 from lepton_ai.history.sight import Sight, Watch, boot, look
@@ -152,7 +153,7 @@ class Seen:
             head = bytes([seal.number]) + seal.key_id
             if not data.startswith(head):  # not sealed as we seal, or with an older key
                 return {}
-            found = msgspec.msgpack.decode(seal.open(data[len(head) :], PURPOSE), type=_List)
+            found = msgspec.msgpack.decode(seal.open(data[len(head) :], PURPOSE), type=ready(_List))
         except (OSError, Damaged, msgspec.DecodeError):  # it is only a cache
             return {}
         if (found.boot, found.version) != (self._boot, __version__):

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import TooNew
 from lepton_ai.history.refs.contract import ABSENT, Move, Ref
 from lepton_ai.types import Attachment
@@ -185,7 +186,7 @@ def decode(kind: type[T], ref: Ref) -> T:
         TooNew: the value has a form that this version of the tool does not know.
     """
     try:
-        return msgspec.json.decode(ref.value, type=kind)
+        return msgspec.json.decode(ref.value, type=ready(kind))
     except msgspec.ValidationError as problem:
         raise TooNew(
             f"the entry {ref.key!r} has an unknown form: {problem}", hint="use a newer lepton-ai"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.incoming.contract import Source
@@ -36,7 +37,7 @@ def known_of(lines: Lines, source: Source) -> dict[str, Known]:
     for row in _rows(lines):
         if MARK not in row.record:
             continue
-        origin = msgspec.json.decode(row.record, type=_Head).operation.origin
+        origin = msgspec.json.decode(row.record, type=ready(_Head)).operation.origin
         if origin is not None and (origin.kind, origin.scope) == (source.kind, source.scope):
             found[origin.reference] = Known(row.first, origin.missing)
     return found

@@ -148,7 +148,7 @@ def needs(scope: str) -> Any:
     What it is needed for, on which repository, is asked of :func:`lepton_ai.server.access.allow` by the route.
     """
 
-    def found(request: Request) -> Caller:
+    async def found(request: Request) -> Caller:  # async: for this no thread is worth waiting
         caller: Caller = request.state.caller
         if scope not in caller.scopes:
             allow(caller, scope)

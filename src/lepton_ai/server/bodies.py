@@ -16,6 +16,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from starlette.responses import Response
 
+from lepton_ai.decodable import ready
+
 MARK = "x-lepton-ai-struct"
 """In a schema: stands for a struct until the document is finished."""
 
@@ -32,7 +34,7 @@ class _Struct:
                 msgspec.json.encode(
                     value
                 )  # halves of characters, which Python's reader lets through, are no text
-                return msgspec.convert(value, source)
+                return msgspec.convert(value, ready(source))
             except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as problem:
                 words = str(problem).replace("{", "(").replace("}", ")")
                 raise PydanticCustomError("wire", words) from problem

@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from fastapi import Query
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import UsageError
 
 MOST = 1000
@@ -39,7 +40,7 @@ def decode(cursor: str | None, kind: type[T]) -> T | None:
         return None
     try:
         plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        place = msgspec.msgpack.decode(plain, type=kind)
+        place = msgspec.msgpack.decode(plain, type=ready(kind))
         _check_numbers(place)
     except (ValueError, binascii.Error, msgspec.DecodeError) as problem:
         raise UsageError("this cursor is not of this list", hint="begin again without a cursor") from problem

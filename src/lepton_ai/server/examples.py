@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from lepton_ai.decodable import ready
+
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 AT = 1_795_280_400_000_000
 
@@ -79,7 +81,7 @@ def example(kind: Any) -> Any:
 def fits(kind: Any, value: Any) -> bool:
     """Whether ``value`` is a body of this type."""
     try:
-        msgspec.convert(value, kind)
+        msgspec.convert(value, ready(kind))
     except msgspec.ValidationError:
         return False
     return True

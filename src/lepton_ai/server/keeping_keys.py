@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lepton_ai import wire
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged, InvalidName, UsageError
 from lepton_ai.server.homes import ENVELOPE, unpack_keys
 from lepton_ai.store.durable import make_folder, storage_errors
@@ -76,7 +77,7 @@ def check_key_file(repository_id: str, file: wire.KeyFile) -> None:
     stem = file.name.partition("-")[0].removesuffix(".json")
     kind = {"id": SealedKey, "sealing": SealedKey, "plain": PlainKey}.get(stem, Envelope)
     try:
-        key = msgspec.json.decode(file.content, type=kind)
+        key = msgspec.json.decode(file.content, type=ready(kind))
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise UsageError(f"{file.name} cannot be read: {problem}") from problem
     fits = key.repository == repository_id

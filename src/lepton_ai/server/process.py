@@ -6,10 +6,10 @@ import fcntl
 import gc
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,11 +22,13 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Busy, InfrastructureError, NotFound, UsageError
 from lepton_ai.server import founding, logs, metrics
 from lepton_ai.server.app import create_app
 from lepton_ai.server.running import Running, close_all, open_all, try_objects
 from lepton_ai.server.settings import LOOPBACK, WHOLE, ServerSettings, decode, encode
+from lepton_ai.store.durable import make_folder, storage_errors
 
 LOCK = "server.lock"
 MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
@@ -220,7 +222,7 @@ def _lock(settings: ServerSettings) -> Iterator[IO[str]]:
 
 def _holder(place: Path) -> str:
     try:
-        held = msgspec.json.decode(place.read_bytes(), type=Holder)
+        held = msgspec.json.decode(place.read_bytes(), type=ready(Holder))
     except (OSError, msgspec.DecodeError):
         return ""  # it is just starting
     return f": process {held.process}, {held.address}"
@@ -228,13 +230,20 @@ def _holder(place: Path) -> str:
 
 @contextmanager
 def _environment(settings: ServerSettings) -> Iterator[None]:
-    """What workers find in their environment: settings, and a folder for the numbers of all of them."""
+    """What workers find in their environment: settings, and a folder for the numbers of all of them.
+
+    It lies in the server's folder, where the next start finds what a server that was killed left.
+    """
     with ExitStack() as stack:
         os.environ[WHOLE] = encode(settings).decode()
         stack.callback(os.environ.pop, WHOLE)
         if settings.workers > 1:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lepton-ai-metrics-"))
-            for name, value in {metrics.FOLDER_VARIABLE: folder, **MEMORY}.items():
+            folder = settings.folder / "metrics"
+            shutil.rmtree(folder, ignore_errors=True)
+            with storage_errors(folder):
+                make_folder(folder, 0o700)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            for name, value in {metrics.FOLDER_VARIABLE: str(folder), **MEMORY}.items():
                 if name not in MEMORY or name not in os.environ:
                     os.environ[name] = value
                     stack.callback(os.environ.pop, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from urllib.parse import quote
 
 from fastapi import Request
@@ -18,11 +19,19 @@ Read = Callable[[int, int], bytes]
 
 
 def ranged(
-    request: Request, size: int, etag: str, read: Read, *, named: str = "", lasting: bool = False
+    request: Request,
+    size: int,
+    etag: str,
+    read: Read,
+    *,
+    named: str = "",
+    lasting: bool = False,
+    written_at: float | None = None,
 ) -> Response:
     """The ``size`` bytes that ``read`` gives, or those that the request asks for. ``named``: the name of a download.
 
-    ``lasting``: at this address there will never be others, so whoever has them need not ask again.
+    ``lasting``: at this address there will never be others, so whoever has them need not ask again. ``written_at``:
+    when they came to be, in seconds since 1970.
 
     Raises:
         Refused: the range lies outside (416).
@@ -32,6 +41,8 @@ def ranged(
         headers["Cache-Control"] = "private, max-age=31536000"
     if named:
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(named, safe='')}"
+    if written_at is not None:
+        headers["Last-Modified"] = formatdate(written_at, usegmt=True)
     if request.headers.get("if-none-match") in (f'"{etag}"', "*"):
         return Response(status_code=304, headers=headers)
     asked = _asked(request, etag)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from fastapi import Depends, Request
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import UsageError
 from lepton_ai.server import bodies
 
@@ -46,6 +47,6 @@ def read(data: bytes, kind: type[T]) -> T:
         UsageError: it is none; says where.
     """
     try:
-        return msgspec.json.decode(data or b"{}", type=kind)
+        return msgspec.json.decode(data or b"{}", type=ready(kind))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise UsageError(f"the body of the request does not fit: {problem}") from problem

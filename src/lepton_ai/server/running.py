@@ -44,7 +44,7 @@ class Running:
         self.limits = Limits(self.settings, self.metrics)
 
 
-def running(request: Request) -> Running:
+async def running(request: Request) -> Running:  # async: for this no thread is worth waiting
     """What the process that answers ``request`` holds."""
     held: Running = request.app.state.running
     return held

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import UsageError
 from lepton_ai.settings import YES
 
@@ -123,7 +124,7 @@ def convert(told: Mapping[str, Any]) -> ServerSettings:
     """
     try:
         settings = msgspec.convert(
-            dict(told), ServerSettings, strict=False, dec_hook=_decode, builtin_types=(Path,)
+            dict(told), ready(ServerSettings), strict=False, dec_hook=_decode, builtin_types=(Path,)
         )
     except msgspec.ValidationError as problem:
         raise UsageError(f"the server's settings: {problem}", hint=f"see {FILE} and {PREFIX}*") from problem

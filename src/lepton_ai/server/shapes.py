@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from lepton_ai.decodable import ready
 from lepton_ai.server.bodies import told
 from lepton_ai.types import FileEntry, Operation, Status, without_nan
 
@@ -174,4 +175,4 @@ class TensorFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 def shaped(kind: type[T], value: object, status: int = 200, headers: dict[str, str] | None = None) -> T:
     """An answer of this shape, of plain values or structs."""
     plain = without_nan(msgspec.to_builtins(value))
-    return told(msgspec.convert(plain, kind), status, headers)
+    return told(msgspec.convert(plain, ready(kind)), status, headers)

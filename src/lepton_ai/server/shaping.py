@@ -1,7 +1,6 @@
-"""Every struct is worked out before there are threads.
+"""Every module is imported and every struct worked out (:mod:`lepton_ai.decodable`) before the first request.
 
-What msgspec learns about a type when it first decodes it is seen half made by a thread that decodes the same type just
-then, and the process dies of a segmentation fault (0.22; a load test of a fresh server met it).
+No request waits for it then, and no two threads import at once.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from importlib import import_module
 import msgspec
 
 import lepton_ai
+from lepton_ai.decodable import ready
 
 ROOMS = ("lepton_ai.history", "lepton_ai.store", "lepton_ai.catalog", "lepton_ai.server", "lepton_ai.telling")
 """Where structs are that a request may decode; modules that wait for their first use too."""
@@ -32,8 +32,8 @@ def prepare() -> int:
 
 def _decodable(kind: type[msgspec.Struct]) -> bool:
     try:
-        msgspec.json.Decoder(kind)
-    except (TypeError, NameError):  # holds what JSON has not: it never travels
+        ready(kind)
+    except (TypeError, NameError):  # holds what nobody decodes: it never travels
         return False
     return True
 

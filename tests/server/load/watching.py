@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import threading
 from pathlib import Path
@@ -12,12 +13,16 @@ EVERY = 1.0
 """Seconds between two looks."""
 
 
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
 class Seen(msgspec.Struct, frozen=True):
-    """A look: bytes that no file backs (``RssAnon``), open descriptors, threads."""
+    """A look: bytes that no file backs (``RssAnon``), open descriptors, threads, seconds of computing so far."""
 
     anonymous: int
     descriptors: int
     threads: int
+    computed: float
 
 
 class Watch:
@@ -49,9 +54,17 @@ def look(process: int) -> Seen | None:
     try:
         lines = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
         anonymous = int(lines["RssAnon"].split()[0]) * 1024
-        return Seen(anonymous, sum(1 for _ in (place / "fd").iterdir()), int(lines["Threads"]))
+        descriptors = sum(1 for _ in (place / "fd").iterdir())
+        user, system = (place / "stat").read_text().rpartition(")")[2].split()[11:13]
+        return Seen(anonymous, descriptors, int(lines["Threads"]), (int(user) + int(system)) / TICKS)
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def machine() -> tuple[float, float]:
+    """Seconds that all processors of this machine computed, and that they had, since it started."""
+    told = [int(word) / TICKS for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(told) - told[3] - told[4], sum(told)
 
 
 def middle(looks: list[Seen], name: str) -> float:

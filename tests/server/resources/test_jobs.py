@@ -16,6 +16,7 @@ from lepton_ai.errors import Busy
 from lepton_ai.server import working
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.server.working import Workers
+from tests.server.databases import everywhere
 from tests.server.resources.test_names import model
 from tests.server.resources.test_versions import HERE, place, save
 
@@ -38,6 +39,7 @@ def run(http: TestClient, **body: Any) -> dict[str, Any]:
     return ended(http, begun.json())
 
 
+@everywhere
 def test_keeping_house(ada: TestClient, root: TestClient, place: str) -> None:
     save(ada, model(a=1))
     save(ada, model(a=2))

@@ -13,6 +13,7 @@ import pytest
 import safetensors.numpy
 from starlette.testclient import TestClient
 
+from tests.server.databases import everywhere
 from tests.server.resources.test_versions import HERE, place, save
 
 __all__ = ["place"]
@@ -35,6 +36,7 @@ def parted(ada: TestClient, place: str) -> str:
     return place
 
 
+@everywhere
 def test_branches_live_and_die(ada: TestClient, place: str) -> None:
     save(ada, model(a=1))
     made = ada.post(f"{place}/branches", json={"name": "team/feature", "base": "v1"})
@@ -66,6 +68,7 @@ def test_branches_live_and_die(ada: TestClient, place: str) -> None:
     assert ada.get(f"{place}/branches/nothing").status_code == 404
 
 
+@everywhere
 def test_tags_stay_and_aliases_remember(ada: TestClient, called: Called, place: str) -> None:
     save(ada, model(a=1))
     save(ada, model(a=2))
@@ -104,6 +107,7 @@ def test_tags_stay_and_aliases_remember(ada: TestClient, called: Called, place: 
     assert ada.get(f"{place}/alias-meanings/production").json()["meanings"][0]["version"] is None
 
 
+@everywhere
 def test_if_match_is_exact_in_a_race(called: Called, ada: TestClient, place: str) -> None:
     """Twenty people move an alias that they all read as it was, to one of two versions: it moves once."""
     for number in (1, 2, 3):
@@ -149,6 +153,7 @@ def test_a_merge_is_foretold_refused_and_made(ada: TestClient, parted: str) -> N
     assert ada.get(f"{parted}/versions/v3").json()["merge"]["versions"]["theirs"] == ["feature@v2"]
 
 
+@everywhere
 def test_a_merge_waits_and_is_decided_by_two(ada: TestClient, called: Called, parted: str) -> None:
     begun = ada.post(f"{parted}/merges", json={"sources": ["feature"], "on_conflict": "stop"})
     assert begun.json()["kind"] == "diverged"
@@ -207,6 +212,7 @@ def test_a_merge_runs_nothing_on_the_server(ada: TestClient, parted: str) -> Non
     assert ada.get(f"{parted}/branches/main").json()["head"]["name"] == "v2"
 
 
+@everywhere
 def test_the_log_and_the_graph(ada: TestClient, called: Called, parted: str) -> None:
     called("eve").put(f"{parted}/tags/t", json={"version": "v1"})
     pages: list[Any] = []

@@ -13,6 +13,8 @@ import pytest
 import safetensors.numpy
 from starlette.testclient import TestClient
 
+from tests.server.databases import everywhere
+
 HERE = "/api/v1/repositories/ada/digits"
 
 
@@ -38,6 +40,7 @@ def save(http: TestClient, data: bytes, **more: Any) -> Any:
     return answer.json()
 
 
+@everywhere
 def test_a_day_with_versions(ada: TestClient, place: str) -> None:
     first, second = weights(1), weights(2)
     made = save(
@@ -240,6 +243,7 @@ def test_an_export_can_be_imported(ada: TestClient, place: str, tmp_path: Any) -
     assert len(ada.get(f"{place}/versions").json()["versions"]) == 2
 
 
+@everywhere
 def test_a_branch_and_a_filter_are_both_meant(ada: TestClient, place: str) -> None:
     save(ada, weights(1))
     ada.post(f"{place}/branches", json={"name": "other"})

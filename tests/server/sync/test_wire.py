@@ -16,6 +16,7 @@ from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, LogEntry
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.server.uploads import contract, taking
 from lepton_ai.store.seal.keyring import received
+from tests.server.databases import everywhere
 from tests.server.sync.pushing import (
     JSON,
     PLACE,
@@ -42,6 +43,7 @@ def client(tmp_path: Path) -> Client:
     return made
 
 
+@everywhere
 def test_what_is_pushed_comes_back_the_same(ada: TestClient, called: Called, client: Client) -> None:
     assert announce(ada, client).readable
     push(ada, client)
@@ -157,6 +159,7 @@ def test_which_objects_are_missing(ada: TestClient, client: Client) -> None:
     assert ada.post(f"{PLACE}/objects/missing", json={"ids": "AAAA"}).status_code == 400
 
 
+@everywhere
 def test_two_committers_race_and_one_is_told(ada: TestClient, called: Called, client: Client) -> None:
     announce(ada, client)
     push(ada, client)
@@ -232,6 +235,7 @@ def test_what_python_reads_and_nobody_can_keep(ada: TestClient, body: bytes) -> 
     assert ada.get("/api/v1/repositories").json()["repositories"] == []
 
 
+@everywhere
 def test_repositories_are_made_listed_changed_and_removed(ada: TestClient, root: TestClient) -> None:
     for name in ("b", "a", "c"):
         answer = ada.post("/api/v1/repositories", json={"owner": "ada", "name": name})
@@ -374,6 +378,7 @@ def test_a_hash_alone_makes_no_pack(ada: TestClient, client: Client) -> None:
     assert "no pack" in answer.json()["detail"]
 
 
+@everywhere
 def test_two_people_bring_the_same_pack_at_once(ada: TestClient, called: Called, client: Client) -> None:
     """Each in an upload of their own: the bytes of one do not spoil those of the other; the first to finish wins."""
     announce(ada, client)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Diverged, UsageError
 from lepton_ai.history.changes import merging as rules
 from lepton_ai.history.lines import Lines
@@ -39,7 +40,7 @@ def same_models(lines: Lines, under: rules.UnderWay, head: str) -> bool:
 
 
 def _problem(under: rules.UnderWay, before: int, after: int) -> str:
-    request = msgspec.convert(under.state.request, Request)
+    request = msgspec.convert(under.state.request, ready(Request))
     told = [request.parameters, *(rule.parameters for rule in request.rules)]
     told += [choice.parameters for choice in request.choices]
     told += [resolution.parameters for resolution in under.state.resolutions]

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import TooNew
 from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.merging.evaluation import Judge, Score
@@ -71,7 +72,7 @@ class Outcome(msgspec.Struct, frozen=True):
             TooNew: it has a form that this version of the tool does not know.
         """
         try:
-            found = msgspec.json.decode(data, type=cls)
+            found = msgspec.json.decode(data, type=ready(cls))
         except msgspec.ValidationError as problem:
             what = f"the account of a merge has an unknown form: {problem}"
             raise TooNew(what, hint="use a newer lepton-ai") from problem

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.history.elements import Elements
 from lepton_ai.history.merging import text, units
 from lepton_ai.history.merging.asked import Request
@@ -164,7 +165,7 @@ def _named(side: Side, entry: FileEntry) -> set[str]:
     if entry.size > text.LARGEST:
         return set()
     try:
-        told = msgspec.json.decode(side.source(entry.path).read(0, entry.size), type=_Index)
+        told = msgspec.json.decode(side.source(entry.path).read(0, entry.size), type=ready(_Index))
     except (msgspec.DecodeError, RecursionError):
         return set()
     folder = posixpath.dirname(entry.path)

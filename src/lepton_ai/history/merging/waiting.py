@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Diverged, LostRace, NotFound, UsageError
 from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
@@ -270,7 +271,7 @@ def _same_in(conflict: states.Conflict, before: Mapping[str, Any], after: Mappin
 
 def request_of(under: rules.UnderWay) -> Request:
     """What the merge was asked with."""
-    return msgspec.convert(under.state.request, Request)
+    return msgspec.convert(under.state.request, ready(Request))
 
 
 def decided(under: rules.UnderWay) -> Request:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Busy
 
 _LENGTH = 1024
@@ -69,7 +70,7 @@ class Note:
         """Who writes, if the note says so and does not come from a dead process."""
         try:
             with self._path.open("rb") as file:
-                said = msgspec.json.decode(file.read(_LENGTH), type=Holder)
+                said = msgspec.json.decode(file.read(_LENGTH), type=ready(Holder))
         except (OSError, msgspec.DecodeError):
             return None
         return said if said.host != _host() or _lives(said.pid) else None

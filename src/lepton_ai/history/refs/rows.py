@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged
 from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.history.refs.rules import ID_LENGTH
@@ -58,7 +59,7 @@ def read(kind: type[T], row: tuple[Any, ...]) -> T:
     try:
         # As it is: otherwise a text where bytes should be would be taken for their Base64.
         return msgspec.convert(
-            dict(zip(kind.__struct_fields__, row, strict=True)), kind, builtin_types=(bytes,)
+            dict(zip(kind.__struct_fields__, row, strict=True)), ready(kind), builtin_types=(bytes,)
         )
     except msgspec.ValidationError as problem:
         raise _damaged(f"a row of it is none: {problem}") from problem

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Forbidden, InvalidName, UsageError
 from lepton_ai.history import states
 from lepton_ai.history.merging.asked import Request
@@ -114,7 +115,7 @@ def decoded(move: Move, kind: type[msgspec.Struct]) -> msgspec.Struct:
         UsageError: it has another form.
     """
     try:
-        return msgspec.json.decode(move.value or b"", type=kind)
+        return msgspec.json.decode(move.value or b"", type=ready(kind))
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise UsageError(f"the value of {move.key!r} cannot be read: {problem}") from problem
 
@@ -181,7 +182,8 @@ def must_be_logged(move: Move, there: Ref | None) -> bool:
     if before == move.value:
         return False
     if move.key.startswith("version/") and before and move.value:
-        was, is_ = (msgspec.json.decode(value, type=states.VersionState) for value in (before, move.value))
+        known = ready(states.VersionState)
+        was, is_ = (msgspec.json.decode(value, type=known) for value in (before, move.value))
         return replace(was, pins=()) != replace(is_, pins=())
     return True
 

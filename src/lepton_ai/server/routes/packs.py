@@ -55,8 +55,9 @@ def get_pack(
     if address is not None:
         return RedirectResponse(address, 307, {"Cache-Control": "no-store"})
     return ranged(
-        request, found.size, pack, lambda offset, length: blobs.get(name, offset, length), lasting=True
-    )
+        request, found.size, pack, lambda offset, length: blobs.get(name, offset, length),
+        lasting=True, written_at=found.written_at,
+    )  # fmt: skip
 
 
 @router.delete(

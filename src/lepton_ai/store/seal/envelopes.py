@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 from blake3 import blake3
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged, LeptonError, StorageFailed, TooNew, Unsupported
 from lepton_ai.store.durable import storage_errors, write_file
 
@@ -84,9 +85,9 @@ def read(path: Path, kind: type[File]) -> File:
     with storage_errors(path):
         data = path.read_bytes()
     try:
-        if msgspec.json.decode(data, type=_Versioned).format > FORMAT:
+        if msgspec.json.decode(data, type=ready(_Versioned)).format > FORMAT:
             raise TooNew(f"{path} was written by a later version", hint="upgrade lepton-ai")
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=ready(kind))
     except msgspec.DecodeError as error:
         raise Damaged(f"{path} is damaged: {error}") from error
 

@@ -1,7 +1,8 @@
 """The suites of every history and of all blobs, over a real server: HTTP, login, routes and catalog are what they are.
 
 A server looks into each commit, and refuses what no repository would hold (``tests/server/sync/test_receiving.py``),
-which is nearly all that the suite of histories makes up. So this one step is left out for it.
+which is nearly all that the suite of histories makes up. So this step is left out for it, and what search and events
+make of a commit.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class Served:
         self._thread.start()
         eventually(lambda: self._server.started)
         self._address = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
-        self._catalog = app.state.running.catalog
+        self.catalog = app.state.running.catalog
         new = wire.NewToken("suites", ("read", "write", "admin"))
-        self._token = tokens.make(self._catalog, people.find(self._catalog, "ana"), new).secret
+        self._token = tokens.make(self.catalog, people.find(self.catalog, "ana"), new).secret
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -63,7 +64,7 @@ class Served:
     def repository(self) -> str:
         """The path of a new one, in which is nothing: one that is made by a request has a branch already."""
         new = wire.NewRepository("ana", f"r{secrets.token_hex(6)}")
-        repositories.create(self._catalog, complete(new, self._settings.key_file), "ana")
+        repositories.create(self.catalog, complete(new, self._settings.key_file), "ana")
         return f"/repositories/ana/{new.name}"
 
 
@@ -80,8 +81,9 @@ def path(served: Served) -> str:
 
 
 @pytest.fixture
-def believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def believed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits are applied as they come."""
+    monkeypatch.setattr(served.catalog, "hooks", [])
     monkeypatch.setattr(route, "receive", lambda change, history, *_: history.commit(change))
 
 

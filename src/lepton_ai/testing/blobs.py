@@ -159,7 +159,7 @@ class BlobSuite:
             thread.start()
         for thread in threads:
             thread.join()
-        assert not errors
+        assert not errors, repr(errors)
         assert len(list(blobs.list())) == self.rounds * (self.threads + 1)
         for number in range(self.threads):
             name, data = self.blob(f"own/{number}/{self.rounds - 1}", b"%d" % number * 1000)

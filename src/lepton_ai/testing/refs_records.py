@@ -126,11 +126,11 @@ class RecordSuite:
         """A thousand and more of everything in one commit and in one question."""
         rows = tuple(version(number, name=f"v{number}") for number in range(1500))
         contents = tuple(content(number) for number in range(1500))
-        moves = tuple(Move(f"many/{row.id.hex()}", ABSENT, b"x") for row in rows)
+        moves = tuple(Move(f"version/{row.id.hex()}", ABSENT, b"x") for row in rows)
         history.commit(Commit("tester", "import", moves=moves, versions=rows, contents=contents))
         assert (
             len(history.get([move.key for move in moves]))
             == len(history.versions([row.id for row in rows]))
             == 1500
         )
-        assert len(history.contents(row.sha256 for row in contents)) == len(history.log("many/")) == 1500
+        assert len(history.contents(row.sha256 for row in contents)) == len(history.log("version/")) == 1500

@@ -47,8 +47,15 @@ def test_every_host_goes_on_where_another_stopped(hosts: Callable[[str], Desk], 
     for turn, length in enumerate((1, 999, 50_000, 7, 48_993)):
         place = bring((one, two)[turn % 2], place, length)
         assert one.held(TICKET) == two.held(TICKET) == place
-    with pytest.raises(UsageError, match="here"):
+    with pytest.raises(LostRace, match="nothing of this pack is here"):
         one.whole(ticket_for("ada", "cd" * 32, 5), tmp_path)
+    early = ticket_for("ada", "cd" * 32, 5)
+    part = one.open(early, 0)
+    part.write(b"12")
+    part.close()
+    with pytest.raises(UsageError, match="2 of 5 bytes are here"):
+        two.whole(early, tmp_path)
+    two.drop(early)
     whole = two.whole(TICKET, tmp_path)
     assert whole.read_bytes() == DATA
     one.drop(TICKET)

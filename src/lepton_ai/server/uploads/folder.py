@@ -135,6 +135,11 @@ def too_much(ticket: Ticket) -> UsageError:
     return UsageError(f"more bytes come than the {ticket.size:,} that were announced")
 
 
-def incomplete(ticket: Ticket, held: int) -> UsageError:
-    """The error of an upload that is finished too early."""
+def incomplete(ticket: Ticket, held: int) -> UsageError | LostRace:
+    """The error of an upload that is finished too early; or twice, by the same person: the bytes are on their way."""
+    if not held:
+        return LostRace(
+            "nothing of this pack is here: it has not come, or is just finished by another request",
+            hint="begin the upload again: it tells what is there",
+        )
     return UsageError(f"{held:,} of {ticket.size:,} bytes are here", hint="send the rest, then finish")

@@ -88,7 +88,7 @@ class Taking:
         """Let the pack appear, if it is what its name says. Repeating it does no harm. ``etags``: see :meth:`offer`.
 
         Raises:
-            UsageError: bytes are missing, or it is no pack.
+            UsageError: bytes are missing, or it is no pack. LostRace: nothing is here, perhaps no more.
             ConflictError: its bytes do not hash to its name; it has to be brought again.
         """
         if is_there(self.blobs, ticket.pack):

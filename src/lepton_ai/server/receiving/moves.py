@@ -148,7 +148,7 @@ def pointed_at(key: str, state: msgspec.Struct) -> list[tuple[str, str]]:
             return [("the newest revision", newest)]
         case states.MergeState():
             try:
-                asked = msgspec.convert(state.request, Request)
+                asked = msgspec.convert(state.request, ready(Request))
             except msgspec.ValidationError as problem:
                 raise UsageError(f"what {key!r} asks for cannot be read: {problem}") from problem
             aids = [id_ for ids in asked.aids.values() for id_ in ids]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from lepton_ai.decodable import ready
 from lepton_ai.errors import LostRace, NotFound, Unsupported, UsageError
 from lepton_ai.server.uploads.contract import PREFIX, Ticket
 from lepton_ai.store.contract import Blobs, Presigning
@@ -106,7 +107,7 @@ class Direct:
         """What was begun, if anything."""
         try:
             size = min(self._blobs.info(_mark(ticket)).size, _LONGEST_MARK)
-            return msgspec.json.decode(self._blobs.get(_mark(ticket), 0, size), type=Begun)
+            return msgspec.json.decode(self._blobs.get(_mark(ticket), 0, size), type=ready(Begun))
         except NotFound:
             return None
 

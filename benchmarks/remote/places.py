@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from peers.peer import Step, program, size
-from services import S3, Files, Leptons
+from services import S3, Files, Leptons, Lfs
 
 MODEL = "model.safetensors"
 
@@ -20,6 +20,9 @@ class Place(Protocol):
 
     def missing(self) -> str | None:
         """Why it cannot be measured here, or None."""
+
+    def version(self) -> Step:
+        """Print the tool's version."""
 
     def setup(self, folder: Path) -> list[Step]:
         """Make everything; not measured."""
@@ -47,10 +50,13 @@ class Plain:
     """The yardstick: the file itself over HTTP, one PUT or one GET with curl."""
 
     name = "cp over HTTP"
-    note = "curl, the plain file each time"
+    note = "curl, the plain file each time; a clone gets every version's"
 
     def missing(self) -> str | None:
         return None if program("curl") else "not installed (Debian: curl)"
+
+    def version(self) -> Step:
+        return Step((("curl", "--version"),), Path())
 
     def setup(self, folder: Path) -> list[Step]:
         self.work, self.there = folder / "work", folder / "there"
@@ -66,10 +72,11 @@ class Plain:
         return Step((("curl", "-sSf", "-T", MODEL, f"{self.service.url}/v{number}"),), self.work)
 
     def clone(self, target: Path) -> Step:
-        return Step((("curl", "-sSf", "-o", MODEL, f"{self.service.url}/v{self.number}"),), target)
+        gets = (("curl", "-sSf", "-o", f"v{n}", f"{self.service.url}/v{n}") for n in range(1, self.number))
+        return Step((*gets, *self.update(target).commands), target)
 
     def update(self, target: Path) -> Step:
-        return self.clone(target)
+        return Step((("curl", "-sSf", "-o", MODEL, f"{self.service.url}/v{self.number}"),), target)
 
     def held(self) -> int:
         return size([self.there])
@@ -91,6 +98,9 @@ class Lepton:
 
     def missing(self) -> str | None:
         return None if program(self.program) else "not installed (install-peers.sh failed?)"
+
+    def version(self) -> Step:
+        return Step(((self.program, "--version"),), Path())
 
     def setup(self, folder: Path) -> list[Step]:
         self.work, self.folder = folder / "work", folder
@@ -144,6 +154,9 @@ class DvcS3:
     def missing(self) -> str | None:
         return None if program(self.program) else "not installed (PyPI: dvc[s3])"
 
+    def version(self) -> Step:
+        return Step(((self.program, "--version"),), Path())
+
     def setup(self, folder: Path) -> list[Step]:
         self.work, self.bare = folder / "work", folder / "bare.git"
         self.store = S3(folder / "s3")
@@ -191,23 +204,31 @@ class DvcS3:
 
 
 class GitLfs:
-    """git-lfs with a remote that is a folder: its own transfer for file:// copies, with no server in between."""
+    """git-lfs with a server for its objects; git in a bare repository beside it."""
 
     name = "git-lfs"
-    note = "git push / clone / pull, file:// remote (no server: a copy)"
+    note = "git push / clone / pull; its objects over HTTP (batch API, basic transfers)"
 
     def missing(self) -> str | None:
         return None if program("git-lfs") else "not installed (Debian: git-lfs)"
 
+    def version(self) -> Step:
+        return Step((("git-lfs", "--version"),), Path())
+
     def setup(self, folder: Path) -> list[Step]:
-        self.work, self.bare = folder / "work", folder / "bare.git"
+        self.work, self.bare, self.there = folder / "work", folder / "bare.git", folder / "there"
+        self.there.mkdir()
+        self.service = Files(self.there, Lfs)
         commands = (
             ("git", "init", "-q", "--bare", str(self.bare)),
             ("git", "init", "-q", "-b", "main"),
             ("git", "lfs", "install"),
             ("git", "remote", "add", "origin", f"file://{self.bare}"),
+            ("git", "config", "-f", ".lfsconfig", "lfs.url", self.service.url),
+            ("git", "config", "--global", "lfs.locksverify", "false"),
+            ("git", "config", "--global", f"lfs.{self.service.url}.locksverify", "false"),
             ("git", "lfs", "track", MODEL),
-            ("git", "add", ".gitattributes"),
+            ("git", "add", ".gitattributes", ".lfsconfig"),
             ("git", "commit", "-qm", "start"),
         )
         return [Step(commands, self.work)]
@@ -229,10 +250,10 @@ class GitLfs:
         return Step((("git", "pull", "-q"),), target)
 
     def held(self) -> int:
-        return size([self.bare])
+        return size([self.there])
 
     def close(self) -> None:
-        """Nothing was started."""
+        self.service.close()
 
 
 def put(file: Path, work: Path) -> None:

@@ -1,4 +1,4 @@
-"""Servers that the remote benchmark starts, on loopback: plain files, an S3 store (moto), and our own."""
+"""Servers that the remote benchmark starts, on loopback: plain files, git-lfs, an S3 store (moto), and our own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 import urllib.request
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 LOOPBACK = "127.0.0.1"
 STEP = 1 << 20
@@ -23,36 +25,62 @@ PATIENCE = 60.0
 class Files:
     """GET and PUT of files in a folder; a PUT is on the disk when it is answered."""
 
-    def __init__(self, folder: Path) -> None:
-        class Handler(SimpleHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def __init__(self, *arguments: object) -> None:
-                super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
-
-            def do_PUT(self) -> None:
-                left = int(self.headers["Content-Length"])
-                with (folder / Path(self.path).name).open("wb") as file:
-                    while left:
-                        part = self.rfile.read(min(left, STEP))
-                        file.write(part)
-                        left -= len(part)
-                    file.flush()
-                    os.fsync(file.fileno())
-                self.send_response(201)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+    def __init__(self, folder: Path, handler: type[Handler] | None = None) -> None:
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), partial(handler or Handler, directory=str(folder)))
         self.url = f"http://{LOOPBACK}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Python's own server of files, which takes files too."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        left = int(self.headers["Content-Length"])
+        with (Path(self.directory) / Path(self.path).name).open("wb") as file:
+            while left:
+                part = self.rfile.read(min(left, STEP))
+                file.write(part)
+                left -= len(part)
+            file.flush()
+            os.fsync(file.fileno())
+        self.answer(201, b"")
+
+    def answer(self, status: int, body: bytes, kind: str = "text/plain") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Lfs(Handler):
+    """A server for git-lfs: the batch API with basic transfers. It does not hash what comes: that costs it nothing."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        told = {
+            "transfer": "basic",
+            "objects": [self._one(asked["operation"], each) for each in asked["objects"]],
+        }
+        self.answer(200, json.dumps(told).encode(), "application/vnd.git-lfs+json")
+
+    def _one(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        known = {"oid": asked["oid"], "size": asked["size"], "authenticated": True}
+        there = (Path(self.directory) / asked["oid"]).exists()
+        if operation == "download" and not there:
+            return known | {"error": {"code": 404, "message": "there is no such object"}}
+        if operation == "upload" and there:
+            return known
+        return known | {"actions": {operation: {"href": f"http://{self.headers['Host']}/{asked['oid']}"}}}
 
 
 class S3:

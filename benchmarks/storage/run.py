@@ -16,7 +16,6 @@ import datetime
 import filecmp
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import report
-from measure import Failed, forget, run
+from measure import Failed, forget, machine, run
 from peers import Peer, all_peers
 from peers.peer import program
 
@@ -145,23 +144,6 @@ def measure(series: Series, peers: list[Peer], options: argparse.Namespace) -> d
         "seed": series.seed,
         "raw": [file.stat().st_size for file in series.files],
         "peers": [one.summary() for one in listed],
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Where this was measured."""
-    model = ""
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "processor": model or platform.processor(),
-        "processors": os.cpu_count(),
-        "memory": memory,
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "load": [round(load, 2) for load in os.getloadavg()],
     }
 
 

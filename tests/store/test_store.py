@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lepton_ai.errors import Busy, Damaged, UsageError
 from lepton_ai.store.coder import LONGEST_FORWARD
 from lepton_ai.store.contract import Content, Run
-from tests.store.house import BLOCK_SIZE, House, block_ids, noise, tuned, weights
+from tests.store.house import BLOCK_SIZE, House, block_ids, flip, noise, tuned, weights
 from tests.store.test_blocks import plans
 
 MIB = 1 << 20
@@ -468,3 +468,24 @@ def test_weights_of_every_type(house: House) -> None:
         two, _ = house.save(moved, [Run(len(data), "w", dtype)], one.content)
         assert house.load(one.content) == data
         assert house.load(two.content) == moved
+
+
+def test_seals_tell_whether_all_of_a_file_is_there(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the bases too, and without decoding anything."""
+    values = weights(8 * BLOCK_SIZE // 4)
+    one, first = house.tensor(values.tobytes())
+    two, second = house.tensor(tuned(values).tobytes(), one.content)
+    monkeypatch.setattr("lepton_ai.store.reader.decode", None)
+    assert house.store.unharmed(one.content)
+    assert house.store.unharmed(two.content)
+    for pack, one_is_whole in ((second.packs[0], True), (first.packs[0], False)):
+        place = house.store._index.objects(pack)[0]
+        flip(house.file(pack), place.offset + place.length - 1)
+        assert house.store.unharmed(one.content) is one_is_whole
+        assert not house.store.unharmed(two.content)
+
+
+def test_of_what_no_pack_holds_nothing_is_there(house: House) -> None:
+    one, first = house.tensor(weights(BLOCK_SIZE).tobytes())
+    house.file(first.packs[0]).unlink()
+    assert not house.store.unharmed(one.content)

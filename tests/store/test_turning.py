@@ -98,6 +98,23 @@ def test_without_a_turn_the_older_one_stays_as_it_is(house: House) -> None:
     assert (_steps(house, one.content), _steps(house, two.content)) == (1, 2)
 
 
+def test_above_a_long_way_the_newest_is_in_full_and_the_one_below_stands_on_it(house: House) -> None:
+    """So it is in a clone, whose versions came as differences to each other: what a push needs is stored then."""
+    values, base, made = weights(COUNT), None, []
+    for number in range(LONGEST_FORWARD + 1):
+        added, _ = house.tensor(values.tobytes(), base)
+        base = added.content
+        made.append((base, values.tobytes()))
+        values = tuned(values, seed=number + 1)
+    assert base is not None
+    assert _steps(house, base) == LONGEST_FORWARD + 1
+    newest, written = _next(house, values, base)
+    assert (_steps(house, newest), _steps(house, base)) == (1, 2)
+    assert written.superseded == {*block_ids(base)}
+    assert all(house.load(content) == data for content, data in [*made, (newest, values.tobytes())])
+    assert list(house.store.verify(fast=False)) == []
+
+
 def test_forward_and_turned_differences_together_stay_bounded(house: House) -> None:
     """Branches everywhere: any version may be the base, with a turn or without."""
     rng = np.random.default_rng(5)

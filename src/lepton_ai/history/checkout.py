@@ -17,6 +17,7 @@ from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.kept import Claim, kept
 from lepton_ai.history.paths import trouble
 from lepton_ai.history.reading import Reader
+from lepton_ai.history.replaced import replaced
 from lepton_ai.history.seen import Seen
 from lepton_ai.history.staging import hold, part_beside, sweep_parts
 from lepton_ai.progress import SILENT, Progress
@@ -32,11 +33,15 @@ Stamp = tuple[int, ...]
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """What is to be written; what is in the way, and whether the repository can give it back; what lay there."""
+    """What is to be written; what is in the way, and whether the repository can give it back; what lay there.
+
+    ``kept``: the SHA-256 of those files in the way that it can.
+    """
 
     todo: list[FileEntry]
     in_the_way: dict[Path, bool]
     damaged: frozenset[Path]
+    kept: dict[Path, str]
     seen: dict[Path, Stamp]
     sights: Seen
 
@@ -84,6 +89,7 @@ def checkout(
     # links last: no file is written through a new one
     for entry in sorted(plan.todo, key=lambda entry: entry.target is not None):
         _write(reader, entry, folder, plan, force, progress)
+    plan.sights.store()
     return [inside(folder, entry.path) for entry in files]
 
 
@@ -154,6 +160,11 @@ def _plan(reader: Reader, home: AnyHome, files: list[FileEntry], folder: Path, p
         todo,
         {place: claim is not None and known.get(claim, False) for place, claim in obstacles.items()},
         frozenset(place for place, claim in obstacles.items() if claim in known),
+        {
+            place: claim[1]
+            for place, claim in obstacles.items()
+            if claim is not None and not claim[0] and known.get(claim, False)
+        },
         seen,
         sights,
     )
@@ -195,6 +206,7 @@ def _write(
 ) -> None:
     place = inside(folder, entry.path)
     temporary = part_beside(place)
+    finished: int | None = None
     try:
         with storage_errors(place):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -202,15 +214,18 @@ def _write(
                 _check_target(folder, place, entry.target)
                 temporary.symlink_to(entry.target)
             else:
-                with temporary.open("wb") as sink:
+                with temporary.open("wb") as sink, replaced(reader, place, plan.kept.get(place)) as near:
                     hold(sink.fileno())
-                    reader.copy(entry, sink, progress)
+                    reader.copy(entry, sink, progress, near=near)
+                    sink.flush()
+                    finished = plan.sights.finished(sink.fileno())
                 if entry.executable:
                     temporary.chmod(temporary.stat().st_mode | 0o111)
             _put(temporary, entry, place, plan, force)
     finally:
         with suppress(OSError):  # what went wrong before says more
             temporary.unlink(missing_ok=True)
+    plan.sights.wrote(finished, place, bytes.fromhex(entry.sha256))  # now that no other name goes
 
 
 def _put(temporary: Path, entry: FileEntry, place: Path, plan: _Plan, force: bool) -> None:

@@ -18,6 +18,7 @@ from lepton_ai.history.refs.contract import ContentRow, Records
 from lepton_ai.history.retold import retold
 from lepton_ai.progress import SILENT, Progress
 from lepton_ai.store.contract import Content
+from lepton_ai.store.reader import Near
 from lepton_ai.store.store import Store
 from lepton_ai.types import Attachment, FileEntry, TensorInfo
 
@@ -64,8 +65,15 @@ class Reader:
         return not self._store.missing((id_ for stream in content.streams for id_ in stream.ids), sound=True)
 
     def intact(self, digest: str, progress: Progress = SILENT) -> bool:
-        """Whether a content can be given back: all of it is read, decoded and compared. Advances ``progress``."""
+        """Whether a content can be given back. Advances ``progress``.
+
+        Its seals are opened: what they hold was written by us, for this content. Where one of them does not open, all
+        of it is read, decoded and compared: there may be another way to it.
+        """
         try:
+            manifest = self._manifest(digest)
+            if manifest.sha256.hex() == digest and self._store.unharmed(manifest.content, progress):
+                return True
             self._copy(digest, lambda _: None, progress, "it")
         except (IntegrityError, StorageFailed):
             return False
@@ -77,13 +85,23 @@ class Reader:
         rows = self.rows(entry.sha256 for entry in files)
         return self._decoded(files, {entry.path: rows[entry.sha256].manifest for entry in files})
 
-    def copy(self, entry: FileEntry, sink: BinaryIO, progress: Progress = SILENT) -> None:
-        """Write a file's bytes to ``sink``.
+    def copy(
+        self, entry: FileEntry, sink: BinaryIO, progress: Progress = SILENT, *, near: Near | None = None
+    ) -> None:
+        """Write a file's bytes to ``sink``. ``near``: where some of its blocks, or their bases, may be had cheaper.
 
         Raises:
             Damaged: they are not the bytes that were saved.
         """
-        self._copy(entry.sha256, sink.write, progress, entry.path)
+        self._copy(entry.sha256, sink.write, progress, entry.path, near)
+
+    def content(self, digest: str) -> Content:
+        """Which blocks a content is made of.
+
+        Raises:
+            Damaged, KeyMissing, TooNew, StorageFailed.
+        """
+        return self._manifest(digest).content
 
     def attachment(self, attachment: Attachment) -> bytes:
         """A larger thing that was kept beside a record."""
@@ -166,7 +184,12 @@ class Reader:
         return manifests.decode(self._store.get(self.rows([digest])[digest].manifest))
 
     def _copy(
-        self, digest: str, sink: Callable[[bytes | memoryview], object], progress: Progress, what: str
+        self,
+        digest: str,
+        sink: Callable[[bytes | memoryview], object],
+        progress: Progress,
+        what: str,
+        near: Near | None = None,
     ) -> None:
         manifest = self._manifest(digest)
         checksum = hashlib.sha256()
@@ -178,9 +201,9 @@ class Reader:
         # Every block is checked against its id. That these are the blocks of this file says the sealed manifest; one of
         # before does not name its file, and the bytes have to tell.
         if not manifest.sha256:
-            self._store.copy(manifest.content, write, progress)
+            self._store.copy(manifest.content, write, progress, near=near)
         elif manifest.sha256.hex() == digest:
-            self._store.copy(manifest.content, sink, progress)
+            self._store.copy(manifest.content, sink, progress, near=near)
         if (manifest.sha256.hex() or checksum.hexdigest()) != digest:
             raise Damaged(f"{what} is not what was saved", hint=_REPAIR)
 

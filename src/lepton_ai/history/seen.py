@@ -21,7 +21,7 @@ from lepton_ai._version import __version__
 from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged
 from lepton_ai.history.headstart import HeadStart
-from lepton_ai.history.sight import Sight, Watch, boot, look
+from lepton_ai.history.sight import Sight, Watch, boot, look, pass_by
 from lepton_ai.store.seal.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SMALLEST = 4096
 """Bytes below which reading costs no more than asking."""
+
+WRITTEN = 4 << 20
+"""Bytes below which a file that we wrote is rather read than waited for."""
 
 MOST = 4096
 """Files that are remembered at most: 350 KB."""
@@ -114,6 +117,31 @@ class Seen:
         key = self._key(before, name)
         self._new[key] = Known(before, digest, key[2])
         return True
+
+    def finished(self, descriptor: int) -> int | None:
+        """To be asked when we have written all of a new file that nobody else knows, before it gets its name: the time
+        of its last write, which no later write has. None: it is not to be remembered.
+        """
+        status = os.fstat(descriptor)
+        worthwhile = self._boot and status.st_size >= WRITTEN
+        return status.st_mtime_ns if worthwhile and pass_by(status.st_mtime_ns) else None
+
+    def wrote(self, finished: int | None, place: Path, digest: bytes) -> None:
+        """Remember a file that we wrote, and that is at ``place`` now."""
+        if finished is None:
+            return
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:  # somebody else's already
+            return
+        try:
+            passed = pass_by(os.fstat(descriptor).st_ctime_ns)
+            found = self._watch.lasting(descriptor, passed=passed)
+            if found is not None and found.modified == finished:
+                key = self._key(found, place.name)
+                self._new[key] = Known(found, digest, key[2])
+        finally:
+            os.close(descriptor)
 
     def digest(self, place: Path, name: str) -> bytes:
         """The SHA-256 of a file, read when need be; ``name``: its last one."""

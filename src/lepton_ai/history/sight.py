@@ -27,6 +27,10 @@ SETTLED = 100_000_000
 """Nanoseconds that a file was left alone, so that a change from now on has another time: ten ticks of a slow clock."""
 
 SECOND = 1_000_000_000
+_COARSE = 5
+"""CLOCK_REALTIME_COARSE: it goes on by ticks, of 1 to 10 milliseconds."""
+_PATIENCE = 50
+"""Milliseconds."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -57,11 +61,28 @@ def boot() -> str:
         return ""
 
 
+def pass_by(moment: int) -> bool:
+    """Wait until the clock that files get their times from shows more than ``moment``: a few milliseconds after now.
+
+    False where there is no such clock, or ``moment`` lies ahead.
+    """
+    if sys.platform != "linux":
+        return False
+    for _ in range(_PATIENCE):
+        if time.clock_gettime_ns(_COARSE) > moment:
+            return True
+        time.sleep(0.001)
+    return False
+
+
 class Watch:
     """Judges looks. The table of mounts is read once: make a new one for every save."""
 
-    def lasting(self, descriptor: int) -> Sight | None:
-        """How an open file looks, if whatever changes its bytes from now on changes its look; else None."""
+    def lasting(self, descriptor: int, *, passed: bool = False) -> Sight | None:
+        """How an open file looks, if whatever changes its bytes from now on changes its look; else None.
+
+        ``passed``: the clock has gone on since its times, see :func:`pass_by`.
+        """
         now = time.time_ns()
         try:
             if self._kind(descriptor) not in KINDS or not _unwritten(descriptor):
@@ -69,7 +90,7 @@ class Watch:
         except OSError:  # no lease on a stranger's file, or not here at all: nothing is certain
             return None
         found = look(descriptor)  # after the lease: what was written before it shows in this look
-        settled = max(found.modified, found.changed) <= now - SETTLED
+        settled = passed or max(found.modified, found.changed) <= now - SETTLED
         fine = found.changed % SECOND != 0  # else its times may have steps of a second
         return found if settled and fine and stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 

@@ -182,7 +182,7 @@ class Coder:
         return [self._sealed(block._replace(head=False), coded, base.id, len(base.way))]
 
     def _may_turn(self, base: _Base) -> bool:
-        if not self._turn or len(base.way) > 1 or base.height >= TALLEST:
+        if not self._turn or base.height >= TALLEST or 1 < len(base.way) <= LONGEST_FORWARD:
             return False
         with self._lock:
             if base.id in self.superseded:
@@ -193,7 +193,8 @@ class Coder:
     def _turned(self, block: Block, base: _Base) -> list[Sealed]:
         """The new block in full, and the older one as a difference to it where that is clearly smaller."""
         whole = self._sealed(block, full(block.data, block.element, like=base.way[-1].codec))
-        coded = edge(base.plain, block.element, block.data, base.way[0].length)
+        in_full = base.way[0].length if len(base.way) == 1 else sum(map(len, whole.body))
+        coded = edge(base.plain, block.element, block.data, in_full)
         older = Block(base.id, base.plain, block.element, BLOCK, head=False)
         if coded is None or not gives_back(coded, older, block.data):
             with self._lock:

@@ -10,8 +10,9 @@ from lepton_ai.errors import Damaged
 from lepton_ai.progress import Progress
 from lepton_ai.store.blocks.span import Piece, Span
 from lepton_ai.store.codecs.contract import Bytes
-from lepton_ai.store.pipeline import Pool
-from lepton_ai.store.reader import Reader
+from lepton_ai.store.contract import Content
+from lepton_ai.store.pipeline import Pool, portions
+from lepton_ai.store.reader import Near, Reader
 
 BATCH = 1 << 20
 BATCH_BLOCKS = 512
@@ -46,8 +47,8 @@ def batches(pieces: Iterable[Piece]) -> Iterator[Batch]:
         yield batch
 
 
-def read(reader: Reader, span: Span, offset: int, length: int) -> Generator[Bytes]:
-    """``length`` bytes of a file from ``offset``, in order, in portions of about BATCH bytes.
+def read(reader: Reader, span: Span, offset: int, length: int, near: Near | None = None) -> Generator[Bytes]:
+    """``length`` bytes of a file from ``offset``, in order, in portions of about BATCH bytes; ``near``: see the reader.
 
     Raises:
         UsageError: the range lies outside of the file.
@@ -60,10 +61,10 @@ def read(reader: Reader, span: Span, offset: int, length: int) -> Generator[Byte
     held: dict[int, Bytes] = {}
     if length <= BATCH:  # not worth any threads
         for batch in (first, *pending):
-            yield _portion(batch.pieces, reader.fetch(batch.ids), held)
+            yield _portion(batch.pieces, reader.fetch(batch.ids, near), held)
         return
     with Pool() as pool:
-        work = partial(_fetch, reader)
+        work = partial(_fetch, reader, near)
         for batch, blocks in pool.map(work, _chain(first, pending)):
             yield _portion(batch.pieces, blocks, held)
 
@@ -77,6 +78,24 @@ def fill(reader: Reader, span: Span, target: memoryview, progress: Progress) -> 
     with Pool() as pool:
         for length in pool.map(partial(_fill, reader), _places(span, target)):
             progress.advance(length)
+
+
+def unharmed(reader: Reader, content: Content, progress: Progress) -> bool:
+    """Whether everything that a file is made of is there as it was written, without decoding it. Advances ``progress``
+    by the bytes of the file when it is.
+
+    Raises:
+        KeyMissing, TooNew, StorageFailed.
+    """
+    pieces = Span(content).pieces(0, content.size)
+    sizes = {piece.id: piece.size for piece in pieces}
+    groups = portions(sizes, sizes.__getitem__, AT_ONCE, BATCH_BLOCKS)
+    with Pool() as pool:
+        for whole in pool.map(reader.unharmed, groups):
+            if not whole:
+                return False
+    progress.advance(content.size)
+    return True
 
 
 class _Places(NamedTuple):
@@ -129,8 +148,8 @@ def _chain(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
     yield from rest
 
 
-def _fetch(reader: Reader, batch: Batch) -> tuple[Batch, dict[bytes, Bytes]]:
-    return batch, reader.fetch(batch.ids)
+def _fetch(reader: Reader, near: Near | None, batch: Batch) -> tuple[Batch, dict[bytes, Bytes]]:
+    return batch, reader.fetch(batch.ids, near)
 
 
 def _portion(pieces: list[Piece], blocks: dict[bytes, Bytes], held: dict[int, Bytes]) -> Bytes:

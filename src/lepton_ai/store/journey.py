@@ -215,20 +215,20 @@ class Traffic:
                     progress.advance(each.cost)
 
     def _coded(self, chunk: list[Anew]) -> list[tuple[Anew, tuple[bytes, ...]]]:
-        ids = {id_ for each in chunk for id_ in (each.place.id, each.base)}
-        plain = self._reader.fetch(ids)
+        # first what is in full: what stands on it is decoded from it then
+        plain = self._reader.fetch([*(each.place.id for each in chunk), *(each.base for each in chunk)])
         return [(each, self._one(each, plain[each.place.id], plain[each.base])) for each in chunk]
 
     def _one(self, each: Anew, plain: Bytes, base: Bytes) -> tuple[bytes, ...]:
         """The block as a difference; as it is stored where that turns out to be no less, or cannot be relied on."""
         place = each.place
-        data = self._blobs.get(blob_name(place.pack), place.offset, place.length)
-        header = unpack_header(data)
+        name, length = blob_name(place.pack), place.length
+        header = unpack_header(self._blobs.get(name, place.offset, min(length, LARGEST_HEADER)))
         element = Element(header.element, header.width)
         block = Block(place.id, plain, element, BLOCK, head=False)
-        coded = edge(plain, element, base, place.length - LARGEST_HEADER)
+        coded = edge(plain, element, base, length - LARGEST_HEADER)
         if coded is None or not gives_back(coded, block, base):
-            return self.check(place, data)
+            return self.check(place, self._blobs.get(name, place.offset, length))
         made = sealed(self._seal, block, coded, each.base, 1)
         return made.header, *made.body
 

@@ -24,6 +24,9 @@ LARGEST_READ = 8 << 20
 Absent = Callable[[set[bytes]], None]
 """Brings objects that no pack here holds from where they are, as far as they are anywhere."""
 
+Near = Callable[[bytes], Bytes | None]
+"""What the plain bytes of an object probably are, from somewhere near; they are checked."""
+
 
 class Reader:
     """Plain bytes of objects. Thread-safe."""
@@ -38,8 +41,8 @@ class Reader:
         """The id of an object: BLAKE3 of its plain bytes, keyed with the repository's id key."""
         return blake3(plain, key=self._keyring.id_key).digest()
 
-    def fetch(self, ids: Iterable[bytes]) -> dict[bytes, Bytes]:
-        """The plain bytes of objects, checked.
+    def fetch(self, ids: Iterable[bytes], near: Near | None = None) -> dict[bytes, Bytes]:
+        """The plain bytes of objects, checked. ``near``: where they, or what they stand on, may be had cheaper.
 
         Raises:
             Damaged: one of them cannot be read in any way.
@@ -48,10 +51,23 @@ class Reader:
         wanted = list(dict.fromkeys(ids))
         routes, ways = self._ways(wanted)
         plain: dict[bytes, Bytes] = {}
+        if near is not None:
+            ways = [way and self._shortened(way, near, plain) for way in ways]
         raw = self._load(place for way in ways for place in way or ())
         for id_ in wanted:
             self._resolve(id_, routes, raw, plain)
         return {id_: plain[id_] for id_ in wanted}
+
+    def _shortened(self, way: list[Place], near: Near, plain: dict[bytes, Bytes]) -> list[Place]:
+        """The way down to the first object that is near; that one is in ``plain`` then."""
+        for number, place in enumerate(way):
+            if place.id not in plain:
+                data = near(place.id)
+                if data is None or self.object_id(data) != place.id:
+                    continue
+                plain[place.id] = data
+            return way[:number]
+        return way
 
     def fill(self, targets: Mapping[bytes, memoryview]) -> None:
         """Put the plain bytes of objects, checked, into memory of their lengths.
@@ -96,6 +112,25 @@ class Reader:
             self._hurry(way, raw, plain)
         return {way[0].id: plain[way[0].id] for way in ways if way[0].id in plain}
 
+    def unharmed(self, ids: Iterable[bytes]) -> bool:
+        """Whether all that has to be opened for these objects is there as it was written: the seals say so, at a
+        fraction of what decoding costs. False: on the ways that are taken first it is not; there may be others.
+
+        Raises:
+            KeyMissing, TooNew, StorageFailed.
+        """
+        _, ways = self._ways(list(dict.fromkeys(ids)))
+        places = {place for way in ways for place in way or ()}
+        raw = self._load(places)
+        if not all(ways) or len(raw) < len(places):
+            return False
+        try:
+            for place, data in raw.items():
+                self.unseal(place, data)
+        except Damaged:
+            return False
+        return True
+
     def _resolve(
         self, id_: bytes, routes: Routes, raw: dict[Place, memoryview], plain: dict[bytes, Bytes]
     ) -> None:
@@ -136,14 +171,12 @@ class Reader:
         into: memoryview | None = None,
     ) -> bool:
         """Decode along a route and check only what comes out; False when it is not right, whatever the reason."""
-        base: Bytes | None = None
+        known = next((number for number, place in enumerate(route) if place.id in plain), len(route))
+        base = plain[route[known].id] if known < len(route) else None
         try:
-            for place in reversed(route):
-                known = plain.get(place.id)
-                if known is None:
-                    data = raw.get(place) or memoryview(self._get(place))
-                    known = self._decode(place, data, base, into if place is route[0] else None)
-                base = known
+            for place in reversed(route[:known]):
+                data = raw.get(place) or memoryview(self._get(place))
+                base = self._decode(place, data, base, into if place is route[0] else None)
         except (Damaged, NotFound):
             return False
         if base is None or self.object_id(base) != route[0].id:

@@ -21,7 +21,7 @@ from lepton_ai.store.index import Index
 from lepton_ai.store.indexfile import owner_of
 from lepton_ai.store.live import Spare
 from lepton_ai.store.packs.writer import sweep
-from lepton_ai.store.reader import Absent, Reader
+from lepton_ai.store.reader import Absent, Near, Reader
 from lepton_ai.store.routes import Routes, doubled
 from lepton_ai.store.seal.keyring import Keyring
 from lepton_ai.store.writer import Writer
@@ -76,15 +76,9 @@ class Store:
             make_folder(self._temporary)
             sweep(self._temporary)
         return Writer(
-            self._blobs,
-            self._reader,
-            self._keyring,
-            self._temporary,
-            self._block_size,
-            progress,
-            avoid,
-            turn=turn,
-        )
+            self._blobs, self._reader, self._keyring, self._temporary, self._block_size,
+            progress, avoid, turn=turn,
+        )  # fmt: skip
 
     @property
     def block_size(self) -> int:
@@ -109,16 +103,18 @@ class Store:
         return result.getvalue()
 
     def copy(
-        self, content: Content, write: Callable[[bytes | memoryview], object], progress: Progress = SILENT
-    ) -> None:
-        """Give the whole file to ``write``, in order; it must use at once what it gets.
+        self, content: Content, write: Callable[[bytes | memoryview], object], progress: Progress = SILENT,
+        *, near: Near | None = None,
+    ) -> None:  # fmt: skip
+        """Give the whole file to ``write``, in order; it must use at once what it gets. ``near``: see the reader.
 
         Advances ``progress``, but starts no task.
 
         Raises:
             Damaged, KeyMissing, TooNew, StorageFailed.
         """
-        with closing(contents_.read(self._reader, self._map(content), 0, content.size)) as portions:
+        span = self._map(content)
+        with closing(contents_.read(self._reader, span, 0, content.size, near)) as portions:
             for portion in portions:
                 write(portion if isinstance(portion, bytes) else memoryview(portion))
                 progress.advance(len(portion))
@@ -133,6 +129,10 @@ class Store:
         if len(target) != content.size:
             raise UsageError(f"A file of {content.size:,} bytes does not fill {len(target):,}.")
         contents_.fill(self._reader, self._map(content), target, progress)
+
+    def unharmed(self, content: Content, progress: Progress = SILENT) -> bool:
+        """Whether all that a file is made of is there as it was written, by the seals; advances ``progress``."""
+        return contents_.unharmed(self._reader, content, progress)
 
     def get(self, object_id: bytes) -> bytes:
         """A small object that :meth:`Writer.put` took.

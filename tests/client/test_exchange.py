@@ -236,6 +236,26 @@ def test_a_clone_has_everything(ours: ModelRepository, theirs: ModelRepository, 
         ModelRepository.clone(tmp_path / "theirs", tmp_path / "copy")
 
 
+def test_a_fine_tune_in_a_clone_costs_its_difference_to_push(
+    ours: ModelRepository, theirs: ModelRepository, tmp_path: Path
+) -> None:
+    """Also above a way of differences so long that it is stored in full there."""
+    for number in range(3, 6):
+        save(ours, tmp_path / "in", tuned(weights(), number))
+    ours.push()
+    with ModelRepository.clone(tmp_path / "theirs", tmp_path / "clone") as clone:
+        for number in range(6, 9):
+            save(clone, tmp_path / "in", tuned(weights(), number))
+            pushed = clone.push()
+            assert pushed.versions == (f"v{number}",)
+            assert 0 < pushed.bytes < 100_000
+            assert content(theirs, f"v{number}", tmp_path / "out") == content(
+                clone, f"v{number}", tmp_path / "own"
+            )
+        assert clone.verify().clean
+    assert theirs.verify().clean
+
+
 def test_one_branch_is_cloned_alone(ours: ModelRepository, theirs: ModelRepository, tmp_path: Path) -> None:
     ours.create_branch("feature", base="v1")
     ours.push(branches=["feature"])

@@ -19,11 +19,12 @@ from lepton_ai.catalog import people, repositories, walking
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.cli.app import run
-from lepton_ai.errors import AlreadyExists, Damaged, LeptonError, Unsupported, UsageError
+from lepton_ai.errors import AlreadyExists, Busy, Damaged, LeptonError, Unsupported, UsageError
 from lepton_ai.history import states
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.server import keeping_keys, moving
+from lepton_ai.server.holding import held
 from lepton_ai.server.homes import Homes
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.store.blobs.local import LocalBlobs
@@ -54,6 +55,14 @@ def model(folder: Path, number: int) -> Path:
     path = folder / "model.safetensors"
     save_file({"weight": rng.normal(size=(64, 64 + number)).astype(np.float32)}, path)
     return path
+
+
+def test_a_server_that_runs_is_not_moved(server: ServerSettings, tmp_path: Path) -> None:
+    """What is pushed meanwhile would be listed in the new place, without its bytes."""
+    with held(server.folder), pytest.raises(Busy, match="runs"):
+        moving.move(server, f"sqlite:///{tmp_path / 'new.db'}", f"file://{tmp_path / 'new'}")
+    assert not (tmp_path / "new.db").exists()
+    moving.move(server, f"sqlite:///{tmp_path / 'new.db'}", f"file://{tmp_path / 'new'}")
 
 
 @pytest.fixture
@@ -110,6 +119,8 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_server_is_moved(server: ServerSettings, target: ServerSettings, tmp_path: Path) -> None:
     before = checkout(server, tmp_path / "before")
     assert len(before) == 6
+    with held(server.folder):
+        pass  # it has been running: its lock is there
     kept = files(server.folder)
     moved = moving.move(server, target.database, target.objects)
     assert files(server.folder) == kept

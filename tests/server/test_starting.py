@@ -86,6 +86,24 @@ def test_what_init_makes_is_private(folder: Path) -> None:
     assert all(PASSWORD.encode() not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+def test_what_init_makes_in_a_folder_that_others_enter_is_private_too(lepton: Run, tmp_path: Path) -> None:
+    """Hashes of passwords and of tokens are in the database, weights without encryption among the objects."""
+    (tmp_path / "shared").mkdir(0o755)
+    made = lepton(
+        "server",
+        "init",
+        str(tmp_path / "shared"),
+        "--admin",
+        "ana",
+        "--password-stdin",
+        stdin=f"{PASSWORD}\n",
+    )
+    assert made.returncode == 0, made.stderr
+    there = {path.name: path.stat().st_mode & 0o077 for path in (tmp_path / "shared").iterdir()}
+    assert {"catalog.db", "objects", "keys", "server.json"} <= there.keys()
+    assert set(there.values()) == {0}, there
+
+
 def test_init_does_not_touch_a_server_that_is_there(folder: Path, lepton: Run) -> None:
     again = lepton(
         "server", "init", str(folder), "--admin", "eve", "--password-stdin", stdin="another password\n"

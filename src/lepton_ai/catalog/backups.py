@@ -27,7 +27,7 @@ def keep(engine: Engine, folder: Path | None, now: str, step: str) -> Path:
     target_folder = folder or _default(engine, file)
     name = file.name if file else str(engine.url.database)
     with storage_errors(target_folder):
-        make_folder(target_folder)
+        make_folder(target_folder, 0o700)  # hashes of passwords are in a copy
         target = target_folder / f"{name}.before-{step}"
         if file is None:
             for left in target_folder.glob(f"{target.name}.*{copies.ENDING}"):

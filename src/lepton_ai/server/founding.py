@@ -11,7 +11,7 @@ from lepton_ai.catalog import passwords, people
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.errors import AlreadyExists, Forbidden
 from lepton_ai.server.running import try_objects
-from lepton_ai.server.settings import FILE, ServerSettings
+from lepton_ai.server.settings import CATALOG, FILE, OBJECTS, ServerSettings
 from lepton_ai.store.durable import make_folder, storage_errors, write_file, write_new_file
 from lepton_ai.store.seal.contract import KEY_SIZE
 from lepton_ai.store.seal.texts import key_file_text
@@ -34,8 +34,7 @@ def found(settings: ServerSettings, admin: str, password: str) -> None:
     refuse(folder)
     people.check_name(admin)
     passwords.check(password, admin)
-    with storage_errors(folder):
-        make_folder(folder, 0o700)
+    _keep_to_itself(settings)
     make_key(settings.key_file)
     try_objects(settings)
     migrate(settings)
@@ -86,6 +85,17 @@ def make_key(place: Path) -> None:
         make_folder(place.parent, 0o700)
         if not place.exists():
             write_new_file(place, key_file_text(os.urandom(KEY_SIZE), "server").encode(), 0o600)
+
+
+def _keep_to_itself(settings: ServerSettings) -> None:
+    """Nobody else on the machine may look into what is made, also in a folder that was there and that others enter."""
+    folder = settings.folder
+    with storage_errors(folder):
+        make_folder(folder, 0o700)
+        if not settings.objects:
+            make_folder(folder / OBJECTS, 0o700)
+        if not settings.database:
+            os.close(os.open(folder / CATALOG, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _first(catalog: Catalog, admin: str, password: str, *, embedded: bool) -> None:

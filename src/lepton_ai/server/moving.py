@@ -14,6 +14,7 @@ from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.moving import Counted
 from lepton_ai.errors import Damaged, NotFound, UsageError
 from lepton_ai.progress import SILENT, Progress
+from lepton_ai.server.holding import held
 from lepton_ai.server.homes import objects_of
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.store.blobs.objects import open_objects
@@ -42,7 +43,7 @@ def move(settings: ServerSettings, database: str, objects: str, progress: Progre
     not taken along: whoever sends them begins again.
 
     Raises:
-        UsageError: source and target are the same.
+        UsageError: source and target are the same. Busy: the server runs.
         AlreadyExists: there is another catalog in ``database``.
         Damaged: a pack of the source is not what its name says (lepton verify says more), or the source has changed.
     """
@@ -52,9 +53,10 @@ def move(settings: ServerSettings, database: str, objects: str, progress: Progre
         )
     source, target = Catalog(settings.database_url), Catalog(database, backups=settings.folder / "backups")
     try:
-        source.check()
-        told = _move_packs(source, open_objects(settings.objects_url), open_objects(objects), progress)
-        return Moved(moving.move(source, target, progress), *told)
+        with held(settings.folder):  # a pack that came after the others would be listed there, and be nowhere
+            source.check()
+            told = _move_packs(source, open_objects(settings.objects_url), open_objects(objects), progress)
+            return Moved(moving.move(source, target, progress), *told)
     finally:
         source.close()
         target.close()

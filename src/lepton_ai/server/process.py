@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import multiprocessing
 import os
@@ -13,34 +12,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import IO
 
 import msgspec
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from lepton_ai.decodable import ready
 from lepton_ai.errors import Busy, InfrastructureError, NotFound, UsageError
 from lepton_ai.server import founding, logs, metrics
 from lepton_ai.server.app import create_app
+from lepton_ai.server.holding import Holder, held
 from lepton_ai.server.running import Running, close_all, open_all, try_objects
 from lepton_ai.server.settings import LOOPBACK, WHOLE, ServerSettings, decode, encode
 from lepton_ai.store.durable import make_folder, storage_errors
 
-LOCK = "server.lock"
 MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 """How workers keep what is freed (glibc), as the command line does: an arena for every thread grows with each."""
 APPLICATION = "lepton_ai.server.process:application"
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Who serves a folder, as its lock file says: the number of the process and its address."""
-
-    process: int
-    address: str
 
 
 def start(settings: ServerSettings, announce: Callable[[str], None]) -> None:
@@ -54,7 +43,7 @@ def start(settings: ServerSettings, announce: Callable[[str], None]) -> None:
     """
     check(settings)
     with ExitStack() as stack:
-        lock = stack.enter_context(_lock(settings))
+        lock = stack.enter_context(held(settings.folder))
         preflight(settings)
         listener = stack.enter_context(bind(settings))
         address = address_of(settings, listener)
@@ -200,32 +189,6 @@ def end_with_the_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
-
-
-@contextmanager
-def _lock(settings: ServerSettings) -> Iterator[IO[str]]:
-    """Hold the server's folder: an embedded server is one program, which may have several workers."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    place = settings.folder / LOCK
-    with place.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
-            raise Busy(
-                f"a server runs on {settings.folder} already{_holder(place)}",
-                hint="stop it, or take another folder",
-            ) from problem
-        file.truncate(0)
-        yield file
-        file.truncate(0)
-
-
-def _holder(place: Path) -> str:
-    try:
-        held = msgspec.json.decode(place.read_bytes(), type=ready(Holder))
-    except (OSError, msgspec.DecodeError):
-        return ""  # it is just starting
-    return f": process {held.process}, {held.address}"
 
 
 @contextmanager

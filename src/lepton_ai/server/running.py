@@ -64,7 +64,7 @@ def open_all(held: Running) -> None:
         LeptonError: one of them cannot be reached, or needs ``lepton server migrate``.
     """
     settings = held.settings
-    settings.cache_folder.mkdir(parents=True, exist_ok=True)
+    settings.cache_folder.mkdir(0o700, parents=True, exist_ok=True)
     held.catalog = hooks.attach(Catalog(settings.database_url))
     try:
         held.catalog.check()

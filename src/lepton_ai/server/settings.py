@@ -14,6 +14,8 @@ from lepton_ai.errors import UsageError
 from lepton_ai.settings import YES
 
 FILE = "server.json"
+CATALOG = "catalog.db"
+OBJECTS = "objects"
 PREFIX = "LEPTON_AI_SERVER_"
 WHOLE = f"{PREFIX}WHOLE"
 """In the environment of a worker: all settings as JSON, as :func:`encode` writes them."""
@@ -62,12 +64,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def database_url(self) -> str:
         """The address of the database."""
-        return self.database or f"sqlite:///{(self.folder / 'catalog.db').absolute()}"
+        return self.database or f"sqlite:///{(self.folder / CATALOG).absolute()}"
 
     @property
     def objects_url(self) -> str:
         """The address of the object store."""
-        return self.objects or f"file://{(self.folder / 'objects').absolute()}"
+        return self.objects or f"file://{(self.folder / OBJECTS).absolute()}"
 
     @property
     def cache_folder(self) -> Path:

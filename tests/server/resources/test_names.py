@@ -163,14 +163,17 @@ def test_a_merge_waits_and_is_decided_by_two(ada: TestClient, called: Called, pa
     early = ada.post(f"{parted}/merges/main")
     assert (early.status_code, early.json()["kind"]) == (409, "diverged")
     eve = called("eve")
-    decided = eve.patch(f"{parted}/merges/main", json={"target": "both", "take": "theirs", "why": "newer"})
+    tag = eve.get(f"{parted}/merges/main").headers["etag"]
+    decision = {"target": "both", "take": "theirs", "why": "newer"}
+    decided = eve.patch(f"{parted}/merges/main", json=decision, headers={"If-Match": tag})
     assert (decided.status_code, decided.json()["resolved"], decided.json()["open"]) == (200, ["both"], [])
     other = ada.patch(f"{parted}/merges/main", json={"target": "both", "take": "ours"})
     assert (other.status_code, other.json()["kind"]) == (409, "diverged")
     assert ada.patch(f"{parted}/merges/main", json={"target": "both"}).status_code == 400
     assert ada.patch(f"{parted}/merges/main", json={"target": "x", "take": "ours"}).status_code == 404
     assert ada.get(f"{parted}/merges/main").json()["conflicts"][0]["by"] == "eve"
-    done = ada.post(f"{parted}/merges/main?message=done")
+    assert ada.post(f"{parted}/merges/main", headers={"If-Match": tag}).status_code == 412
+    done = ada.post(f"{parted}/merges/main?message=done", headers={"If-Match": decided.headers["etag"]})
     assert (done.status_code, done.json()["name"]) == (201, "v3")
     assert ada.get(f"{parted}/versions/v3/tensors/both?count=1").json()["values"] == [3.0]
     assert ada.get(f"{parted}/merges").json() == []

@@ -16,7 +16,7 @@ from lepton_ai.server.arriving import arrived
 from lepton_ai.server.asked import DONE, WHERE, Asked, Reading, Writing
 from lepton_ai.server.bodies import Sent, Told
 from lepton_ai.server.etags import IfMatch
-from lepton_ai.server.expecting import expecting
+from lepton_ai.server.expecting import expecting, tag_of
 from lepton_ai.server.merge_shapes import (
     Decide,
     MarkedText,
@@ -77,7 +77,8 @@ def list_merges(asked: Reading) -> Told[list[MergeInProgress]]:
 @router.get("/merges/{branch:path}", summary="A merge that waits for decisions")
 def show_merge(asked: Reading, branch: Into) -> Told[MergeInProgress]:
     """Its conflicts, and who decided what."""
-    return shaped(MergeInProgress, _told(_merge(asked.names, branch)))
+    tag = _tag(asked.names, branch)
+    return shaped(MergeInProgress, _told(_merge(asked.names, branch)), headers=tag)
 
 
 @router.get("/merge-texts/{branch:path}", summary="A file in which both sides changed the same lines")
@@ -103,7 +104,8 @@ def decide(asked: Writing, branch: Into, body: Sent[Decide], if_match: IfMatch =
         )
     else:
         names = _given(asked, under, body)
-    return shaped(Resolved, {"resolved": names, **_told(under)})
+    tag = _tag(repository, branch)
+    return shaped(Resolved, {"resolved": names, **_told(under)}, headers=tag)
 
 
 @router.post("/merges/{branch:path}", summary="Finish a merge whose conflicts are decided", status_code=201)
@@ -186,6 +188,13 @@ def _given(asked: Asked, under: UnfinishedMerge, body: Decide) -> list[str]:
 
 def _merge(repository: ModelRepository, branch: str) -> UnfinishedMerge:
     return repository.merge_in_progress(branch)
+
+
+def _tag(repository: ModelRepository, branch: str) -> dict[str, str]:
+    """The header for If-Match; read before what it stands for, so that it is never too young."""
+    key = f"merge/{branch}"
+    tag = tag_of(repository.home.history.get([key]).get(key))
+    return {"ETag": tag} if tag else {}
 
 
 def _told(under: UnfinishedMerge) -> dict[str, Any]:

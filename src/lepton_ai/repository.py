@@ -346,7 +346,7 @@ class ModelRepository(Exchanging):
     def revisions(self, version: Version) -> list[Version]:
         """All revisions of a version, the first one first."""
         found = self.lines.version(id_of(version))
-        return [self._version(row) for row in self.home.history.revisions([found.row.first])[found.row.first]]
+        return [self._version(row) for row in self.lines.revisions(found)]
 
     def load_model(
         self, version: str | Version, branch: Where = None, *, trust: bool = False, path: str | None = None

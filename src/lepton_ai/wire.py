@@ -74,6 +74,31 @@ class RepositoryInfo(msgspec.Struct, frozen=True):
     etag: str
 
 
+class Repositories(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of repositories, by owner and name; ``next`` continues it."""
+
+    repositories: tuple[RepositoryInfo, ...]
+    next: str | None = None
+
+
+class RemovedRepository(msgspec.Struct, frozen=True):
+    """A repository that was removed, and can be brought back by its ``number`` until ``kept_until`` (RFC 3339)."""
+
+    number: int
+    owner: str
+    name: str
+    description: str
+    removed_at: str
+    kept_until: str
+
+
+class RemovedRepositories(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of removed repositories, the one made last first; ``next`` continues it."""
+
+    removed: tuple[RemovedRepository, ...]
+    next: str | None = None
+
+
 class Keys(msgspec.Struct, frozen=True, omit_defaults=True):
     """The wrapped keys of a repository; ``master`` only for whom the server opens it."""
 

@@ -14,7 +14,9 @@ from lepton_ai import wire
 from lepton_ai.catalog import packs, purging, repositories
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.packs import Listed
+from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.errors import AlreadyExists, InUse, InvalidName, LeptonError, LostRace, NotFound, UsageError
+from lepton_ai.history.refs.contract import Commit, Move
 from lepton_ai.store.blobs.local import LocalBlobs
 from lepton_ai.store.packs.format import blob_name
 
@@ -275,3 +277,37 @@ def test_a_pack_that_is_not_listed_is_unfinished(
         with pytest.raises(KeyboardInterrupt):
             listed.delete([name])
     assert list(listed.list()) == []
+
+
+def test_a_removed_repository_comes_back_as_it_was(catalog: Catalog) -> None:
+    """What it counted goes on where it was: no stamp is given twice."""
+    row = made(catalog, "ada", "gone")
+    history = CatalogHistory(catalog, row.number)
+
+    def commit(key: str, expected: int, value: bytes | None) -> int:
+        history.commit(Commit("ada", "test", moves=(Move(key, expected, value),)))
+        return 0 if value is None else history.get([key])[key].stamp
+
+    first = commit("branch/a", 0, b"1")
+    last = commit("branch/b", 0, b"2")
+    commit("branch/b", last, None)  # the highest stamp belongs to what is not there any more
+    logged = [entry.number for entry in history.log()]
+    repositories.remove(catalog, row.number)
+    with pytest.raises(NotFound):
+        commit("branch/c", 0, b"3")
+    since = row.changed_at - 1
+    assert [one.number for one in purging.page(catalog, limit=1000) if one.number == row.number]
+    with pytest.raises(NotFound):
+        purging.restore(catalog, row.number, time.time_ns() // 1000 + 10**9)  # it is being ended already
+    other = made(catalog, "ada", "gone")
+    with pytest.raises(AlreadyExists):
+        purging.restore(catalog, row.number, since)
+    repositories.remove(catalog, other.number)
+    back = purging.restore(catalog, row.number, since)
+    assert (back.number, back.place, back.edition) == (row.number, row.place, row.edition + 1)
+    assert repositories.find(catalog, "ada", "gone") == back
+    with pytest.raises(NotFound):
+        purging.restore(catalog, row.number, since)
+    assert [entry.number for entry in history.log()] == logged
+    assert commit("branch/c", 0, b"3") > last > first
+    assert len(history.log()) == len(logged) + 1

@@ -219,16 +219,6 @@ def test_deleted_ones_are_left_out_unless_asked_for(both: Both) -> None:
     assert search.count(catalog, number, deleted=True) == 60
 
 
-def test_those_of_one_branch(both: Both) -> None:
-    catalog, number, _ = both
-    found = search.versions(catalog, number, "size > 1 OR size = 0", branch="feature/a", limit=1000).versions
-    assert [info.id for info in found] == by_index(
-        both, "branch = 'feature/a' AND (size > 1 OR size = 0)", "", deleted=False
-    )
-    assert found
-    assert search.versions(catalog, number, branch="it's none").versions == ()
-
-
 def test_a_rebuilt_index_is_the_same(both: Both) -> None:
     catalog, number, _ = both
     questions = [

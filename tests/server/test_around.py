@@ -16,7 +16,7 @@ import pytest
 from fastapi import Request
 from starlette.testclient import TestClient
 
-from lepton_ai.errors import Unauthenticated
+from lepton_ai.errors import NoSpace, Unauthenticated
 from lepton_ai.server import auth, logs
 from lepton_ai.server.access import Caller, allow
 from lepton_ai.server.app import create_app
@@ -207,6 +207,40 @@ def test_a_line_of_the_log_is_json_and_has_no_secret() -> None:
     assert "s3cr3t" not in stream.getvalue()
     assert "lai_abc_***" in line["message"]
     assert "ValueError" in line["traceback"]
+
+
+def test_a_full_disk_is_one_line_without_a_traceback(
+    somebody: None, settings: ServerSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings)
+
+    @app.get("/full")
+    def full(request: Request) -> str:
+        allow(request.state.caller, "read")
+        raise NoSpace("the disk of\n/objects is full", hint="free 3 GiB")
+
+    client = TestClient(app, base_url=ADDRESS, headers={"Authorization": "Bearer good"})
+    with caplog.at_level(logging.INFO, "lepton_ai.server"):
+        assert client.get("/full").status_code == 507
+    (record,) = [record for record in caplog.records if record.name == "lepton_ai.server"]
+    line = logs.Lines().format(record)
+    told = json.loads(line)
+    assert (told["level"], told["status"]) == ("error", 507)
+    assert told["problem"] == "no-space: the disk of /objects is full (free 3 GiB)"
+    assert "traceback" not in told
+
+
+def test_a_known_error_in_a_record_needs_no_traceback() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.Lines())
+    logger = logging.Logger("lepton_ai.test")
+    logger.addHandler(handler)
+    full = NoSpace("the disk is full at postgresql://me:hunter2@db/x")
+    logger.error("failed", exc_info=full)
+    told = json.loads(stream.getvalue())
+    assert told["problem"] == "no-space: the disk is full at postgresql://me:***@db/x"
+    assert "traceback" not in told
 
 
 def test_a_request_is_one_line_without_its_query(

@@ -188,6 +188,17 @@ def test_it_stops_in_order(tmp_path: Path, number: int) -> None:
         assert (tmp_path / "s" / "server.lock").read_bytes() == b""
 
 
+def test_the_search_index_is_made_anew_while_the_server_runs(
+    server: Server, folder: Path, lepton: Run
+) -> None:
+    done = lepton("server", "reindex", str(folder), "--json")
+    assert (done.code, done.out.split()) == (0, ["{", '"repositories":', "[]", "}"])
+    assert "index anew" in lepton("server", "reindex", str(folder)).err
+    assert "no repository ada/none" in lepton("server", "reindex", str(folder), "--only", "ada/none").err
+    assert lepton("server", "reindex", str(folder), "--only", "none").code == 2
+    assert "there is no server in" in lepton("server", "reindex", "nowhere").err
+
+
 def test_users_are_administered_over_the_network(server: Server, tmp_path: Path, lepton: Run) -> None:
     where = ("--server", server.address)
     key = server.token()["Authorization"].removeprefix("Bearer ")

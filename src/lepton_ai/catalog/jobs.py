@@ -21,7 +21,14 @@ PATIENCE = 120.0
 """Seconds without a sign of life after which a running job counts as lost."""
 KEPT = 30 * 86400.0
 """Seconds for which it is remembered what came of a job."""
-RUNNING, DONE, FAILED, LOST = "running", "done", "failed", "lost"
+RUNNING, STOPPING, DONE, FAILED, CANCELLED, LOST = (
+    "running",
+    "stopping",
+    "done",
+    "failed",
+    "cancelled",
+    "lost",
+)
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -62,6 +69,23 @@ def begin(catalog: Catalog, repository: int, kind: str, asked: dict[str, Any], p
 def beat(catalog: Catalog, id_: str, task: str, done: int, total: int) -> None:
     """Give a sign of life, and say how far it is."""
     _change(catalog, id_, beat_at=_now(), task=task, done=done, total=total)
+
+
+def cancel(catalog: Catalog, repository: int, id_: str) -> Job:
+    """Ask that a job be broken off: whoever does it sees that soon. One that is over stays as it is.
+
+    Raises:
+        NotFound.
+    """
+    this = (JOBS.c.id == id_, JOBS.c.repository == repository, JOBS.c.state == RUNNING)
+    catalog.write(lambda connection: connection.execute(update(JOBS).where(*this).values(state=STOPPING)))
+    return find(catalog, repository, id_)
+
+
+def is_wanted(catalog: Catalog, id_: str) -> bool:
+    """Whether nobody has asked that a job be broken off."""
+    with catalog.reading() as connection:
+        return connection.execute(select(JOBS.c.state).where(JOBS.c.id == id_)).scalar() != STOPPING
 
 
 def end(catalog: Catalog, id_: str, state: str, result: str) -> None:
@@ -105,7 +129,7 @@ def _change(catalog: Catalog, id_: str, **values: Any) -> None:
 def _seen(row: Any) -> Job:
     """A job as it is now: one whose worker died is lost."""
     job = Job(*row)
-    if job.state == RUNNING and job.beat_at < _now() - int(PATIENCE * 1e6):
+    if job.state in (RUNNING, STOPPING) and job.beat_at < _now() - int(PATIENCE * 1e6):
         return msgspec.structs.replace(job, state=LOST)
     return job
 

@@ -85,14 +85,14 @@ def create(catalog: Catalog, new: wire.NewRepository, created_by: str) -> Row:
     keys = [msgspec.structs.asdict(file) for file in new.keys]
 
     def act(connection: Connection) -> Row:
-        if connection.execute(_named(new.owner, new.name)).first():
-            raise _taken(new.owner, new.name)
+        if connection.execute(named(new.owner, new.name)).first():
+            raise taken(new.owner, new.name)
         number = _insert(connection, values)
         counters = {"repository": number, "stamp": 0, "logged": 0, "saved": 0, "packed": 0}
         connection.execute(insert(COUNTERS), counters)
         if keys:
             connection.execute(insert(KEY_FILES), [{**file, "repository": number} for file in keys])
-        return _row(connection.execute(_named(new.owner, new.name)).one())
+        return _row(connection.execute(named(new.owner, new.name)).one())
 
     return catalog.write(act)
 
@@ -104,9 +104,9 @@ def find(catalog: Catalog, owner: str, name: str) -> Row:
         NotFound.
     """
     with catalog.reading() as connection:
-        found = connection.execute(_named(owner, name)).first()
+        found = connection.execute(named(owner, name)).first()
     if found is None:
-        raise NotFound(f"there is no repository {owner}/{name}", hint="see the list of repositories")
+        raise NotFound(f"there is no repository {owner}/{name}", hint="lepton remote repositories lists them")
     return _row(found)
 
 
@@ -154,8 +154,8 @@ def change(
         row = _locked(connection, number, edition)
         new = msgspec.structs.replace(row, **values)
         renamed = (new.owner, new.name) != (row.owner, row.name)
-        if renamed and connection.execute(_named(new.owner, new.name)).first():
-            raise _taken(new.owner, new.name)
+        if renamed and connection.execute(named(new.owner, new.name)).first():
+            raise taken(new.owner, new.name)
         values["changed_at"], values["edition"] = time.time_ns() // 1000, row.edition + 1
         _update(connection, number, values, new)
         return msgspec.structs.replace(row, **values)
@@ -231,7 +231,8 @@ def _key(number: int, name: str) -> tuple[Any, Any]:
     return KEY_FILES.c.repository == number, KEY_FILES.c.name == name
 
 
-def _named(owner: str, name: str) -> Select[Any]:
+def named(owner: str, name: str) -> Select[Any]:
+    """The question for the repository of this name that is not removed."""
     return select(*COLUMNS).where(
         REPOSITORIES.c.owner == owner, REPOSITORIES.c.name == name, REPOSITORIES.c.removed == 0
     )
@@ -255,7 +256,7 @@ def _insert(connection: Connection, values: dict[str, Any]) -> int:
     try:
         made = connection.execute(insert(REPOSITORIES).values(**values)).inserted_primary_key
     except IntegrityError as problem:
-        raise _taken(values["owner"], values["name"]) from problem
+        raise taken(values["owner"], values["name"]) from problem
     assert made is not None  # noqa: S101  (for the type checker)
     return int(made[0])
 
@@ -264,10 +265,11 @@ def _update(connection: Connection, number: int, values: dict[str, Any], new: Ro
     try:
         connection.execute(update(REPOSITORIES).where(REPOSITORIES.c.number == number).values(**values))
     except IntegrityError as problem:
-        raise _taken(new.owner, new.name) from problem
+        raise taken(new.owner, new.name) from problem
 
 
-def _taken(owner: str, name: str) -> AlreadyExists:
+def taken(owner: str, name: str) -> AlreadyExists:
+    """The error that the name is taken."""
     return AlreadyExists(f"there is a repository {owner}/{name} already", hint="choose another name")
 
 

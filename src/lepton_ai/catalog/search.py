@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection
 
+from lepton_ai.catalog import on_branch
 from lepton_ai.catalog.database import Catalog
+from lepton_ai.catalog.on_branch import Member, Standing
 from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.catalog.search_conditions import Conditions, plain
 from lepton_ai.catalog.search_orders import Phase, Sorted, phases
@@ -25,6 +27,7 @@ from lepton_ai.history.filters.nodes import Expression
 from lepton_ai.history.lines import Lines
 from lepton_ai.types import VersionInfo
 
+T = TypeVar("T")
 LONGEST_PAGE = 1000
 _LONGEST_CURSOR = 10_000
 
@@ -53,13 +56,14 @@ def versions(
     cursor: str | None = None,
     limit: int = 50,
     *,
-    branch: str | None = None,
+    branch: Standing | None = None,
     deleted: bool = False,
 ) -> Page:
     """A page of the versions of repository ``number`` that fit, the newest first unless ``order_by`` says otherwise.
 
-    With ``branch`` only those that were made on it. Deleted ones are among them with ``deleted``, or when the filter
-    says something about the status. What is saved while somebody turns pages neither doubles nor hides anything else.
+    With ``branch`` only those that it has, as ``lepton versions -b`` lists them: a filter or an order then takes time
+    in proportion to the branch. Deleted ones are among them with ``deleted``, or when the filter says something about
+    the status. What is saved while somebody turns pages neither doubles nor hides anything else.
 
     Raises:
         UsageError: the filter or the order cannot be read (says the column), or the cursor is of another question.
@@ -67,15 +71,19 @@ def versions(
     if not 1 <= limit <= LONGEST_PAGE:
         raise UsageError(f"a page has 1 to {LONGEST_PAGE} versions, not {limit}")
     wanted, keys = grammar.parse(filter), order.parse(order_by)
-    if branch is not None:
-        wanted = nodes.Every((nodes.Compare(nodes.Field("text", "branch"), "=", branch), wanted))
-    question = _question(filter, order_by, branch, deleted)
+    question = _question(filter, order_by, branch.uid if branch is not None else None, deleted)
+    if branch is not None and not filter.strip() and not order_by.strip():
+        return _of_branch(catalog, number, branch, question, cursor, limit, deleted=deleted)
     conditions = Conditions(number, catalog.engine.dialect.name)
     parts = phases(conditions, keys)
     after = None if cursor is None else _read(cursor, question, parts)
     condition = _condition(conditions, wanted, deleted=deleted)
     with catalog.reading() as connection:
-        found = _rows(connection, parts, condition, after, limit + 1)
+        mine = None if branch is None else list(on_branch.members(connection, number, branch))
+        if mine is not None:
+            condition = and_(condition, _about(mine))
+        among = None if mine is None else {member.place for member in mine}
+        found = _rows(connection, parts, condition, after, limit + 1, among)
         infos = _infos(connection, number, [row[1] for _, row in found[:limit]])
     return Page(infos, _write(question, *found[limit - 1]) if len(found) > limit else None)
 
@@ -102,18 +110,72 @@ def _condition(conditions: Conditions, wanted: Expression, *, deleted: bool) -> 
     return and_(condition, FOUND.c.status.not_in(("Deleted", "Purged")))
 
 
+def _about(mine: list[Member]) -> Any:
+    """A condition that holds for all members, and for few others: the database finds an index for it."""
+    top = max((member.place for member in mine), default=0)
+    return and_(FOUND.c.line.in_(sorted({member.line for member in mine})), FOUND.c.place <= top)
+
+
 def _rows(
-    connection: Connection, parts: list[Phase], condition: Any, after: _Cursor | None, wanted: int
+    connection: Connection,
+    parts: list[Phase],
+    condition: Any,
+    after: _Cursor | None,
+    wanted: int,
+    among: Collection[int] | None = None,
 ) -> list[tuple[int, Any]]:
-    """Up to ``wanted`` rows, each with the number of its phase."""
+    """Up to ``wanted`` rows, each with the number of its phase; only those whose places are ``among`` these."""
     found: list[tuple[int, Any]] = []
     for number, phase in enumerate(parts):
-        if len(found) == wanted or (after is not None and number < after.phase):
+        if after is not None and number < after.phase:
             continue
         here = (after.values, after.place) if after is not None and after.phase == number else None
-        query = phase.statement(condition, here).limit(wanted - len(found))
-        found += [(number, row) for row in connection.execute(query)]
-    return found
+        while len(found) < wanted:
+            size = wanted - len(found) if among is None else LONGEST_PAGE
+            rows = list(connection.execute(phase.statement(condition, here).limit(size)))
+            found += [(number, row) for row in rows if among is None or row[0] in among]
+            if len(rows) < size:
+                break
+            here = tuple(rows[-1][2:]), rows[-1][0]
+    return found[:wanted]
+
+
+class _Below(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of a branch begins: of which question, the revision that its line goes on from, and the place below
+    which it does.
+    """
+
+    question: str
+    start: bytes
+    place: int
+
+
+def _of_branch(
+    catalog: Catalog, number: int, branch: Standing, question: str, cursor: str | None, limit: int, *, deleted: bool
+) -> Page:  # fmt: skip
+    """A page of a branch, newest first: takes time in proportion to the page."""
+    begin = None if cursor is None else _decoded(cursor, _Below)
+    if begin is not None and (begin.question != question or len(begin.start) not in (0, 32)):
+        raise UsageError("the cursor belongs to another filter or order", hint="begin with the first page")
+    start = begin.start if begin is not None else None
+    at = start or branch.head or b""
+    found: list[Member] = []
+    with catalog.reading() as connection:
+        if start and not _lines(connection, number).history.versions([start]):
+            raise UsageError("the cursor is none", hint="take it from the page before")
+        for member in on_branch.members(connection, number, branch, start):
+            if begin is not None and member.place >= begin.place:
+                continue
+            if deleted or not member.gone:
+                if len(found) == limit:
+                    break
+                found.append(member)
+            at = member.at or at
+        else:
+            limit = 0  # nothing is left
+        infos = _infos(connection, number, [member.first for member in found])
+    more = _Below(question, at, found[-1].place) if limit else None
+    return Page(infos, None if more is None else _encoded(more))
 
 
 class _Snapshot:
@@ -127,8 +189,12 @@ class _Snapshot:
         yield self._connection
 
 
+def _lines(connection: Connection, number: int) -> Lines:
+    return Lines(CatalogHistory(cast("Catalog", _Snapshot(connection)), number))
+
+
 def _infos(connection: Connection, number: int, firsts: list[bytes]) -> tuple[VersionInfo, ...]:
-    lines = Lines(CatalogHistory(cast("Catalog", _Snapshot(connection)), number))
+    lines = _lines(connection, number)
     rows = lines.history.versions(firsts)
     return tuple(listing.infos(lines, [rows[first] for first in firsts], None))
 
@@ -139,22 +205,29 @@ def _question(filter_: str, order_by: str, branch: str | None, deleted: bool) ->
 
 
 def _write(question: str, phase: int, row: Any) -> str:
-    packed = msgspec.json.encode(_Cursor(question, phase, tuple(row[2:]), row[0]))
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return _encoded(_Cursor(question, phase, tuple(row[2:]), row[0]))
+
+
+def _encoded(cursor: msgspec.Struct) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
 def _read(cursor: str, question: str, parts: list[Phase]) -> _Cursor:
     """A cursor that fits the question; anybody may have written it, so that all of it is looked at."""
+    found = _decoded(cursor, _Cursor)
+    if found.question != question or not _fits(found, parts):
+        raise UsageError("the cursor belongs to another filter or order", hint="begin with the first page")
+    return found
+
+
+def _decoded(cursor: str, kind: type[T]) -> T:
     try:
         packed = base64.urlsafe_b64decode(
             cursor[:_LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4)
         )
-        found = msgspec.json.decode(packed, type=ready(_Cursor))
+        return msgspec.json.decode(packed, type=ready(kind))
     except (ValueError, msgspec.MsgspecError):
         raise UsageError("the cursor is none", hint="take it from the page before") from None
-    if found.question != question or not _fits(found, parts):
-        raise UsageError("the cursor belongs to another filter or order", hint="begin with the first page")
-    return found
 
 
 def _fits(cursor: _Cursor, parts: list[Phase]) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from lepton_ai.catalog import committing
@@ -20,6 +20,7 @@ from lepton_ai.history.listing import status_of
 from lepton_ai.history.record import parse_record
 from lepton_ai.history.refs import rules
 from lepton_ai.history.refs.contract import Commit, Ref
+from lepton_ai.progress import SILENT, Progress
 
 _CHUNK = 500
 _VERSION, _LINE, _LABELS = "version/", "line/", ("tag/", "alias/")
@@ -38,8 +39,8 @@ def record(connection: Connection, repository: int, change: Commit) -> None:
     _remove(connection, repository, removed)
 
 
-def rebuild(catalog: Catalog, repository: int) -> int:
-    """Make the index of a repository anew; how many versions are in it. Others may commit meanwhile.
+def rebuild(catalog: Catalog, repository: int, called: str = "", progress: Progress = SILENT) -> int:
+    """Make the index of a repository (``called`` so) anew; how many versions are in it. Others may commit meanwhile.
 
     Until it is through, searches find only a part. It may be repeated.
 
@@ -52,13 +53,18 @@ def rebuild(catalog: Catalog, repository: int) -> int:
         for table in (NUMBERS, WORDS, LABELS, LINES, FOUND):
             connection.execute(delete(table).where(table.c.repository == repository))
 
+    with catalog.reading() as connection:
+        saved = select(func.count()).where(VERSIONS.c.repository == repository, VERSIONS.c.revision == 1)
+        progress.start(f"indexing {called}", int(connection.execute(saved).scalar_one()))
     catalog.write(clear)
     counted = 0
     for prefix in (_LINE, _VERSION, *_LABELS):  # labels name versions
         after = prefix
         while True:
             keys = catalog.write(lambda connection, p=prefix, a=after: _rebuilt(connection, repository, p, a))  # type: ignore[misc]
-            counted += len(keys) if prefix == _VERSION else 0
+            if prefix == _VERSION:
+                counted += len(keys)
+                progress.advance(len(keys))
             if len(keys) < _CHUNK:
                 break
             after = keys[-1]

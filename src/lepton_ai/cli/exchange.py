@@ -1,9 +1,9 @@
-"""``lepton push``, ``pull`` and ``clone``."""
+"""``lepton push`` and ``clone``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from msgspec.structs import asdict
@@ -12,13 +12,11 @@ from lepton_ai.cli import complete
 from lepton_ai.cli.bars import bars
 from lepton_ai.cli.group import Json, Repo, examples
 from lepton_ai.cli.insecure import Insecure, insecure_too
-from lepton_ai.cli.merge_options import MethodOption, OnConflictOption
 from lepton_ai.cli.output import human_size, note, plural, print_json, say
 from lepton_ai.cli.session import opened
 from lepton_ai.client.sync.pull import Pulled
 from lepton_ai.client.sync.push import Pushed
 from lepton_ai.errors import UsageError
-from lepton_ai.exchanging import How
 from lepton_ai.repository import ModelRepository
 
 SHOWN = 8
@@ -75,60 +73,7 @@ def push(
     if as_json:
         print_json(asdict(done))
         return
-    _tell(done, "would push" if dry_run else "pushed", f"to {done.remote}", f"{done.remote} has everything")
-
-
-@examples("lepton pull", "lepton pull --merge", "lepton pull origin -b main --rebase")
-def pull(
-    remote: RemoteArgument = None,
-    branch: Annotated[
-        str | None,
-        typer.Option(
-            "-b",
-            "--branch",
-            metavar="BRANCH",
-            help="The branch to bring together (default: the current one).",
-            autocompletion=complete.branches,
-            show_default=False,
-        ),
-    ] = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Versions on both sides: one of both, upon theirs.")
-    ] = False,
-    rebase: Annotated[
-        bool, typer.Option("--rebase", help="Versions on both sides: yours again, upon theirs.")
-    ] = False,
-    ff_only: Annotated[
-        bool, typer.Option("--ff-only", help="Versions on both sides: an error (default).")
-    ] = False,
-    method: MethodOption = None,
-    on_conflict: OnConflictOption = None,
-    dry_run: DryRun = False,
-    insecure: Insecure = False,
-    repo: Repo = None,
-    as_json: Json = False,
-) -> None:
-    """Take over what a remote has.
-
-    Branches move where you have no versions of your own; others stay, until you say how to bring them together. Names
-    that others know keep their meaning: your own versions stay on a branch beside.
-    """
-    insecure_too(insecure)
-    ways: dict[How, bool] = {"merge": merge, "rebase": rebase, "ff-only": ff_only}
-    said = [way for way, chosen in ways.items() if chosen]
-    if len(said) > 1:
-        raise UsageError("--merge, --rebase and --ff-only exclude each other", hint="leave one")
-    asked: dict[str, Any] = {
-        k: v for k, v in (("method", method), ("on_conflict", on_conflict)) if v is not None
-    }
-    with opened(repo, as_json=as_json) as repository:
-        done = repository.pull(remote, branch, how=said[0] if said else "ff-only", dry_run=dry_run, **asked)
-    if as_json:
-        print_json(asdict(done))
-        return
-    _tell(done, "would pull" if dry_run else "pulled", f"from {done.remote}", f"nothing new in {done.remote}")
-    for name in done.apart:
-        note(f"branch {name!r} has versions of its own on both sides: lepton pull -b {name} --merge")
+    tell(done, "would push" if dry_run else "pushed", f"to {done.remote}", f"{done.remote} has everything")
 
 
 @examples(
@@ -169,6 +114,8 @@ def clone(
     With its whole history. A clone that was cut off goes on when it is repeated.
     """
     insecure_too(insecure)
+    if depth is not None and depth < 1:
+        raise UsageError(f"--depth {depth} brings nothing", hint="say --without-content, or a number from 1")
     with (
         bars(quiet=as_json) as progress,
         ModelRepository.clone(
@@ -190,7 +137,8 @@ def clone(
         say(f"cloned {plural(versions, 'version')} into {made.path}")
 
 
-def _tell(done: Pushed | Pulled, did: str, where: str, nothing: str) -> None:
+def tell(done: Pushed | Pulled, did: str, where: str, nothing: str) -> None:
+    """Say what travelled."""
     parts = []
     if done.versions:
         parts.append(f"{plural(len(done.versions), 'version')} ({_some(done.versions)})")

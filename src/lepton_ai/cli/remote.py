@@ -18,7 +18,9 @@ SECTION = "Remotes"
 ENTRIES = (
     Entry("list", "remote:list_", "List remotes.", SECTION),
     Entry("add", "remote:add", "Call another place of this repository by a name.", SECTION),
-    Entry("remove", "remote:remove", "Forget a remote; the place stays as it is.", SECTION),
+    Entry("remove", "remote:remove", "Forget a remote; the place itself stays as it is.", SECTION),
+    Entry("repositories", "on_server:repositories", "List the repositories of a server.", SECTION),
+    Entry("restore", "on_server:restore", "Bring a repository back that was removed from a server.", SECTION),
 )
 COLUMNS = (Column("Name", style="bold"), Column("Place"), Column("Blocks"))
 

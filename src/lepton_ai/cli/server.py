@@ -23,6 +23,7 @@ ENTRIES = (
     Entry("init", "server:init", "Make a server, with its first administrator.", SECTION),
     Entry("start", "server:start", "Serve until it is stopped.", SECTION),
     Entry("migrate", "server:migrate", "Bring the database to the newest form.", SECTION),
+    Entry("reindex", "server_reindex:reindex", "Make the search index of repositories anew.", SECTION),
     Entry("migrate-data", "server_moving:migrate_data", "Move an embedded server's data.", SECTION),
 )
 
@@ -148,7 +149,7 @@ def start(
         need("lepton_ai.server.process", "server"),
         need("lepton_ai.server.settings", "server"),
     )
-    place = _made(folder)
+    place = made_in(folder)
     given = _given(database, objects, host, port, tls_cert, tls_key) | {
         "workers": workers,
         "insecure": insecure or None,
@@ -182,7 +183,7 @@ def migrate(
         need("lepton_ai.server.founding", "server"),
         need("lepton_ai.server.settings", "server"),
     )
-    settings: ServerSettings = settings_of.read(_made(folder), flags={"database": database})
+    settings: ServerSettings = settings_of.read(made_in(folder), flags={"database": database})
     founding.migrate(settings)
     if as_json:
         print_json({"migrated": True})
@@ -190,7 +191,7 @@ def migrate(
         note("the database is up to date")
 
 
-def _made(folder: str) -> Path:
+def made_in(folder: str) -> Path:
     """The folder of a server that was made.
 
     Raises:

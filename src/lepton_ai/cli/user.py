@@ -16,10 +16,10 @@ from lepton_ai.cli.asking import password
 from lepton_ai.cli.extras import need
 from lepton_ai.cli.group import Group, Json, Repo, examples
 from lepton_ai.cli.output import Column, local_time, note, print_json, print_table
+from lepton_ai.cli.reaching import reached
 from lepton_ai.cli.server import Stdin
 from lepton_ai.cli.table import Entry
-from lepton_ai.errors import NotFound, Unauthenticated, UsageError
-from lepton_ai.later import Later
+from lepton_ai.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ ENTRIES = (
     Entry("add", "user:add", "Add a user.", SECTION),
     Entry("deactivate", "user:deactivate", "Keep a user out; the name stays taken.", SECTION),
     Entry("activate", "user:activate", "Let a user in again.", SECTION),
-    Entry("password", "user:set_password", "Set a user's password.", SECTION),
+    Entry("password", "user:set_password", "Set a user's password, or change your own.", SECTION),
     Entry("unlock", "user:unlock", "Let a user who failed to log in try again at once.", SECTION),
 )
 COLUMNS = (
@@ -51,10 +51,6 @@ Where = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
-
-_connection = Later("lepton_ai.client.connection")
-_credentials = Later("lepton_ai.client.credentials")
-_address = Later("lepton_ai.client.address")
 
 
 class People(Protocol):
@@ -127,18 +123,38 @@ def activate(name: Name, server: Where = None, repo: Repo = None, as_json: Json 
         _tell(people.change(name, wire.UserChange(active=True)), "activated", as_json=as_json)
 
 
-@examples("lepton user password bob")
+@examples("lepton user password", "lepton user password bob --server team")
 def set_password(
-    name: Name,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The user (default: you).", show_default=False)
+    ] = None,
     password_stdin: Stdin = False,
     server: Where = None,
     repo: Repo = None,  # noqa: ARG001  (for every command)
     as_json: Json = False,
 ) -> None:
-    """Set a user's password; all sessions of the user end."""
+    """Set a user's password, or change your own.
+
+    Your own takes the old one too; from stdin it is the first line, the new one the second. All other sessions of the
+    user end; tokens stay.
+    """
+    if name is None:
+        _change_own(server, stdin=password_stdin, as_json=as_json)
+        return
     with _people(server) as people:
         people.set_password(name, password(stdin=password_stdin, twice=True, whose=name))
     _done(name, "has a new password", as_json=as_json)
+
+
+def _change_own(server: str | None, *, stdin: bool, as_json: bool) -> None:
+    if server is not None and "://" not in server:
+        raise UsageError("whose password?", hint="in a server's folder name the user")
+    with reached(server) as connection:
+        me: wire.Me = connection.call("GET", "/me", None, wire.Me)
+        old = password(stdin=stdin, twice=False, whose=f"{me.user}, the old one")
+        new = password(stdin=stdin, twice=True, whose=f"{me.user}, the new one")
+        connection.call("PUT", "/me/password", wire.NewPassword(new, old), repeat=False)
+    _done(me.user, "has a new password", as_json=as_json)
 
 
 @examples("lepton user unlock bob")
@@ -193,13 +209,12 @@ def _people(server: str | None) -> Iterator[People]:
         NotFound: there is no server in the folder. Unauthenticated: not logged in. UsageError: it has to be named.
     """
     if server is not None and "://" in server:
-        yield from _far(_address.server(server))
+        with reached(server) as connection:
+            yield _Far(connection)
         return
     if server is None and not Path("server.json").exists():
-        known = list(_credentials.entries())
-        if len(known) != 1:
-            raise UsageError("which server?", hint="give --server DIR or --server https://…")
-        yield from _far(known[0])
+        with reached(None) as connection:
+            yield _Far(connection)
         return
     founding, local = (
         need("lepton_ai.server.founding", "server"),
@@ -210,17 +225,6 @@ def _people(server: str | None) -> Iterator[People]:
         raise NotFound(f"there is no server in {place}", hint="give --server DIR or --server https://…")
     with local.opened(place) as people:
         yield people
-
-
-def _far(server: str) -> Iterator[People]:
-    token = _credentials.token(server)
-    if token is None:
-        raise Unauthenticated(f"you are not logged in to {server}", hint=f"lepton login {server}")
-    connection = _connection.Connection(server, token)
-    try:
-        yield _Far(connection)
-    finally:
-        connection.close()
 
 
 class _Far:

@@ -52,7 +52,12 @@ def server(text: str) -> str:
     except ValueError:
         host, port = None, None
     if host is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise UsageError(f"{_shown(given)} is no address of a server", hint="https://HOST/OWNER/NAME")
+        bare = (
+            ""
+            if "://" in given or not re.match(r"[A-Za-z0-9]", given)
+            else f"do you mean https://{given.strip()}?"
+        )
+        raise UsageError(f"{_shown(given)} is no address of a server", hint=bare or "https://HOST/OWNER/NAME")
     if parts.username or parts.password:
         raise UsageError(
             f"the address of {host} holds a user or password; addresses are seen by others",

@@ -45,8 +45,15 @@ def token(server: str) -> str | None:
         Damaged, StorageFailed.
     """
     named = os.environ.get(VARIABLE)
-    if named:
-        return named.strip()
+    return named.strip() if named else kept(server)
+
+
+def kept(server: str) -> str | None:
+    """The token of the login that is kept, whatever the environment says.
+
+    Raises:
+        Damaged, StorageFailed.
+    """
     found = entries().get(server)
     if found is None or found.token is not None:
         return found.token if found else None

@@ -77,7 +77,7 @@ def out(server: str) -> None:
     Raises:
         NotFound: none is kept.
     """
-    token = credentials.token(server)
+    token = credentials.kept(server)
     if not credentials.forget(server):
         raise NotFound(f"you are not logged in to {server}", hint="nothing needs to be done")
     connection = Connection(server, token)

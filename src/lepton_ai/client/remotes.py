@@ -110,7 +110,9 @@ def find(history: History, name: str | None = None) -> Remote:
     if name is not None:
         found = next((remote for remote in known if remote.name == name), None)
         if found is None:
-            raise NotFound(f"there is no remote {name!r}", hint=f"lepton remote add {name} URL")
+            there = ", ".join(remote.name for remote in known)
+            hint = f"there are: {there}" if there else f"lepton remote add {name} URL"
+            raise NotFound(f"there is no remote {name!r}", hint=hint)
         return found
     if not known:
         raise NotFound("this repository has no remote", hint=f"lepton remote add {ORIGIN} URL")

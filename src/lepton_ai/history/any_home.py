@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lepton_ai.errors import Damaged
 from lepton_ai.history.config import Config
+from lepton_ai.history.heads import Heads
 from lepton_ai.history.headstart import HeadStart
 from lepton_ai.history.lines import MAIN
 from lepton_ai.history.refs.contract import History
@@ -88,6 +89,11 @@ class AnyHome:
             block_size=self.config.block_size,
             absent=self.absent,
         )
+
+    @cached_property
+    def heads(self) -> Heads:
+        """Which branches stand on which version."""
+        return Heads(self.history)
 
     def _index(self) -> Path:
         """The index's file, made by us: SQLite would not let the group write. Elsewhere on a read-only medium."""

@@ -162,6 +162,22 @@ class Lines:
         prefix = f"off/{branch.state.uid}/"
         return [bytes.fromhex(ref.key.removeprefix(prefix)) for ref in self.history.scan(prefix)]
 
+    def revisions(self, found: Found) -> list[VersionRow]:
+        """A version's revisions in order: those that the newest one comes from.
+
+        What was updated at two places and brought together has others beside these, which only their ids name.
+        """
+        rows = self.history.revisions([found.row.first])[found.row.first]
+        if len(rows) == found.state.revisions:
+            return rows
+        by_id = {row.id: row for row in rows}
+        line: list[VersionRow] = []
+        current: str | None = found.state.newest
+        while current is not None:
+            line.append(by_id[bytes.fromhex(current)])
+            current = parse_record(line[-1].record, line[-1].id).revises
+        return line[::-1]
+
     def states(self, firsts: list[bytes]) -> dict[bytes, tuple[Ref, states.VersionState]]:
         """States of versions by the ids of their first revisions."""
         refs = self.history.get([f"version/{first.hex()}" for first in firsts])
@@ -227,7 +243,7 @@ class Lines:
         return self.version(ids[0]) if ids else None
 
     def _revision(self, found: Found, number: int) -> Found:
-        rows = self.history.revisions([found.row.first])[found.row.first]
+        rows = self.revisions(found)
         for row in rows:
             if row.revision == number:
                 return Found(row, found.ref, found.state)

@@ -46,10 +46,12 @@ def allow(caller: Caller, act: str, repository: Any = None, object_key: str = ""
     """
     caller.asked.append(act)
     scope = ACTS[act]
+    if scope == "admin" and not caller.admin:
+        raise Forbidden(f"{caller.user} is no administrator", hint="ask an administrator")
     if scope not in caller.scopes:
         raise Forbidden(
             f"this {caller.via} may not do that: it lacks the scope {scope!r}",
-            hint=f"make a token with the scope {scope}" if caller.via == "token" else None,
+            hint=f"lepton token make NAME --scope {scope}, or lepton login"
+            if caller.via == "token"
+            else None,
         )
-    if scope == "admin" and not caller.admin:
-        raise Forbidden(f"{caller.user} is no administrator", hint="ask an administrator")

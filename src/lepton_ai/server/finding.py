@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lepton_ai.catalog import search
+from lepton_ai.catalog.on_branch import Standing
 from lepton_ai.catalog.search import Page
 from lepton_ai.server.asked import Asked
 
@@ -22,7 +23,9 @@ def page(
     Raises:
         UsageError: the filter or the order cannot be read, or the cursor is of another list.
     """
+    line = None
     if branch is not None:
-        asked.lines.branch(branch, deleted=True)  # that there is none says more than an empty list
+        meant = asked.lines.branch(branch, deleted=True)  # that there is none says more than an empty list
+        line = Standing(meant.head, meant.state.uid)
     catalog, number = asked.here.catalog, asked.row.number
-    return search.versions(catalog, number, where, order_by, after, limit, branch=branch, deleted=deleted)
+    return search.versions(catalog, number, where, order_by, after, limit, branch=line, deleted=deleted)

@@ -10,8 +10,12 @@ from typing import Any, TextIO
 
 import msgspec
 
+from lepton_ai.errors import LeptonError
+
 ROOT = "lepton_ai"
-EXTRAS = ("request_id", "method", "path", "route", "status", "seconds", "bytes", "client", "user")
+EXTRAS = (
+    "request_id", "method", "path", "route", "status", "seconds", "bytes", "client", "user", "problem", "job", "kind",
+)  # fmt: skip
 """What a record may carry beside its message."""
 
 _SECRETS = (
@@ -47,8 +51,21 @@ class Lines(logging.Formatter):
         }
         line |= {name: value for name in EXTRAS if (value := getattr(record, name, None)) is not None}
         if record.exc_info:
-            line["traceback"] = without_secrets(self.formatException(record.exc_info))
+            line |= _of_error(record.exc_info[1], self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
+
+
+def told(problem: LeptonError) -> str:
+    """An error that we know, on one line."""
+    hint = f" ({problem.hint})" if problem.hint else ""
+    return without_secrets(" ".join(f"{problem.kind}: {problem.message}{hint}".split()))
+
+
+def _of_error(problem: BaseException | None, traceback: str) -> dict[str, str]:
+    """What to say of an error: one that we know (a full disk, say) needs no traceback."""
+    if isinstance(problem, LeptonError):
+        return {"problem": told(problem)}
+    return {"traceback": without_secrets(traceback)}
 
 
 def install(level: str, stream: TextIO | None = None) -> None:

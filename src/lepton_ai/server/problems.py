@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from lepton_ai import errors, wire
+from lepton_ai.server import logs
 
 LOG = logging.getLogger("lepton_ai.server")
 MEDIA_TYPE = "application/problem+json"
@@ -116,6 +117,9 @@ def install(app: FastAPI) -> None:
 
 async def _ours(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, errors.LeptonError)  # noqa: S101  (that is what it is installed for)
+    if status_of(problem) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # the request's line in the log has it
+        request.scope.setdefault("state", {})["problem"] = logs.told(problem)
     stranger = request.scope.get("state", {}).get("caller") is None
     return answer(problem, instance=_instance(request), stranger=stranger)
 

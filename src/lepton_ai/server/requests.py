@@ -6,12 +6,14 @@ import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lepton_ai import wire
+from lepton_ai.errors import LeptonError
 from lepton_ai.server import problems
 from lepton_ai.server.metrics import Metrics
 from lepton_ai.server.places import path_of
@@ -44,6 +46,13 @@ class Requests:
         with self._metrics.in_flight.track_inprogress():
             try:
                 await self._app(scope, receive, answer.send)
+            except LeptonError as problem:
+                LOG.error(
+                    "failed in the middle of an answer", exc_info=True, extra={"request_id": request_id}
+                )
+                if answer.status:
+                    raise  # the connection must break
+                await problems.answer(problem, instance=request_id)(scope, receive, answer.send)
             except Exception:
                 LOG.exception("unexpected error", extra={"request_id": request_id})
                 if answer.status:
@@ -70,8 +79,16 @@ class Requests:
             "bytes": answer.bytes,
             "client": (scope.get("client") or ("",))[0],
             "user": caller.user if caller is not None else None,
+            "problem": scope["state"].get("problem"),
         }
-        LOG.log(logging.ERROR if answer.status >= 500 else logging.INFO, "request", extra=told)
+        LOG.log(_level(answer.status), "request", extra=told)
+
+
+def _level(status: int) -> int:
+    """How loud a request is told: that the server is busy passes by itself."""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return logging.WARNING
+    return logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
 
 
 class _Answer:

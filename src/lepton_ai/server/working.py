@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -28,6 +29,10 @@ Work = Callable[[Progress], Any]
 
 class Stopped(Exception):
     """The server is stopping."""
+
+
+class Cancelled(Exception):
+    """Somebody wants the job no more."""
 
 
 class Workers:
@@ -72,6 +77,8 @@ class Workers:
         except LeptonError as problem:
             said = {"kind": problem.kind, "detail": problem.message, "hint": problem.hint}
             self._end(job, jobs.FAILED, said)
+        except Cancelled:
+            self._end(job, jobs.CANCELLED, None)
         except Stopped:
             said = {"kind": "busy", "detail": "the server was stopped", "hint": "begin it again"}
             self._end(job, jobs.FAILED, said)
@@ -95,12 +102,14 @@ class Workers:
 
 
 class Telling:
-    """Notes the progress of a job, and that it lives, every few seconds; ends it when the server stops."""
+    """Notes the progress of a job, and that it lives, every few seconds; ends it when the server stops, or when it is
+    wanted no more, at its next step.
+    """
 
     def __init__(self, catalog: Catalog, id_: str, stopping: threading.Event) -> None:
         self._catalog, self._id, self._stopping = catalog, id_, stopping
         self._task, self._done, self._total = "", 0, 0
-        self._over = threading.Event()
+        self._over, self._cancelled = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lepton-ai-job-{id_}", daemon=True)
 
     def start(self, task: str, total: int) -> None:
@@ -114,6 +123,7 @@ class Telling:
         self._go_on()
 
     def __enter__(self) -> Telling:
+        self._look()
         self._go_on()
         self._thread.start()
         return self
@@ -125,11 +135,20 @@ class Telling:
     def _go_on(self) -> None:
         if self._stopping.is_set():
             raise Stopped
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def _look(self) -> None:
+        """See whether the job is still wanted."""
+        if not jobs.is_wanted(self._catalog, self._id):
+            self._cancelled.set()
 
     def _beat(self) -> None:
         told, at = None, 0.0
         while not self._over.wait(BEAT):
             now = (self._task, self._done, self._total)
+            with suppress(LeptonError):  # the next beat may get through
+                self._look()
             if now == told and time.monotonic() - at < jobs.PATIENCE / 6:
                 continue
             try:

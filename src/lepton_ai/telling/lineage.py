@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
@@ -41,7 +40,7 @@ def lineage(repository: ModelRepository, branch: str | None, limit: int | None) 
         NotFound: there is no such branch.
     """
     rows = islice(_rows(repository.lines, branch, None, CHUNK if limit is None else min(CHUNK, limit)), limit)
-    return _drawn(repository.lines, [row for _, row in rows])
+    return _drawn(repository, [row for _, row in rows])
 
 
 def drawn_page(
@@ -50,15 +49,16 @@ def drawn_page(
     """The same from the version numbered ``before`` on; and where the next page begins."""
     rows = list(islice(_rows(repository.lines, branch, before, limit + 1), limit + 1))
     more = rows[limit - 1][0] if len(rows) > limit else None
-    return _drawn(repository.lines, [row for _, row in rows[:limit]]), more
+    return _drawn(repository, [row for _, row in rows[:limit]]), more
 
 
-def _drawn(lines: Lines, rows: list[VersionRow]) -> list[Drawn]:
+def _drawn(repository: ModelRepository, rows: list[VersionRow]) -> list[Drawn]:
+    lines = repository.lines
     known = lines.states([row.first for row in rows])
     newest = lines.history.versions([bytes.fromhex(state.newest) for _, state in known.values()])
     records = {row.first: parse_record(row.record, row.id) for row in newest.values()}
     near = _near(lines, rows, records)
-    labels = _labels(lines)
+    heads = repository.home.heads.on(known)
     drawn = []
     for row in rows:
         state, record = known[row.first][1], records[row.first]
@@ -70,7 +70,7 @@ def _drawn(lines: Lines, rows: list[VersionRow]) -> list[Drawn]:
                 record,
                 state.newest,
                 listing.status_of(state),
-                tuple(labels[row.first]),
+                (*heads.get(row.first, ()), *_labels(state)),
                 _called(source, record) if source else "",
             )
         )
@@ -106,15 +106,9 @@ def _parents(row: VersionRow, near: dict[bytes, VersionRow]) -> tuple[bytes, ...
     return tuple(near[parent].first for parent in row.parents if parent in near)
 
 
-def _labels(lines: Lines) -> defaultdict[bytes, list[str]]:
-    meant = [(branch.name, branch.head) for branch in lines.branches() if branch.head]
-    labels = [ref for kind in ("tag/", "alias/") for ref in lines.history.scan(kind)]
-    meant += [(ref.key, bytes.fromhex(states.decode(states.LabelState, ref).version)) for ref in labels]
-    rows = lines.history.versions([target for _, target in meant])
-    found: defaultdict[bytes, list[str]] = defaultdict(list)
-    for name, target in meant:
-        found[rows[target].first].append(name)
-    return found
+def _labels(state: states.VersionState) -> list[str]:
+    """Tags, then aliases, of a version in any of its revisions."""
+    return [key for kind in ("tag/", "alias/") for key in sorted(state.pins) if key.startswith(kind)]
 
 
 def _called(row: VersionRow, record: Record) -> str:

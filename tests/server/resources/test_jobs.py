@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from lepton_ai.catalog import jobs
+from lepton_ai.catalog import jobs, repositories
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.errors import Busy
 from lepton_ai.server import working
+from lepton_ai.server.running import Running
 from lepton_ai.server.settings import ServerSettings
 from lepton_ai.server.working import Workers
 from tests.server.databases import everywhere
@@ -26,7 +27,7 @@ Called = Callable[[str], TestClient]
 
 def ended(http: TestClient, job: dict[str, Any]) -> dict[str, Any]:
     """The job when it is over."""
-    while job["state"] == "running":
+    while job["state"] in ("running", "stopping"):
         time.sleep(0.05)
         job = http.get(f"{HERE}/jobs/{job['id']}").json()
     return job
@@ -112,6 +113,38 @@ def test_progress_is_seen_and_a_stop_breaks_off(
     with pytest.raises(Busy):
         workers.begin(7, "verify", {}, "ada", work)
     catalog.close()
+
+
+def test_a_job_is_broken_off_at_its_next_step(
+    called: Called, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By who began it, or an administrator; one that waits for its turn too."""
+    monkeypatch.setattr(working, "BEAT", 0.02)
+    ada, eve, root = (called(name) for name in ("ada", "eve", "root"))
+    running: Running = ada.app.state.running  # type: ignore[attr-defined]
+    row = repositories.find(running.catalog, "ada", "digits")
+
+    def work(progress: Any) -> None:
+        progress.start("counting", 10**9)
+        while True:
+            progress.advance(1)
+            time.sleep(0.005)
+
+    begun = [running.workers.begin(row.number, "verify", {}, "ada", work) for _ in range(working.AT_ONCE + 1)]
+    first, second, waiting = begun
+    assert eve.post(f"{place}/jobs/{first.id}/cancel").status_code == 403
+    told = ada.post(f"{place}/jobs/{waiting.id}/cancel").json()
+    assert told["state"] == "stopping"
+    assert ada.post(f"{place}/jobs/{first.id}/cancel").status_code == 200
+    assert root.post(f"{place}/jobs/{second.id}/cancel").status_code == 200
+    for job in begun:
+        found = ended(ada, {"id": job.id, "state": "running"})
+        assert (found["state"], found["result"], found["problem"]) == ("cancelled", None, None)
+        assert found["ended_at"]
+    assert ada.post(f"{place}/jobs/{first.id}/cancel").json()["state"] == "cancelled"
+    assert ada.post(f"{place}/jobs/nothing/cancel").status_code == 404
+    done = run(ada, kind="stats")
+    assert ada.post(f"{place}/jobs/{done['id']}/cancel").json()["state"] == "done"
 
 
 def test_an_error_of_ours_is_not_told(settings: ServerSettings) -> None:

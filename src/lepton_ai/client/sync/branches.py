@@ -18,7 +18,7 @@ Standing = Literal["same", "ahead", "holds", "behind", "held", "apart"]
 """How one end's branch stands to the other's.
 
 ahead: it goes on from the other's newest version. holds: it has that by a merge, beside its own line. behind, held: the
-same, seen from the other end. apart: each has versions that the other lacks.
+same, seen from the other end. apart: each has versions that the other lacks. Versions count, not their revisions.
 """
 
 
@@ -34,6 +34,19 @@ def standing(end: End, head: bytes, other: End, theirs: bytes) -> Standing:
         found = _over(other, theirs, head)
         if found is not None:
             return "behind" if found in ("ahead", "same") else "held" if found == "holds" else "ahead"
+    return _by_versions(end, head, other, theirs)
+
+
+def _by_versions(end: End, head: bytes, other: End, theirs: bytes) -> Standing:
+    """The same where neither end knows the other's revision: a version is the same in all of them."""
+    own, its = graph.row(end.history, head).first, graph.row(other.history, theirs).first
+    if own == its:
+        return "same"  # updated at both ends
+    if its in end.history.versions([its]):
+        return _over(end, head, its) or "apart"
+    if own in other.history.versions([own]):
+        found = _over(other, theirs, own)
+        return {"ahead": "behind", "holds": "held"}.get(found or "", "apart")  # type: ignore[return-value]
     return "apart"
 
 

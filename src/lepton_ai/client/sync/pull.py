@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from lepton_ai.client import remotes
 from lepton_ai.client.remotes import Remote
-from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones
+from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones, updates
 from lepton_ai.client.sync.branches import lines_of, merged, moved, standing
 from lepton_ai.client.sync.carry import cost
 from lepton_ai.client.sync.ends import End, check_same
 from lepton_ai.client.sync.push import agreed
+from lepton_ai.client.sync.updates import Taken
 from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
@@ -18,12 +22,16 @@ from lepton_ai.history.lines import Branch
 from lepton_ai.history.refs.contract import Move, Ref, VersionRow
 from lepton_ai.progress import SILENT, Progress
 
+if TYPE_CHECKING:
+    from lepton_ai.history.merging.report import Preview
+
 
 class Pulled(msgspec.Struct, frozen=True):
     """What a pull brought, or with ``dry_run`` would bring.
 
     ``branches`` moved or are new here; ``apart`` are those where both ends have versions of their own: they stay as
     they are, until they are merged. ``versions`` are the names of new versions; ``objects`` and ``bytes`` travelled.
+    ``preview``: of the merge that was to be foretold.
     """
 
     remote: str
@@ -36,27 +44,32 @@ class Pulled(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     dry_run: bool = False
+    preview: Preview | None = None
 
 
 class Pull:
-    """One pull from ``theirs``: of all living branches, or of those ``only``. ``blocks``: False leaves them there."""
+    """One pull from ``theirs``: of all living branches, or of those ``only``. ``blocks``: False leaves them there.
+
+    ``taking``: whose value stands where both ends updated the same of a version (None: it is an error).
+    """
 
     def __init__(
         self, ours: AnyHome, theirs: AnyHome, remote: Remote, act: Act, progress: Progress = SILENT,
-        *, only: str | None = None, blocks: bool = True,
+        *, only: str | None = None, blocks: bool = True, taking: Taken | None = None,
     ) -> None:  # fmt: skip
         check_same(ours, theirs)
         self._ours, self._theirs = End(ours), End(theirs)
         self._remote, self._act, self._progress = remote, act, progress
-        self._only, self._blocks = only, blocks
+        self._only, self._blocks, self._taking = only, blocks, taking
         self._moving: tuple[str, ...] = ()
         self._apart: tuple[str, ...] = ()
+        self._joined: list[str] = []
 
     def run(self) -> Pulled:
         """Pull.
 
         Raises:
-            NotFound: there is no such branch there. Diverged: a version was updated at both ends.
+            NotFound: there is no such branch there. Diverged: the same of a version was updated at both ends.
             Everything that the other end raises; what has arrived stays, and nothing of it is seen.
         """
         ours, theirs = self._ours, self._theirs
@@ -82,7 +95,7 @@ class Pull:
         remotes.remember(ours.history, self._remote, agreed_now, self._act, *numbers)
         return Pulled(
             self._remote.name, self._remote.url, self._moving, self._apart, taken.names, taken.objects, taken.bytes,
-            tuple(dict.fromkeys((*early.done, *late.done))), tuple(dict.fromkeys((*notes, *late.notes))),
+            tuple(dict.fromkeys((*early.done, *late.done))), tuple(dict.fromkeys((*self._joined, *notes, *late.notes))),
         )  # fmt: skip
 
     def rehearse(self) -> Pulled:
@@ -92,7 +105,7 @@ class Pull:
         size = cost(self._theirs, self._ours, set(found.ids))
         return Pulled(
             self._remote.name, self._remote.url, self._moving, self._apart, tuple(found.names), len(found.ids), size,
-            dry_run=True,
+            notes=tuple(self._joined), dry_run=True,
         )  # fmt: skip
 
     def _build(self, changed: set[bytes]) -> tuple[list[VersionRow], receive.Change | None]:
@@ -101,7 +114,8 @@ class Pull:
         known = [theirs.lines.branch(self._only)] if self._only is not None else theirs.lines.branches()
         coming = gather.versions(theirs.history, ours.history, [b.head for b in known if b.head])
         ids = {row.id for row in coming}
-        revised, moves = receive.revised(theirs, ours, changed)
+        self._joined = []
+        revised, moves = receive.revised(theirs, ours, changed, self._join)
         rows = [*coming, *(row for row in revised if row.id not in ids)]
         moves += lines_of(theirs, ours, {row.branch for row in rows})
         checks: dict[str, int] = {}
@@ -119,6 +133,15 @@ class Pull:
         if not moves and not rows:
             return [], None
         return rows, receive.Change(tuple(moves), checks)
+
+    def _join(
+        self,
+        mine: Mapping[bytes, VersionRow],
+        theirs: Mapping[bytes, VersionRow],
+        newest: tuple[bytes, bytes],
+    ) -> VersionRow | None:
+        self._joined.append(f"{mine[newest[0]].name} was updated in both places; it has what both changed")
+        return updates.join(mine, theirs, newest, self._act, self._remote.name, self._taking)
 
     def _how(self, branch: Branch) -> tuple[str, Ref | None]:
         """What becomes of our branch of this name: "moves", "stays", or "apart"; and what it was when it was judged."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lepton_ai.client.sync.carry import carry
 from lepton_ai.client.sync.ends import End
 from lepton_ai.client.sync.gather import Gathered, gather
+from lepton_ai.client.sync.updates import Join
 from lepton_ai.errors import Diverged, LostRace
 from lepton_ai.history import states
 from lepton_ai.history.changes.attempt import Act
@@ -87,11 +88,15 @@ def _states(found: Gathered) -> list[Move]:
     ]
 
 
-def revised(source: End, target: End, firsts: Iterable[bytes]) -> tuple[list[VersionRow], list[Move]]:
+def revised(
+    source: End, target: End, firsts: Iterable[bytes], join: Join | None = None
+) -> tuple[list[VersionRow], list[Move]]:
     """Later revisions that ``source`` has of versions that both know, and the moves that make them the newest.
 
+    ``join`` brings together what both ends have updated, each in its own way.
+
     Raises:
-        Diverged: both ends have updated the same version, each in its own way.
+        Diverged: there is such a version, and no ``join``, or it cannot.
     """
     asked = list(firsts)
     ours, theirs = source.lines.states(asked), target.lines.states(asked)
@@ -100,22 +105,39 @@ def revised(source: End, target: End, firsts: Iterable[bytes]) -> tuple[list[Ver
     moves: list[Move] = []
     heads = [branch for branch in target.lines.branches() if branch.head] if differing else []
     for first in differing:
-        own = source.history.revisions([first])[first]
-        there = {row.id for row in target.history.revisions([first])[first]}
-        if there >= {row.id for row in own}:
+        own = {row.id: row for row in source.history.revisions([first])[first]}
+        there = {row.id: row for row in target.history.revisions([first])[first]}
+        if there.keys() >= own.keys():
             continue
         (ref, state), (_, newer) = theirs[first], ours[first]
-        if bytes.fromhex(state.newest) not in {row.id for row in own}:
-            raise Diverged(
-                f"version {own[0].name!r} was updated here and in another place",
-                hint="save the content of one of them as a new version, and take the update back",
-            )
-        rows += [row for row in own if row.id not in there]
-        fresh = replace(state, newest=newer.newest, revisions=newer.revisions, updated_at=newer.updated_at)
+        rows += [row for row in own.values() if row.id not in there]
+        last = own[bytes.fromhex(newer.newest)]
+        if bytes.fromhex(state.newest) not in own:
+            joined = _joined(join, there, own, (bytes.fromhex(state.newest), last.id), target.home.named)
+            if joined is not None:
+                rows.append(joined)
+                last = joined
+        updated = max(newer.updated_at, last.created_at)
+        fresh = replace(state, newest=last.id.hex(), revisions=last.revision, updated_at=updated)
         moves.append(states.set_(ref.key, ref, fresh))
         moves += [
-            states.set_(branch.ref.key, branch.ref, replace(branch.state, head=newer.newest))
+            states.set_(branch.ref.key, branch.ref, replace(branch.state, head=last.id.hex()))
             for branch in heads
             if branch.head and target.lines.version(branch.head).row.first == first
         ]
     return rows, moves
+
+
+def _joined(
+    join: Join | None,
+    mine: Mapping[bytes, VersionRow],
+    theirs: Mapping[bytes, VersionRow],
+    newest: tuple[bytes, bytes],
+    where: str,
+) -> VersionRow | None:
+    if join is None:
+        raise Diverged(
+            f"version {mine[newest[0]].name!r} was updated here and in {where}",
+            hint="lepton pull brings both updates together; then push again",
+        )
+    return join(mine, theirs, newest)

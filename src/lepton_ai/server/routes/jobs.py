@@ -53,12 +53,13 @@ class NewJob(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class JobLine(msgspec.Struct, frozen=True):
     """A job. ``done`` of ``total`` bytes of its ``task``; ``result`` as the command's --json has it; ``problem`` when
-    it failed. ``state`` "lost": the server that did it died; begin it again.
+    it failed. ``state`` "stopping": it was cancelled, and ends at its next step ("cancelled"); "lost": the server that
+    did it died; begin it again.
     """
 
     id: str
     kind: Kind
-    state: Literal["running", "done", "failed", "lost"]
+    state: Literal["running", "stopping", "done", "failed", "cancelled", "lost"]
     task: str
     done: int
     total: int
@@ -107,8 +108,18 @@ def list_jobs(asked: Reading, after: Cursor = None, limit: Limit = 100) -> Told[
 
 @router.get("/jobs/{job}", summary="A job: how far it is, or what came of it")
 def show_job(asked: Reading, job: Id) -> Told[JobLine]:
-    """``state`` is "running" until it is over."""
+    """``state`` is "running" or "stopping" until it is over."""
     return shaped(JobLine, _line(jobs.find(asked.here.catalog, asked.row.number, job)))
+
+
+@router.post("/jobs/{job}/cancel", summary="Break a job off")
+def cancel_job(asked: Reading, job: Id) -> Told[JobLine]:
+    """It ends at its next step; what it did so far is whole, and stays. For whoever began it, and for administrators. A
+    job that is over stays as it is.
+    """
+    found = jobs.find(asked.here.catalog, asked.row.number, job)
+    asked.allow(ACTS[found.kind] if found.started_by == asked.caller.user else "admin")
+    return shaped(JobLine, _line(jobs.cancel(asked.here.catalog, asked.row.number, job)))
 
 
 def _done(asked: Asked, body: NewJob, progress: Progress) -> dict[str, Any]:

@@ -29,13 +29,6 @@ from lepton_ai.server.running import Here, Running
 router = APIRouter(tags=["repositories"])
 
 
-class Repositories(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A page of repositories, by owner and name; ``next`` continues it."""
-
-    repositories: tuple[wire.RepositoryInfo, ...]
-    next: str | None = None
-
-
 class ChangeRepository(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is to be changed; what is left out stays."""
 
@@ -51,7 +44,7 @@ def list_repositories(
     owner: Annotated[str | None, Query(description="Only those of one owner")] = None,
     after: Cursor = None,
     limit: Limit = 100,
-) -> Told[Repositories]:
+) -> Told[wire.Repositories]:
     """By owner and name. ``next`` continues."""
     caller: Caller = request.state.caller
     allow(caller, "read")
@@ -60,7 +53,7 @@ def list_repositories(
     )
     shown = tuple(info_of(here, row) for row in found[:limit])
     more = encode((found[limit - 1].owner, found[limit - 1].name)) if len(found) > limit else None
-    return told(Repositories(shown, more))
+    return told(wire.Repositories(shown, more))
 
 
 @router.post("/repositories", summary="Make a repository", status_code=201)
@@ -112,7 +105,7 @@ def change_repository(
     WHERE, summary="Remove a repository", status_code=204, responses={204: {"description": "It is gone"}}
 )
 def delete_repository(asked: Keeping, if_match: IfMatch = None) -> Response:
-    """At once for everybody; its rows and packs go when the server is next cleaned up."""
+    """At once for everybody. An administrator can restore it for 7 days; then its rows and packs go for good."""
     edition = _edition(asked.row, if_match)
     try:
         repositories.remove(asked.here.catalog, asked.row.number, edition=edition)

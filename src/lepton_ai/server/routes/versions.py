@@ -60,7 +60,10 @@ def list_versions(
     order_by: Annotated[
         str, Query(description="Fields with ASC or DESC", examples=["metrics.loss, created DESC"])
     ] = "",
-    branch: Annotated[str | None, Query(description="Only those that were made on it")] = None,
+    branch: Annotated[
+        str | None,
+        Query(description="Only those that it has, as `lepton versions -b` lists them", examples=["main"]),
+    ] = None,
     deleted: Annotated[bool, Query(description="Deleted ones too")] = False,
     after: Cursor = None,
     limit: Limit = 100,

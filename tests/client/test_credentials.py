@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.client import credentials
-from lepton_ai.errors import Damaged
+from lepton_ai.client import credentials, login
+from lepton_ai.client.connection import Connection
+from lepton_ai.errors import Damaged, NotFound, UsageError
 
 HOST = "https://host"
 
@@ -73,3 +74,34 @@ def test_a_keyring_keeps_the_secret_out_of_the_file(config: Path, monkeypatch: p
     assert credentials.token(HOST) == "lai_secret"
     assert credentials.forget(HOST)
     assert not kept
+
+
+def test_a_file_of_authorities_without_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in (None, "no certificate"):
+        file = tmp_path / "own.pem"
+        if text is not None:
+            file.write_text(text)
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        with pytest.raises(UsageError, match=r"SSL_CERT_FILE names .*own\.pem"):
+            Connection("https://127.0.0.1:1")
+    Connection("http://127.0.0.1:1").close()
+
+
+def test_a_logout_ends_the_login_that_is_kept_and_not_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    credentials.keep("http://127.0.0.1:1", "ana", "lai_kept_x")
+    monkeypatch.setenv("LEPTON_AI_TOKEN", "lai_other_y")
+    assert credentials.token("http://127.0.0.1:1") == "lai_other_y"
+    assert credentials.kept("http://127.0.0.1:1") == "lai_kept_x"
+    ended: list[str | None] = []
+
+    def call(self: Connection, *_: object, **__: object) -> None:
+        ended.append(self._token)
+
+    monkeypatch.setattr(Connection, "call", call)
+    login.out("http://127.0.0.1:1")
+    assert ended == ["lai_kept_x"]
+    with pytest.raises(NotFound, match="not logged in"):
+        login.out("http://127.0.0.1:1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -280,7 +281,18 @@ def _pool(server: str) -> urllib3.PoolManager:
 
 
 def _certificates() -> ssl.SSLContext:
-    """Whom to trust: the system's authorities, or those in SSL_CERT_FILE."""
+    """Whom to trust: the system's authorities, or those in SSL_CERT_FILE.
+
+    Raises:
+        UsageError: there is no certificate in that file; Python would say nothing, and trust nobody.
+    """
     import ssl
 
-    return ssl.create_default_context()
+    own = os.environ.get("SSL_CERT_FILE")
+    context = ssl.create_default_context()
+    if own and not context.cert_store_stats()["x509"]:
+        raise UsageError(
+            f"SSL_CERT_FILE names {own}, in which there is no authority's certificate",
+            hint="name a PEM file, or unset it",
+        )
+    return context

@@ -252,5 +252,19 @@ def test_a_branch_and_a_filter_are_both_meant(ada: TestClient, place: str) -> No
     assert (found.status_code, found.json()["kind"]) == (400, "usage")
     assert "column 12" in found.json()["detail"]
     one = ada.get(f"{place}/versions", params={"branch": "other", "where": "size > 0 OR name = 'v1'"}).json()
-    assert [version["branch"] for version in one["versions"]] == ["other"]
+    assert [version["branch"] for version in one["versions"]] == [
+        "other",
+        "main",
+    ]  # what it has, as its list shows
+    save(ada, weights(3))
+    for asked in ({}, {"where": "size > 0"}, {"order_by": "created DESC"}):
+        pages = [ada.get(f"{place}/versions", params={"branch": "other", "limit": 1, **asked}).json()]
+        while "next" in pages[-1]:
+            after = pages[-1]["next"]
+            pages.append(
+                ada.get(
+                    f"{place}/versions", params={"branch": "other", "limit": 1, "after": after, **asked}
+                ).json()
+            )
+        assert [page["versions"][0]["name"] for page in pages] == ["v2", "v1"]
     assert ada.get(f"{place}/versions", params={"branch": "nope"}).status_code == 404

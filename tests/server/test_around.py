@@ -222,12 +222,19 @@ def test_a_full_disk_is_one_line_without_a_traceback(
     client = TestClient(app, base_url=ADDRESS, headers={"Authorization": "Bearer good"})
     with caplog.at_level(logging.INFO, "lepton_ai.server"):
         assert client.get("/full").status_code == 507
-    (record,) = [record for record in caplog.records if record.name == "lepton_ai.server"]
-    line = logs.Lines().format(record)
-    told = json.loads(line)
-    assert (told["level"], told["status"]) == ("error", 507)
-    assert told["problem"] == "no-space: the disk of /objects is full (free 3 GiB)"
-    assert "traceback" not in told
+    said, request = [
+        json.loads(logs.Lines().format(record))
+        for record in caplog.records
+        if record.name == "lepton_ai.server"
+    ]
+    assert (said["level"], said["message"]) == (
+        "warning",
+        "no-space: the disk of /objects is full (free 3 GiB)",
+    )
+    assert (request["level"], request["status"]) == ("error", 507)
+    assert said["request_id"] == request["request_id"]
+    assert "traceback" not in said
+    assert "traceback" not in request
 
 
 def test_a_known_error_in_a_record_needs_no_traceback() -> None:

@@ -88,7 +88,7 @@ def answer(problem: errors.LeptonError, *, instance: str = "", stranger: bool = 
     """
     status = status_of(problem)
     if status >= 500:
-        LOG.warning("%s: %s", problem.kind, problem.message, extra={"request_id": instance})
+        LOG.warning("%s", logs.told(problem), extra={"request_id": instance})
     headers: dict[str, str] = dict(getattr(problem, "headers", {}))
     if status == 401:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="lepton-ai"')
@@ -117,9 +117,6 @@ def install(app: FastAPI) -> None:
 
 async def _ours(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, errors.LeptonError)  # noqa: S101  (that is what it is installed for)
-    if status_of(problem) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        # the request's line in the log has it
-        request.scope.setdefault("state", {})["problem"] = logs.told(problem)
     stranger = request.scope.get("state", {}).get("caller") is None
     return answer(problem, instance=_instance(request), stranger=stranger)
 

@@ -47,11 +47,9 @@ class Requests:
             try:
                 await self._app(scope, receive, answer.send)
             except LeptonError as problem:
-                LOG.error(
-                    "failed in the middle of an answer", exc_info=True, extra={"request_id": request_id}
-                )
                 if answer.status:
-                    raise  # the connection must break
+                    LOG.error("an answer broke off", exc_info=problem, extra={"request_id": request_id})
+                    raise  # as below
                 await problems.answer(problem, instance=request_id)(scope, receive, answer.send)
             except Exception:
                 LOG.exception("unexpected error", extra={"request_id": request_id})
@@ -79,7 +77,6 @@ class Requests:
             "bytes": answer.bytes,
             "client": (scope.get("client") or ("",))[0],
             "user": caller.user if caller is not None else None,
-            "problem": scope["state"].get("problem"),
         }
         LOG.log(_level(answer.status), "request", extra=told)
 

@@ -48,7 +48,7 @@ class Requests:
                 await self._app(scope, receive, answer.send)
             except LeptonError as problem:
                 if answer.status:
-                    LOG.error("an answer broke off", exc_info=problem, extra={"request_id": request_id})
+                    LOG.exception("an answer broke off", extra={"request_id": request_id})
                     raise  # as below
                 await problems.answer(problem, instance=request_id)(scope, receive, answer.send)
             except Exception:

@@ -236,13 +236,30 @@ def test_a_clone_has_everything(ours: ModelRepository, theirs: ModelRepository, 
         ModelRepository.clone(tmp_path / "theirs", tmp_path / "copy")
 
 
+def test_several_fine_tunes_cost_their_differences_in_one_push(
+    ours: ModelRepository, theirs: ModelRepository, tmp_path: Path
+) -> None:
+    """Each is stored as a difference to the next one here, and travels as one to the version before."""
+    for number in range(3, 7):
+        save(ours, tmp_path / "in", tuned(weights(), number))
+    assert ours.push(dry_run=True).bytes < 200_000
+    pushed = ours.push()
+    assert pushed.versions == ("v3", "v4", "v5", "v6")
+    assert 0 < pushed.bytes < 200_000
+    for number in range(1, 7):
+        assert content(theirs, f"v{number}", tmp_path / "out") == content(
+            ours, f"v{number}", tmp_path / "own"
+        )
+    assert theirs.verify().clean
+
+
 def test_a_fine_tune_in_a_clone_costs_its_difference_to_push(
     ours: ModelRepository, theirs: ModelRepository, tmp_path: Path
 ) -> None:
     """Also above a way of differences so long that it is stored in full there."""
     for number in range(3, 6):
         save(ours, tmp_path / "in", tuned(weights(), number))
-    ours.push()
+        ours.push()
     with ModelRepository.clone(tmp_path / "theirs", tmp_path / "clone") as clone:
         for number in range(6, 9):
             save(clone, tmp_path / "in", tuned(weights(), number))

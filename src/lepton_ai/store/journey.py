@@ -8,11 +8,13 @@ full: then the newer one is coded as a difference to that, for the journey.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from lepton_ai.progress import SILENT, Progress
-from lepton_ai.store.codecs.choice import edge
+from lepton_ai.store.codecs.choice import edge, full
 from lepton_ai.store.codecs.contract import Bytes, Element
 from lepton_ai.store.coder import Block, gives_back, sealed
 from lepton_ai.store.contract import Blobs
@@ -37,7 +39,7 @@ Lacks = Callable[[set[bytes]], set[bytes]]
 
 
 class Anew(NamedTuple):
-    """An object to be coded as a difference to ``base``, which the receiver has; ``place`` is its stored form.
+    """An object to be coded as a difference to ``base``, which the receiver has by then; ``place`` is a stored form.
 
     ``cost`` is about what it will take, in bytes.
     """
@@ -78,14 +80,12 @@ def choose(
     Raises:
         Damaged: no pack holds one of them.
     """
-    missing, chosen = set(wanted), dict[bytes, _Way]()
+    missing = set(wanted)
     if len(index.find(missing)) < len(missing):  # perhaps in packs that came since
         index.refresh()
     ways = _ways(index, missing, lacks, avoid, recode=recode)
-    for way in sorted(ways, key=lambda way: way.cost):
-        id_ = way.place.id
-        if id_ not in chosen and not _leads_to(chosen, way.base, id_):
-            chosen[id_] = way
+    tried = (_by_size(ways), _by_reach(ways, missing))
+    chosen = min(tried, key=lambda found: (-len(found), sum(way.cost for way in found.values())))
     routes = Routes(index, avoid, sound=True)
     for id_ in missing - chosen.keys():  # their bases are nobody's any more: they come along
         route = routes.route(id_)
@@ -93,11 +93,52 @@ def choose(
             raise routes.why_not(id_)
         for place in route:
             chosen[place.id] = _Way(place.length, place, place.base, anew=False)
-    stored = tuple(way.place for way in chosen.values() if not way.anew)
-    anew = tuple(
-        Anew(way.place, way.base, way.cost) for way in chosen.values() if way.anew and way.base is not None
-    )
-    return Load(stored, anew)
+    return Load(tuple(way.place for way in chosen.values() if not way.anew), tuple(_in_families(chosen)))
+
+
+def _by_size(ways: list[_Way]) -> dict[bytes, _Way]:
+    """A way for each object: the cheapest of all first, if no circle comes of it."""
+    chosen: dict[bytes, _Way] = {}
+    for way in sorted(ways, key=lambda way: (way.cost, way.anew)):
+        id_ = way.place.id
+        if id_ not in chosen and not _leads_to(chosen, way.base, id_):
+            chosen[id_] = way
+    return chosen
+
+
+def _by_reach(ways: list[_Way], missing: set[bytes]) -> dict[bytes, _Way]:
+    """A way for each object: the cheapest first of those whose base the receiver has, or has by then (Prim's tree)."""
+    upon: dict[bytes | None, list[_Way]] = {}
+    for way in ways:
+        upon.setdefault(way.base if way.base in missing else None, []).append(way)
+    number = count()
+    reached = [(way.cost, way.anew, next(number), way) for way in upon.get(None, ())]
+    heapify(reached)
+    chosen: dict[bytes, _Way] = {}
+    while reached:
+        way = heappop(reached)[-1]
+        if way.place.id not in chosen:
+            chosen[way.place.id] = way
+            for more in upon.get(way.place.id, ()):
+                heappush(reached, (more.cost, more.anew, next(number), more))
+    return chosen
+
+
+def _in_families(chosen: dict[bytes, _Way]) -> Iterator[Anew]:
+    """What is coded anew: those that stand on each other together, each after its base; else as they are stored."""
+    families: dict[bytes, list[tuple[int, _Way]]] = {}
+    for way in chosen.values():
+        if not way.anew or way.base is None:
+            continue
+        root, steps = way.base, 0
+        while (below := chosen.get(root)) is not None and below.anew and below.base is not None:
+            root, steps = below.base, steps + 1
+        families.setdefault(root, []).append((steps, way))
+    ordered = [sorted(family, key=lambda each: each[0]) for family in families.values()]
+    for family in sorted(ordered, key=lambda family: family[-1][1].place[1:3]):  # by pack and offset
+        for _, way in family:
+            if way.base is not None:
+                yield Anew(way.place, way.base, way.cost)
 
 
 def _leads_to(chosen: dict[bytes, _Way], start: bytes | None, target: bytes) -> bool:
@@ -118,19 +159,19 @@ def _ways(
     places = [
         place for all_ in found.values() for place in all_ if place.pack not in avoid and not place.damaged
     ]
-    standing = list(_standing(index, {place.id for place in places if place.base is None})) if recode else []
+    standing = list(_standing(index, missing)) if recode else []
     outside = {place.base for place in places if place.base is not None} | {id_ for id_, _ in standing}
     outside -= missing
     has = outside - lacks(outside) if outside else set()
     usable = [place for place in places if place.base is None or place.base in missing or place.base in has]
     ways = [_Way(place.length, place, place.base, anew=False) for place in usable]
-    cheapest = {way.place.id: way.cost for way in sorted(ways, key=lambda way: -way.cost)}
-    whole = {place.id: place for place in usable if place.base is None}
-    older = index.find({id_ for id_, base in standing if id_ in has and base in whole})
+    some = {place.id: place for place in places} | {place.id: place for place in places if place.base is None}
+    older = index.find({id_ for id_, base in standing if base in some and (id_ in has or id_ in missing)})
     for id_, base in standing:
         lengths = [place.length for place in older.get(id_, ()) if place.base == base]
-        if lengths and id_ in has and base in whole and min(lengths) < cheapest[base]:
-            ways.append(_Way(min(lengths), whole[base], id_, anew=True))
+        in_full = some[base].base is None if lengths else False
+        if lengths and not (in_full and min(lengths) >= some[base].length):
+            ways.append(_Way(min(lengths), some[base], id_, anew=True))
     return ways
 
 
@@ -215,21 +256,24 @@ class Traffic:
                     progress.advance(each.cost)
 
     def _coded(self, chunk: list[Anew]) -> list[tuple[Anew, tuple[bytes, ...]]]:
-        # first what is in full: what stands on it is decoded from it then
-        plain = self._reader.fetch([*(each.place.id for each in chunk), *(each.base for each in chunk)])
+        plain = self._reader.fetch({id_ for each in chunk for id_ in (each.place.id, each.base)})
         return [(each, self._one(each, plain[each.place.id], plain[each.base])) for each in chunk]
 
     def _one(self, each: Anew, plain: Bytes, base: Bytes) -> tuple[bytes, ...]:
-        """The block as a difference; as it is stored where that turns out to be no less, or cannot be relied on."""
+        """The block as a difference; in full where that turns out to be no less, or cannot be relied on."""
         place = each.place
         name, length = blob_name(place.pack), place.length
         header = unpack_header(self._blobs.get(name, place.offset, min(length, LARGEST_HEADER)))
         element = Element(header.element, header.width)
         block = Block(place.id, plain, element, BLOCK, head=False)
-        coded = edge(plain, element, base, length - LARGEST_HEADER)
-        if coded is None or not gives_back(coded, block, base):
+        in_full = length - LARGEST_HEADER if place.base is None else len(plain)
+        coded = edge(plain, element, base, in_full)
+        if coded is not None and gives_back(coded, block, base):
+            made = sealed(self._seal, block, coded, each.base, 1)
+        elif place.base is None:
             return self.check(place, self._blobs.get(name, place.offset, length))
-        made = sealed(self._seal, block, coded, each.base, 1)
+        else:
+            made = sealed(self._seal, block, full(plain, element))
         return made.header, *made.body
 
 

@@ -54,8 +54,8 @@ class Reader:
         if near is not None:
             ways = [way and self._shortened(way, near, plain) for way in ways]
         raw = self._load(place for way in ways for place in way or ())
-        for id_ in wanted:
-            self._resolve(id_, routes, raw, plain)
+        for id_, _ in sorted(zip(wanted, ways, strict=True), key=lambda each: len(each[1] or ())):
+            self._resolve(id_, routes, raw, plain)  # what others stand on comes first
         return {id_: plain[id_] for id_ in wanted}
 
     def _shortened(self, way: list[Place], near: Near, plain: dict[bytes, Bytes]) -> list[Place]:

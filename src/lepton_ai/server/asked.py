@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -56,6 +57,11 @@ class Asked:
         """The verbs that need no plain weights, also where only clients hold the key."""
         whole: ModelRepository = self.here.homes.told(self.row, author=self.caller.user)
         return whole
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is asked of the history in the block is read in one transaction, of one state."""
+        held: AbstractContextManager[None] = self.here.catalog.at_once()
+        return held
 
     @property
     def lines(self) -> Lines:

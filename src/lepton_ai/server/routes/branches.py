@@ -33,18 +33,21 @@ def list_branches(
     limit: Limit = 100,
 ) -> Told[Branches]:
     """With what each stands on. ``next`` continues."""
-    names = asked.names
-    found: list[Branch] = []
-    place = cursors.decode(after, str) or "branch/"
-    while len(found) <= limit:
-        refs = names.home.history.scan("branch/", after=place, limit=limit + 1)
-        if not refs:
-            break
-        place = refs[-1].key
-        read = (Branch(r.key.removeprefix("branch/"), r, states.decode(states.BranchState, r)) for r in refs)
-        found += [line for line in read if deleted or line.state.deleted is None]
-    more = cursors.encode(found[limit - 1].ref.key) if len(found) > limit else None
-    return shaped(Branches, {"branches": _lines(names, found[:limit]), "next": more})
+    with asked.at_once():
+        names = asked.names
+        found: list[Branch] = []
+        place = cursors.decode(after, str) or "branch/"
+        while len(found) <= limit:
+            refs = names.home.history.scan("branch/", after=place, limit=limit + 1)
+            if not refs:
+                break
+            place = refs[-1].key
+            read = (
+                Branch(r.key.removeprefix("branch/"), r, states.decode(states.BranchState, r)) for r in refs
+            )
+            found += [line for line in read if deleted or line.state.deleted is None]
+        more = cursors.encode(found[limit - 1].ref.key) if len(found) > limit else None
+        return shaped(Branches, {"branches": _lines(names, found[:limit]), "next": more})
 
 
 @router.post("/branches", summary="Start a branch", status_code=201)
@@ -59,9 +62,10 @@ def create_branch(asked: Writing, body: Sent[NewBranch]) -> Told[BranchLine]:
 @router.get("/branches/{branch:path}", summary="A branch")
 def show_branch(asked: Reading, branch: Name, if_none_match: IfNoneMatch = None) -> Told[BranchLine]:
     """Deleted ones too."""
-    names = asked.names
-    same = unchanged(if_none_match, tag_of(names.lines.branch(branch, deleted=True).ref) or "")
-    return same or _told(names, branch)  # type: ignore[return-value]  # 304 has no body
+    with asked.at_once():
+        names = asked.names
+        same = unchanged(if_none_match, tag_of(names.lines.branch(branch, deleted=True).ref) or "")
+        return same or _told(names, branch)  # type: ignore[return-value]  # 304 has no body
 
 
 @router.patch("/branches/{branch:path}", summary="Rename or restore a branch")

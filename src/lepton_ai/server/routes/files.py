@@ -28,7 +28,8 @@ BYTES: dict[int | str, dict[str, Any]] = {
 @router.get("/versions/{version}/files", summary="The files of a version")
 def list_files(asked: Reading, version: Address, branch: Branch = None) -> Told[list[FileEntry]]:
     """By path, with their SHA-256."""
-    return shaped(list[FileEntry], list(asked.names.version(version, branch or "main").files))
+    with asked.at_once():
+        return shaped(list[FileEntry], list(asked.names.version(version, branch or "main").files))
 
 
 @router.get(
@@ -43,7 +44,8 @@ def get_file(
 ) -> Response:
     """With ``Range``; its ETag is its SHA-256. Only the blocks that are asked for are read."""
     repository = asked.repository
-    entries = {entry.path: entry for entry in repository.version(version, branch or "main").files}
+    with asked.at_once():
+        entries = {entry.path: entry for entry in repository.version(version, branch or "main").files}
     entry = entries.get(path)
     if entry is None or entry.target is not None:
         what = f"is a link to {entry.target!r}" if entry else "is not in it"

@@ -37,19 +37,22 @@ At = Annotated[
 @router.get("/tags", summary="Tags by name")
 def list_tags(asked: Reading, after: Cursor = None, limit: Limit = 100) -> Told[Labels]:
     """With what they mean. ``next`` continues."""
-    return _page(asked, "tag", after, limit)
+    with asked.at_once():
+        return _page(asked, "tag", after, limit)
 
 
 @router.get("/aliases", summary="Aliases by name")
 def list_aliases(asked: Reading, after: Cursor = None, limit: Limit = 100) -> Told[Labels]:
     """With what they mean now. ``next`` continues."""
-    return _page(asked, "alias", after, limit)
+    with asked.at_once():
+        return _page(asked, "alias", after, limit)
 
 
 @router.get("/tags/{tag:path}", summary="What a tag means")
 def show_tag(asked: Reading, tag: Tag, if_none_match: IfNoneMatch = None) -> Told[LabelLine]:
     """A tag never moves."""
-    return _shown(asked, "tag", tag, if_none_match)
+    with asked.at_once():
+        return _shown(asked, "tag", tag, if_none_match)
 
 
 @router.put("/tags/{tag:path}", summary="Tag a version", status_code=201)
@@ -72,7 +75,8 @@ def remove_tag(asked: Writing, tag: Tag, if_match: IfMatch = None) -> Response:
 @router.get("/aliases/{alias:path}", summary="What an alias means")
 def show_alias(asked: Reading, alias: Alias, if_none_match: IfNoneMatch = None) -> Told[LabelLine]:
     """Now; what it meant at another time, ``alias-meanings`` says."""
-    return _shown(asked, "alias", alias, if_none_match)
+    with asked.at_once():
+        return _shown(asked, "alias", alias, if_none_match)
 
 
 @router.put("/aliases/{alias:path}", summary="Let an alias mean a version")

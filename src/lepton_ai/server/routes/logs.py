@@ -31,7 +31,8 @@ def log(
     limit: Limit = 100,
 ) -> Told[Moves]:
     """The newest first. ``next`` continues."""
-    found, more = move_page(asked.names, ref, before=cursors.decode(after, int), limit=limit)
+    with asked.at_once():
+        found, more = move_page(asked.names, ref, before=cursors.decode(after, int), limit=limit)
     return shaped(Moves, {"moves": found, "next": None if more is None else cursors.encode(more)})
 
 
@@ -43,7 +44,8 @@ def graph(
     limit: Limit = 100,
 ) -> Told[Graph]:
     """The newest first, each before those that it comes from. ``next`` continues."""
-    drawn, more = drawn_page(asked.names, branch, before=cursors.decode(after, int), limit=limit)
+    with asked.at_once():
+        drawn, more = drawn_page(asked.names, branch, before=cursors.decode(after, int), limit=limit)
     nodes = [
         {
             "first": each.node.id.hex(),

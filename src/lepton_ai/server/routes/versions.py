@@ -128,13 +128,14 @@ def show_version(
     if_none_match: IfNoneMatch = None,
 ) -> Told[VersionFacts]:
     """Deleted ones too. ``notes`` say what could not be read: without the key, training curves and the like."""
-    names, found = _found(asked, version, branch, deleted=True)
-    tag = _tag(names, found)
-    same = unchanged(if_none_match, tag)
-    if same is not None:
-        return same  # type: ignore[return-value]  # 304 has no body
-    problems: list[LeptonError] = []
-    told = facts(names, found, packages=packages, problems=problems)
+    with asked.at_once():
+        names, found = _found(asked, version, branch, deleted=True)
+        tag = _tag(names, found)
+        same = unchanged(if_none_match, tag)
+        if same is not None:
+            return same  # type: ignore[return-value]  # 304 has no body
+        problems: list[LeptonError] = []
+        told = facts(names, found, packages=packages, problems=problems)
     return shaped(VersionFacts, told, headers={"ETag": tag})
 
 
@@ -191,8 +192,10 @@ def delete_version(
 @router.get("/versions/{version}/revisions", summary="All revisions of a version")
 def revisions(asked: Reading, version: Address, branch: Branch = None) -> Told[list[RevisionLine]]:
     """The first one first."""
-    names, found = _found(asked, version, branch, deleted=True)
-    lines = [{"revision": r.revision, "id": r.id, "at": r.record.created_at} for r in names.revisions(found)]
+    with asked.at_once():
+        names, found = _found(asked, version, branch, deleted=True)
+        there = names.revisions(found)
+    lines = [{"revision": r.revision, "id": r.id, "at": r.record.created_at} for r in there]
     return shaped(list[RevisionLine], lines)
 
 

@@ -164,6 +164,7 @@ class Catalog:
         try:
             connection.commit()
         except exc.DBAPIError as problem:
+            connection.invalidate()  # SQLite's transaction outlives a commit that was refused: nobody may get it
             if failures.is_lost(problem):
                 raise _Unknown from problem
             raise

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from lepton_ai.server.routes.events import OF_ONE
 from tests.server.processes import Server, make, started
 
 
@@ -132,3 +134,18 @@ def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
             next(lines)
             assert server.stop() == 0
             assert all(line in {"", ": alive"} for line in lines)  # to its end, without an error
+
+
+def test_one_person_does_not_take_all_streams(server: Server, place: str) -> None:
+    with ExitStack() as many:
+        kept = []  # an iterator that is let go of closes its stream
+        for _ in range(OF_ONE):
+            kept.append(many.enter_context(_follow(server, place)).iter_lines())
+            assert next(kept[-1]).startswith("retry")
+        with _follow(server, place) as one_more:
+            assert one_more.status_code == 503
+    for _ in range(200):
+        with _follow(server, place) as again:
+            if again.status_code == 200:
+                return
+    raise AssertionError("a place that was given up is still taken")

@@ -50,7 +50,9 @@ class Requests:
                 if answer.status:
                     LOG.exception("an answer broke off", extra={"request_id": request_id})
                     raise  # as below
-                await problems.answer(problem, instance=request_id)(scope, receive, answer.send)
+                stranger = scope["state"].get("caller") is None
+                told = problems.answer(problem, instance=request_id, stranger=stranger)
+                await told(scope, receive, answer.send)
             except Exception:
                 LOG.exception("unexpected error", extra={"request_id": request_id})
                 if answer.status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from lepton_ai.store.contract import Blobs
 class Running:
     """``catalog`` (:class:`lepton_ai.catalog.database.Catalog`), ``objects`` (Blobs), ``homes``
     (:class:`lepton_ai.server.homes.Homes`) and ``workers`` (which do jobs) are there between start and stop.
+    ``streams`` counts the open streams of events of each user.
     ``stopping`` is set when the server is to stop: whoever waits for something long ends then.
     """
 
@@ -34,7 +36,7 @@ class Running:
     homes: Homes = None  # type: ignore[assignment]
     workers: Workers = None  # type: ignore[assignment]
     following: Following = None  # type: ignore[assignment]
-    streams: int = 0
+    streams: Counter[int] = field(default_factory=Counter)
     is_open: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: Metrics = field(default_factory=Metrics)

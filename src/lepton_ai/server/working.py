@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +22,8 @@ from lepton_ai.progress import Progress
 AT_ONCE = 2
 WAITING = 16
 """Jobs that one worker takes on beside those that it does."""
+OF_ONE = 6
+"""Of these, how many may be one person's: others have work, too."""
 BEAT = 2.0
 """Seconds between what is noted of a job's progress."""
 LOG = logging.getLogger("lepton_ai.server")
@@ -42,24 +45,26 @@ class Workers:
         self._catalog = catalog
         self._pool = ThreadPoolExecutor(AT_ONCE, "lepton-ai-job")
         self._lock = threading.Lock()
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()
         self._stopping = threading.Event()
 
     def begin(self, repository: int, kind: str, asked: dict[str, Any], person: str, work: Work) -> Job:
         """Begin a job; ``work`` gets a progress and gives plain values.
 
         Raises:
-            Busy: this worker has enough to do.
+            Busy: this worker has enough to do, or does enough for this person.
         """
         with self._lock:
-            if self._under_way >= AT_ONCE + WAITING or self._stopping.is_set():
+            if self._under_way.total() >= AT_ONCE + WAITING or self._stopping.is_set():
                 raise Busy("this server has enough longer work to do already", hint="repeat it later")
-            self._under_way += 1
+            if self._under_way[person] >= OF_ONE:
+                raise Busy(f"{OF_ONE} jobs of yours are under way here", hint="repeat it when one has ended")
+            self._under_way[person] += 1
         try:
             job = jobs.begin(self._catalog, repository, kind, asked, person)
             self._pool.submit(self._do, job, work)
         except BaseException:
-            self._less()
+            self._less(person)
             raise
         return job
 
@@ -88,7 +93,7 @@ class Workers:
                 job, jobs.FAILED, {"kind": "internal", "detail": "the server failed at this", "hint": None}
             )
         finally:
-            self._less()
+            self._less(job.started_by)
 
     def _end(self, job: Job, state: str, result: Any) -> None:
         try:
@@ -96,9 +101,9 @@ class Workers:
         except LeptonError:  # the database is gone: the job will count as lost
             LOG.exception("what came of a job could not be noted", extra={"job": job.id})
 
-    def _less(self) -> None:
+    def _less(self, person: str) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._under_way[person] -= 1
 
 
 class Telling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -145,6 +146,24 @@ def test_a_job_is_broken_off_at_its_next_step(
     assert ada.post(f"{place}/jobs/nothing/cancel").status_code == 404
     done = run(ada, kind="stats")
     assert ada.post(f"{place}/jobs/{done['id']}/cancel").json()["state"] == "done"
+
+
+def test_one_person_does_not_take_all_places(settings: ServerSettings) -> None:
+    catalog = Catalog(settings.database_url)
+    workers, go_on = Workers(catalog), threading.Event()
+    mine = [workers.begin(7, "verify", {}, "ada", lambda _: go_on.wait(60)) for _ in range(working.OF_ONE)]
+    with pytest.raises(Busy, match="of yours"):
+        workers.begin(7, "verify", {}, "ada", lambda _: None)
+    other = workers.begin(7, "verify", {}, "eve", lambda _: None)
+    go_on.set()
+    for job in (*mine, other):
+        while jobs.find(catalog, 7, job.id).state == "running":
+            time.sleep(0.01)
+    while workers._under_way.total():
+        time.sleep(0.01)
+    workers.begin(7, "verify", {}, "ada", lambda _: None)
+    workers.close()
+    catalog.close()
 
 
 def test_an_error_of_ours_is_not_told(settings: ServerSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from lepton_ai.catalog import events, repositories
 from lepton_ai.catalog.events import Event
 from lepton_ai.catalog.repositories import Row
 from lepton_ai.errors import Busy, LeptonError, UsageError
-from lepton_ai.server.access import allow
+from lepton_ai.server.access import Caller, allow
 from lepton_ai.server.auth import Reader, identify
 from lepton_ai.server.running import Here, Running
 
@@ -25,6 +26,8 @@ router = APIRouter(tags=["events"])
 MEDIA_TYPE = "text/event-stream"
 MOST_STREAMS = 1000
 """Streams that a process keeps open."""
+OF_ONE = 50
+"""Of these, how many may be one person's."""
 PAGE = 200
 RETRY = b"retry: 2000\n\n"
 """A client that lost the stream comes again after so many milliseconds."""
@@ -60,12 +63,12 @@ async def follow(
     allow(caller, "read", row)
     if last is not None and not (last.isascii() and last.isdecimal()):
         raise UsageError(f"{last!r} is no event's id", hint="a whole number")
-    if here.streams >= MOST_STREAMS:
+    if here.streams.total() >= MOST_STREAMS or here.streams[caller.number] >= OF_ONE:
         raise Busy("too many streams of events are open here", hint="try again later")
     number = int(last) if last is not None else (await run_in_threadpool(_head, here, row))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _lines(request, here, row, min(number, 2**62)), media_type=MEDIA_TYPE, headers=headers
+        _lines(request, here, caller, row, min(number, 2**62)), media_type=MEDIA_TYPE, headers=headers
     )
 
 
@@ -73,8 +76,10 @@ def _head(here: Running, row: Row) -> int:
     return events.heads(here.catalog, [row.number]).get(row.number, 0)
 
 
-async def _lines(request: Request, here: Running, row: Row, number: int) -> AsyncIterator[bytes]:
-    here.streams += 1
+async def _lines(
+    request: Request, here: Running, caller: Caller, row: Row, number: int
+) -> AsyncIterator[bytes]:
+    here.streams[caller.number] += 1
     here.metrics.streams.inc()
     stopping = asyncio.create_task(here.stopping.wait())
     try:
@@ -102,7 +107,7 @@ async def _lines(request: Request, here: Running, row: Row, number: int) -> Asyn
         stopping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await stopping
-        here.streams -= 1
+        here.streams -= Counter({caller.number: 1})  # who has none any more is not kept
         here.metrics.streams.dec()
 
 

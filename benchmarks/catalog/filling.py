@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Boolean, Double, Table, insert
+from sqlalchemy import Boolean, Double, Table, insert, select, text
+from sqlalchemy.engine import Connection
 
-from benchmarks.catalog import making
-from lepton_ai.catalog import dumps, people, repositories, tokens
+from benchmarks.catalog import leaving, making
+from lepton_ai.catalog import dumps, people, search_index, tokens
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.tables import METADATA
 from lepton_ai.catalog.tables.types import Bytes, Words
-from lepton_ai.history import states
-from lepton_ai.history.filters.facts import facts
-from lepton_ai.history.refs import rules
 from lepton_ai.wire import NewToken
 
-BATCH = 2000
+BATCH = 5000
 """Versions between two commits."""
-WITH_EVENTS = 5
-"""One in so many versions is new enough for its events to be kept."""
-Rows = dict[str, list[dict[str, Any]]]
+PASSWORD = "correct horse battery"  # of a person who is made up
+_PARALLEL = 20_000
+"""Fewer versions are not worth a second process."""
 
 
 def fill(
     catalog: Catalog,
-    repositories_: int,
+    repositories: int,
     versions: int,
     people_: int,
     told: Callable[[int], None] = lambda _: None,
 ) -> str:
     """Fill an empty catalog. The secret of a token is returned, to ask with."""
     secret = _fill_people(catalog, people_)
-    waiting: Rows = {}
-    done = 0
-    for line, count in making.lines(repositories_, versions, people_):
-        _repository(waiting, line.repository, count)
-        for _ in range(count):
-            made = line.make()
-            _version(waiting, line, made, count)
-            done += 1
-            if len(waiting.get("versions", ())) >= BATCH:
-                _write(catalog, waiting)
-                told(done)
-        _refs_of(waiting, line)
-    _write(catalog, waiting)
+    with _without_indexes(catalog):
+        if catalog.engine.dialect.name == "postgresql" and versions >= _PARALLEL:
+            _in_processes(catalog, repositories, versions, people_, told)
+        else:
+            _part(catalog, repositories, versions, people_, range(repositories), told)
     with catalog.writing() as connection:
         for table in METADATA.sorted_tables:
             dumps.count_on(connection, table)
@@ -56,9 +48,26 @@ def fill(
     return secret
 
 
+def check(catalog: Catalog, sizes: list[int]) -> None:
+    """See that what was filled in is what commits write: the index, rebuilt from the refs, is the same."""
+    number = min(range(1, len(sizes) + 1), key=lambda one: abs(sizes[one - 1] - 60))
+    tables = [table for name, table in METADATA.tables.items() if name.startswith("search_")]
+
+    def rows() -> list[list[tuple[Any, ...]]]:
+        with catalog.reading() as connection:
+            found = [
+                connection.execute(select(table).where(table.c.repository == number)) for table in tables
+            ]
+            return [sorted(map(tuple, some), key=repr) for some in found]
+
+    before = rows()
+    assert search_index.rebuild(catalog, number) == sizes[number - 1]
+    assert rows() == before, "the made-up index is not what the hook writes"
+
+
 def _fill_people(catalog: Catalog, count: int) -> str:
-    first = people.add_user(catalog, making.person(0), "correct horse battery", admin=True)
-    secret = tokens.make(catalog, first, NewToken("benchmark")).secret
+    first = people.add_user(catalog, making.person(0), PASSWORD, admin=True)
+    secret = tokens.make(catalog, first, NewToken("benchmark", ("read", "write"))).secret
     assert secret
     users = [
         {"name": making.person(number), "admin": False, "created_at": making.START, "created_by": making.person(0),
@@ -76,91 +85,100 @@ def _fill_people(catalog: Catalog, count: int) -> str:
     return secret
 
 
-def _add(waiting: Rows, table: str, **row: Any) -> None:
-    waiting.setdefault(table, []).append(row)
-
-
-def _repository(waiting: Rows, number: int, count: int) -> None:
-    row = repositories.Row(
-        number, making.owner_of(number), making.name_of(number), "", f"{number:032x}", f"{number:032x}", True,
-        1 << 20, 1, making.START, making.person(0), making.START, 1,
-    )  # fmt: skip
-    values = {name: getattr(row, name) for name in row.__struct_fields__}
-    _add(waiting, "repositories", removed=0, **values)
-    _add(waiting, "counters", repository=number, stamp=count + 1, logged=2 * count, saved=count, packed=count)
-
-
-def _version(waiting: Rows, line: making.Line, made: making.Made, count: int) -> None:
-    this, place, row = line.repository, line.count, made.row
-    _add(
-        waiting, "versions", repository=this, sequence=place, id=row.id, first=row.first, revision=1, name=row.name,
-        branch=row.branch, parents=b"".join(row.parents), jump=row.jump, depth=row.depth, created_at=row.created_at,
-        record=row.record,
-    )  # fmt: skip
-    key, value = f"version/{row.id.hex()}", states.encode(made.state)
-    _add(waiting, "refs", repository=this, key=key, value=value, stamp=place)
-    content = made.content
-    _add(waiting, "contents", repository=this, sha256=content.sha256, size=content.size, stored=content.stored,
-         manifest=content.manifest)  # fmt: skip
-    _add(
-        waiting,
-        "packs",
-        repository=this,
-        number=place,
-        name=made.pack,
-        size=9_000_000,
-        written_at=row.created_at,
+@contextmanager
+def _without_indexes(catalog: Catalog) -> Iterator[None]:
+    """PostgreSQL: without those beside the primary keys, which are built afterwards, sorted."""
+    if catalog.engine.dialect.name != "postgresql":
+        yield
+        return
+    query = (
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() AND indexname NOT IN "
+        "(SELECT conname FROM pg_constraint) AND tablename = ANY(%(names)s)"
     )
-    for offset, moved, after in ((1, key, value), (0, "branch/main", states.encode(line.branch()))):
-        number = 2 * place - offset
-        _add(waiting, "log", repository=this, number=number, stamp=place, at=row.created_at, actor=made.record.author,
-             act="save", why=made.record.message, key=moved, before=None, after=after)  # fmt: skip
-        for prefix in rules.folders(moved):
-            _add(waiting, "log_under", repository=this, prefix=prefix, number=number)
-        if place > count - count // WITH_EVENTS:
-            _add(waiting, "events", repository=this, number=number, at=row.created_at, kind="version-created",
-                 actor=made.record.author, act="save", ref=moved, version=row.id.hex())  # fmt: skip
-    _indexed(waiting, this, made, place)
-
-
-def _indexed(waiting: Rows, this: int, made: making.Made, place: int) -> None:
-    """What the hook of the version index writes; ``measuring.check`` compares it with that hook's own."""
-    found = facts(place, "", made.row.created_at, made.state, made.record)
-    texts = ("name", "author", "message")
-    _add(
-        waiting, "search_versions", repository=this, place=place, first=made.row.id, line=made.row.branch,
-        **{name: getattr(found, name) for name in (*texts, "status", "id", "content", "created", "updated")},
-        **{f"{name}_folded": getattr(found, name).casefold() for name in texts},
-        revision=found.revision, size=found.size,
-    )  # fmt: skip
-    for kind, values in (("m", found.metrics), ("p", found.params)):
-        for name, value in values.items():
-            row: dict[str, Any] = {"repository": this, "name": kind + name, "place": place, "value": value}
-            if isinstance(value, str):
-                _add(waiting, "search_words", **row, folded=value.casefold())
-            else:
-                _add(
-                    waiting, "search_numbers", **row | {"value": None if math.isnan(value) else float(value)}
-                )
-
-
-def _refs_of(waiting: Rows, line: making.Line) -> None:
-    this = line.repository
-    refs = {"branch/main": line.branch(), f"line/{line.uid}": states.LineState("main")}
-    assert line.last
-    if line.count > 10:
-        refs["alias/production"] = states.LabelState(
-            line.last.id.hex(), line.last.created_at, making.person(0)
-        )
-        _add(waiting, "search_labels", repository=this, kind="alias", name="production", folded="production",
-             place=line.count)  # fmt: skip
-    for key, state in refs.items():
-        _add(waiting, "refs", repository=this, key=key, value=states.encode(state), stamp=line.count + 1)
-    _add(waiting, "search_lines", repository=this, line=line.uid, name="main", folded="main")
-
-
-def _write(catalog: Catalog, waiting: Rows) -> None:
     with catalog.writing() as connection:
+        found = connection.exec_driver_sql(query, {"names": list(METADATA.tables)}).all()
+        for name, _ in found:
+            connection.exec_driver_sql(f'DROP INDEX "{name}"')
+    yield
+    for _, definition in found:
+        with catalog.writing() as connection:
+            connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
+            connection.exec_driver_sql(definition)
+
+
+def _in_processes(
+    catalog: Catalog, repositories: int, versions: int, people_: int, told: Callable[[int], None]
+) -> None:
+    """Every process fills a part of the repositories."""
+    count = min(2, os.cpu_count() or 1)
+    url = catalog.url.render_as_string(hide_password=False)
+    spawn = multiprocessing.get_context("spawn")
+    done = spawn.SimpleQueue()
+    processes = [
+        spawn.Process(target=_own_part, args=(url, repositories, versions, people_, part, count, done))
+        for part in range(count)
+    ]
+    for process in processes:
+        process.start()
+    left, together = count, 0
+    while left:
+        some = done.get()
+        left -= some is None
+        together += some or 0
+        told(together)
+    for process in processes:
+        process.join()
+    assert all(process.exitcode == 0 for process in processes), "a process that filled in a part failed"
+
+
+def _own_part(
+    url: str, repositories: int, versions: int, people_: int, part: int, count: int, done: Any
+) -> None:
+    catalog = Catalog(url)
+    before = 0
+
+    def told(now: int) -> None:
+        nonlocal before
+        done.put(now - before)
+        before = now
+
+    try:
+        _part(catalog, repositories, versions, people_, range(part, repositories, count), told)
+    finally:
+        catalog.close()
+        done.put(None)
+
+
+def _part(
+    catalog: Catalog,
+    repositories: int,
+    versions: int,
+    people_: int,
+    those: range,
+    told: Callable[[int], None],
+) -> None:
+    """Fill in the repositories whose places are ``those``."""
+    sizes = making.sizes(repositories, versions)
+    waiting: leaving.Rows = {}
+    done = 0
+    for place in those:
+        line, count = making.Line(place + 1, people_), sizes[place]
+        leaving.repository(waiting, line.repository, count)
+        for _ in range(count):
+            leaving.version(waiting, line, line.make(), count)
+            done += 1
+            if len(waiting.get("versions", ())) >= BATCH:
+                _write(catalog, waiting)
+                told(done)
+        leaving.branch(waiting, line)
+    _write(catalog, waiting)
+    told(done)
+
+
+def _write(catalog: Catalog, waiting: leaving.Rows) -> None:
+    with catalog.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            _hurry(connection)
         for table in METADATA.sorted_tables:
             rows = waiting.pop(table.name, None)
             if not rows:
@@ -168,21 +186,31 @@ def _write(catalog: Catalog, waiting: Rows) -> None:
             if connection.dialect.name == "postgresql":
                 _copy(connection, table, rows)
             else:
-                connection.execute(insert(table), rows)
+                names = table.columns.keys()
+                connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
     assert not waiting, f"no such table: {sorted(waiting)}"
 
 
-def _copy(connection: Any, table: Table, rows: list[dict[str, Any]]) -> None:
-    names = list(rows[0])
-    kinds = [_kind(table.c[name].type) for name in names]
+def _hurry(connection: Connection) -> None:
+    """No wait for the disk, and no look at every row's repository, as far as the user may."""
+    connection.execute(text("SET LOCAL synchronous_commit = off"))
+    if connection.execute(text("SHOW is_superuser")).scalar() == "on":
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+
+
+def _copy(connection: Any, table: Table, rows: list[tuple[Any, ...]]) -> None:
+    names = table.columns.keys()
+    kinds = [_kind(column.type) for column in table.columns]
+    texts = [place for place, column in enumerate(table.columns) if isinstance(column.type, Words)]
     listed = ", ".join(f'"{name}"' for name in names)
     with connection.connection.driver_connection.cursor() as cursor:  # noqa: SIM117  (one after the other)
         with cursor.copy(f'COPY "{table.name}" ({listed}) FROM STDIN (FORMAT BINARY)') as copy:
             copy.set_types(kinds)
             for row in rows:
-                copy.write_row(
-                    [value.encode() if isinstance(value, str) else value for value in row.values()]
-                )
+                values = list(row)
+                for place in texts:
+                    values[place] = values[place].encode()
+                copy.write_row(values)
 
 
 def _kind(kind: Any) -> str:

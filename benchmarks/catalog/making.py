@@ -14,6 +14,8 @@ from lepton_ai.types import FileEntry, Operation, Record
 
 START = 1_735_689_600_000_000
 """Microseconds: 1 January 2025."""
+EVERY = 600_000_000
+"""Microseconds between two versions of a repository."""
 OPTIMIZERS = ("adam", "adamw", "lion", "sgd", "rmsprop")
 
 
@@ -63,7 +65,7 @@ class Line:
     def make(self) -> Made:
         self.count += 1
         rng = random.Random(self.repository * 1_000_003 + self.count)
-        at = START + self.count * 600_000_000 + self.repository
+        at = START + self.count * EVERY + self.repository
         digest = hashlib.sha256(f"file {self.repository} {self.count}".encode()).digest()
         record = Record(
             name=f"v{self.count}",

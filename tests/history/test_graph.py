@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_ai.history import graph
+from lepton_ai.history import graph, listing
+from lepton_ai.history.refs.contract import VersionRow
+from lepton_ai.history.refs.memory import MemoryHistory
 
 from .worlds import World
 
@@ -122,3 +125,49 @@ def test_it_is_what_the_definition_says(shape: list[tuple[int, ...]], data: st.D
         newer = world.find(addresses[heads[0]]).row.id
         held = graph.has_version(world.history, newer, world.find(addresses[older]).row.id)
         assert held == (older in above(heads[0]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_many_ancestors_are_found_together(data: st.DataObject) -> None:
+    """As one after the other by parents, in a few questions for all."""
+    history = Counting()
+    world = World(history)
+    for number in range(data.draw(st.integers(1, 40))):
+        world.save(content=number)
+    lines = {row.depth: row for row in graph.first_parents(world.history, world.find("main").row)}
+    some = st.lists(st.tuples(st.sampled_from(list(lines.values())), st.integers(-1, 45)), max_size=20)
+    wanted = data.draw(some)
+    history.questions = 0
+    found = graph.ancestors_at(history, wanted)
+    assert found == [lines.get(depth) if depth <= start.depth else None for start, depth in wanted]
+    assert history.questions <= 2 * 6
+
+
+class Counting(MemoryHistory):
+    """A history that counts how often it is asked for versions."""
+
+    questions = 0
+
+    def versions(self, ids: Sequence[bytes]) -> dict[bytes, VersionRow]:
+        self.questions += 1
+        return super().versions(ids)
+
+
+def test_a_page_of_versions_whose_branches_are_gone_takes_few_questions() -> None:
+    history = Counting()
+    world = World(history)
+    for number in range(40):
+        world.save(content=number)
+    for side in range(10):
+        world.branch(f"kept{side}", f"v{side + 1}")
+        world.save(f"kept{side}", content=100 + side)
+    world.branch("gone", "v40")
+    for number in range(20):
+        world.save("gone", content=200 + number)
+    world.branch("zoo", "gone@v60")
+    world.delete_branch("gone")
+    history.questions = 0
+    found = listing.versions(world.lines, limit=20)
+    assert {info.branch for info in found} == {"zoo"}
+    assert history.questions < 30

@@ -50,6 +50,20 @@ def test_a_value_that_cannot_be_is_refused(tmp_path: Path, told: dict[str, objec
         settings.read(tmp_path, {})
 
 
+def test_workers_share_the_connections(tmp_path: Path) -> None:
+    """PostgreSQL takes 97 as it comes."""
+
+    def each(**flags: int) -> int:
+        return settings.read(tmp_path, {}, flags).connections_each
+
+    assert each() == each(workers=2) == settings.MOST_EACH
+    assert each(workers=8) == 10
+    assert all(workers * each(workers=workers) <= 90 for workers in range(1, 41))
+    assert each(workers=8, connections=400) == settings.MOST_EACH
+    with pytest.raises(UsageError, match=r"15 connections .* too few for 8 workers"):
+        each(workers=8, connections=15)
+
+
 def test_a_broken_file_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / settings.FILE).write_text("{")
     with pytest.raises(UsageError, match=r"server\.json cannot be read"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from sqlalchemy import exc
@@ -15,6 +16,9 @@ _SQLITE_DAMAGE = {
 _AGAIN = {"40001", "40P01", "1213", "1020", "3572"}
 """Deadlocks and transactions that cannot be put in a row: nothing happened, the same once more may work."""
 _BUSY = {"55P03", "57014", "53300", "1205", "1040", "1203", "3024", "1969"}
+_CROWDED = re.compile(
+    r"too many (clients|connections)|remaining connection slots|Too many connections|max_user_connections"
+)
 _FULL = {"53100", "1114", "1021", "3"}
 _LOST = {"57P01", "57P02", "57P03", "2002", "2003", "2006", "2013", "2055", "4031", "1053", "1927", "0"}
 _REFUSED = {"28000", "28P01", "3D000", "1044", "1045", "1049", "1698", "42501", "1142"}
@@ -43,8 +47,8 @@ def explain(problem: Exception, where: str) -> LeptonError:  # noqa: PLR0911  (a
     if isinstance(problem.orig, sqlite3.Error):
         return _explain_sqlite(problem.orig, where)
     code, said = _code(problem), _first_line(problem.orig or problem)
-    if code in _AGAIN | _BUSY:
-        return Busy(f"the database {where} is busy: {said}", hint="repeat later")
+    if code in _AGAIN | _BUSY or _CROWDED.search(said):
+        return _busy(said, where)
     if code in _FULL:
         return NoSpace(
             f"the disk of the database {where} is full: {said}", hint="free some space, then repeat"
@@ -77,6 +81,15 @@ def unknown_outcome(where: str) -> StorageFailed:
         f"the connection to {where} broke during a commit; whether it counts is not known",
         hint="read again before you repeat it",
     )
+
+
+def _busy(said: str, where: str) -> Busy:
+    if _CROWDED.search(said):  # PostgreSQL's driver hands on no code when it was not let in
+        return Busy(
+            f"the database {where} takes no more connections: {said}",
+            hint="set a smaller `connections` in server.json, or raise the database's max_connections",
+        )
+    return Busy(f"the database {where} is busy: {said}", hint="repeat later")
 
 
 def _explain_sqlite(problem: sqlite3.Error, where: str) -> LeptonError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection
 
-from lepton_ai.catalog import on_branch
+from lepton_ai.catalog import on_branch, search_few
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.on_branch import Member, Standing
 from lepton_ai.catalog.refs import CatalogHistory
@@ -25,11 +25,22 @@ from lepton_ai.history import listing
 from lepton_ai.history.filters import grammar, nodes, order
 from lepton_ai.history.filters.nodes import Expression
 from lepton_ai.history.lines import Lines
+from lepton_ai.history.refs.contract import VersionRow
 from lepton_ai.types import VersionInfo
 
 T = TypeVar("T")
 LONGEST_PAGE = 1000
 _LONGEST_CURSOR = 10_000
+IN_STEPS = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in {
+        "enable_hashjoin": "off", "enable_memoize": "off", "enable_mergejoin": "off", "enable_bitmapscan": "off",
+        "max_parallel_workers_per_gather": "0",
+    }.items()
+)  # fmt: skip
+"""PostgreSQL, until the end of the transaction: go from row to row. It believes too often that little fits, and
+then puts together whole repositories instead of one page."""
+_IN_ORDER = [nodes.Field("text", name) for name in ("name", "author", "status")]
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -75,15 +86,26 @@ def versions(
     if branch is not None and not filter.strip() and not order_by.strip():
         return _of_branch(catalog, number, branch, question, cursor, limit, deleted=deleted)
     conditions = Conditions(number, catalog.engine.dialect.name)
-    parts = phases(conditions, keys)
+    asked = plain(wanted)
+    parts = phases(conditions, keys, asked)
     after = None if cursor is None else _read(cursor, question, parts)
-    condition = _condition(conditions, wanted, deleted=deleted)
     with catalog.reading() as connection:
+        if conditions.dialect == "postgresql":
+            connection.exec_driver_sql(IN_STEPS)
+        narrow = not _is_in_order(asked, keys)
+        few = search_few.few(connection, number, asked, conditions.dialect) if narrow else None
+        if few is None:
+            condition = conditions.of(asked)
+        elif few.queries:
+            condition = and_(few.one_of(FOUND.c.place), conditions.of(few.left))
+        else:
+            return Page((), None)
+        condition = _living(condition, wanted, deleted=deleted)
         mine = None if branch is None else list(on_branch.members(connection, number, branch))
         if mine is not None:
             condition = and_(condition, _about(mine))
         among = None if mine is None else {member.place for member in mine}
-        found = _rows(connection, parts, condition, after, limit + 1, among)
+        found = _rows(connection, parts, condition, after, limit + 1, among, little=few is not None)
         infos = _infos(connection, number, [row[1] for _, row in found[:limit]])
     return Page(infos, _write(question, *found[limit - 1]) if len(found) > limit else None)
 
@@ -95,14 +117,15 @@ def count(catalog: Catalog, number: int, filter: str = "", *, deleted: bool = Fa
         UsageError: the filter cannot be read.
     """
     conditions = Conditions(number, catalog.engine.dialect.name)
-    condition = _condition(conditions, grammar.parse(filter), deleted=deleted)
+    wanted = grammar.parse(filter)
+    condition = _living(conditions.of(plain(wanted)), wanted, deleted=deleted)
     query = select(func.count()).select_from(FOUND).where(FOUND.c.repository == number, condition)
     with catalog.reading() as connection:
         return int(connection.execute(query).scalar_one())
 
 
-def _condition(conditions: Conditions, wanted: Expression, *, deleted: bool) -> Any:
-    condition = conditions.of(plain(wanted))
+def _living(condition: Any, wanted: Expression, *, deleted: bool) -> Any:
+    """The condition, without deleted versions unless they are asked for."""
     about_status = any(field.name == "status" and field.kind == "text" for field in nodes.fields(wanted))
     if deleted or about_status:
         return condition
@@ -116,6 +139,16 @@ def _about(mine: list[Member]) -> Any:
     return and_(FOUND.c.line.in_(sorted({member.line for member in mine})), FOUND.c.place <= top)
 
 
+def _is_in_order(asked: Expression, keys: order.Order) -> bool:
+    """Whether an index has exactly what is asked for, in the order of the answer."""
+    parts = list(search_few.parts_of(asked))
+    if not parts:
+        return True
+    one = parts[0]
+    single = len(parts) == 1 and isinstance(one, nodes.Compare) and one.sign == "="
+    return single and not keys.keys and nodes.field_of(one) in _IN_ORDER
+
+
 def _rows(
     connection: Connection,
     parts: list[Phase],
@@ -123,16 +156,18 @@ def _rows(
     after: _Cursor | None,
     wanted: int,
     among: Collection[int] | None = None,
+    *,
+    little: bool,
 ) -> list[tuple[int, Any]]:
     """Up to ``wanted`` rows, each with the number of its phase; only those whose places are ``among`` these."""
     found: list[tuple[int, Any]] = []
     for number, phase in enumerate(parts):
-        if after is not None and number < after.phase:
+        if not phase.possible or (after is not None and number < after.phase):
             continue
         here = (after.values, after.place) if after is not None and after.phase == number else None
         while len(found) < wanted:
             size = wanted - len(found) if among is None else LONGEST_PAGE
-            rows = list(connection.execute(phase.statement(condition, here).limit(size)))
+            rows = list(connection.execute(phase.statement(condition, here, little=little).limit(size)))
             found += [(number, row) for row in rows if among is None or row[0] in among]
             if len(rows) < size:
                 break
@@ -189,8 +224,21 @@ class _Snapshot:
         yield self._connection
 
 
+class _Remembering(CatalogHistory):
+    """A history that reads each version once."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        super().__init__(cast("Catalog", _Snapshot(connection)), number)
+        self._known: dict[bytes, VersionRow] = {}
+
+    def versions(self, ids: Sequence[bytes]) -> dict[bytes, VersionRow]:
+        """The rows of ``ids`` that exist."""
+        self._known |= super().versions([one for one in ids if one not in self._known])
+        return {one: self._known[one] for one in ids if one in self._known}
+
+
 def _lines(connection: Connection, number: int) -> Lines:
-    return Lines(CatalogHistory(cast("Catalog", _Snapshot(connection)), number))
+    return Lines(_Remembering(connection, number))
 
 
 def _infos(connection: Connection, number: int, firsts: list[bytes]) -> tuple[VersionInfo, ...]:

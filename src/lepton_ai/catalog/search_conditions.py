@@ -37,9 +37,10 @@ Condition = ColumnElement[bool]
 Test = Callable[[Any, Any], Condition]
 """What is asked of a text: given its column, and the one of the same text whatever the case of letters."""
 
-_SIGNS: dict[str, Callable[[Any, Any], Any]] = {
+SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+"""How two things are compared."""
 _FOLDED = {"name": FOUND.c.name_folded, "author": FOUND.c.author_folded, "message": FOUND.c.message_folded}
 
 
@@ -82,13 +83,13 @@ class Conditions(msgspec.Struct, frozen=True):
 
     def _compared(self, field: Field, sign: str, value: Value) -> Condition:
         if isinstance(value, Span):
-            return _in_time(FOUND.c[field.name], sign, value)
+            return in_time(FOUND.c[field.name], sign, value)
         if isinstance(value, str):
             if sign == "=":
                 return self._among(field, (value,))
             different = self._text(field, lambda plain, _: plain != value)
             return or_(different, self.number(field, true())) if field.kind == "param" else different
-        compared = _SIGNS[sign]
+        compared = SIGNS[sign]
         if field.kind == "number":
             found: Condition = compared(FOUND.c[field.name], literal(value, Double()))
             return found
@@ -99,7 +100,7 @@ class Conditions(msgspec.Struct, frozen=True):
         texts = [value for value in values if isinstance(value, str)]
         numbers = [value for value in values if isinstance(value, int | float)]
         found: list[Condition] = [
-            _in_time(FOUND.c[field.name], "=", value) for value in values if isinstance(value, Span)
+            in_time(FOUND.c[field.name], "=", value) for value in values if isinstance(value, Span)
         ]
         if texts:
             found.append(self._text(field, lambda plain, _: plain.in_(texts)))
@@ -160,7 +161,8 @@ def _passes(asked: Contains | Like, status: str) -> bool:
     return asked.text.casefold() in status.casefold()
 
 
-def _in_time(column: Any, sign: str, span: Span) -> Condition:
+def in_time(column: Any, sign: str, span: Span) -> Condition:
+    """How the time in ``column`` is compared with a time as written."""
     conditions: dict[str, Condition] = {
         "=": and_(column >= span.start, column < span.end),
         "!=": or_(column < span.start, column >= span.end),

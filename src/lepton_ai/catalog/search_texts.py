@@ -24,12 +24,17 @@ def contains(column: Any, folded: str, dialect: str) -> ColumnElement[bool]:
 def like(column: Any, pattern: str, dialect: str) -> ColumnElement[bool]:
     """Whether the column fits a pattern with ``%`` and ``_``; the case of letters counts."""
     fits = _fits(column, pattern, dialect)
-    prefix = pattern[: min(pattern.find(joker) % (len(pattern) + 1) for joker in "%_")]
+    prefix = prefix_of(pattern)
     end = rules.above(prefix) if prefix else None
     if end is None:
         return fits
     # Says nothing new, but is a range that an index can find.
     return and_(column >= literal(prefix, Words()), column < literal(end, Words()), fits)
+
+
+def prefix_of(pattern: str) -> str:
+    """What everything that fits the pattern begins with."""
+    return pattern[: min(pattern.find(joker) % (len(pattern) + 1) for joker in "%_")]
 
 
 def _fits(column: Any, pattern: str, dialect: str) -> ColumnElement[bool]:

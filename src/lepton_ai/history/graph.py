@@ -5,7 +5,7 @@ Source: E. W. Myers, "An applicative random-access stack", Information Processin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lepton_ai.errors import Damaged
 from lepton_ai.history.refs.contract import Records, VersionRow
@@ -19,7 +19,12 @@ def row(records: Records, version_id: bytes) -> VersionRow:
     Raises:
         Damaged: something points at it and it is not there.
     """
-    found = records.versions([version_id]).get(version_id)
+    return there(records.versions([version_id]), version_id)
+
+
+def there(rows: Mapping[bytes, VersionRow], version_id: bytes) -> VersionRow:
+    """The version among ``rows``, which something points at. Raises: Damaged: it is missing."""
+    found = rows.get(version_id)
     if found is None:
         raise Damaged(
             f"version {version_id.hex()[:12]} is pointed at but missing from the history",
@@ -47,16 +52,28 @@ def place_after(records: Records, parent: VersionRow | None) -> tuple[int, bytes
 
 def ancestor_at(records: Records, start: VersionRow, depth: int) -> VersionRow | None:
     """The first-parent ancestor of ``start`` (itself included) at ``depth``; None when ``start`` is not that deep."""
-    if depth < 0 or depth > start.depth:
-        return None
-    current = start
-    while current.depth > depth:
-        step = None
-        if current.jump is not None:
-            jump = row(records, current.jump)
-            step = jump if jump.depth >= depth else None
-        current = step if step is not None else row(records, current.parents[0])
-    return current
+    return ancestors_at(records, [(start, depth)])[0]
+
+
+def ancestors_at(records: Records, wanted: Sequence[tuple[VersionRow, int]]) -> list[VersionRow | None]:
+    """:func:`ancestor_at` for every start and depth: O(log n) questions to the history for all of them together."""
+    known: dict[bytes, VersionRow] = {start.id: start for start, _ in wanted}
+    reached = [start if 0 <= depth <= start.depth else None for start, depth in wanted]
+    while True:
+        walking = [
+            (place, at, depth)
+            for place, (at, (_, depth)) in enumerate(zip(reached, wanted, strict=True))
+            if at is not None and at.depth > depth
+        ]
+        if not walking:
+            return reached
+        steps = {step for _, at, _ in walking for step in (at.jump, at.parents[0]) if step is not None}
+        missing = [step for step in steps if step not in known]
+        known |= records.versions(missing) if missing else {}
+        for place, at, depth in walking:
+            jump = there(known, at.jump) if at.jump is not None else None
+            is_above = jump is not None and jump.depth >= depth
+            reached[place] = jump if is_above else there(known, at.parents[0])
 
 
 def first_parents(records: Records, start: VersionRow | None) -> Iterator[VersionRow]:

@@ -123,6 +123,8 @@ class Lines:
         candidates = self.history.named(name)
         if not candidates:
             return None
+        if len(candidates) == 1 and candidates[0].branch == branch.state.uid:
+            return self._newest(candidates[0].id)  # on the line or behind it, it is the one
         head = graph.row(self.history, branch.head) if branch.head else None
         for first in reversed(candidates):
             if head is not None:
@@ -177,6 +179,18 @@ class Lines:
             line.append(by_id[bytes.fromhex(current)])
             current = parse_record(line[-1].record, line[-1].id).revises
         return line[::-1]
+
+    def all_of(self, ids: list[bytes]) -> dict[bytes, Found]:
+        """Versions by the ids of revisions of theirs, in two questions.
+
+        Raises:
+            Damaged: one is not there.
+        """
+        rows = self.history.versions(ids)
+        known = self.states([row.first for row in rows.values()])
+        if len(rows) < len(set(ids)) or any(row.first not in known for row in rows.values()):
+            return {one: self.version(one) for one in ids}  # which says what is wrong
+        return {one: Found(row, *known[row.first]) for one, row in rows.items()}
 
     def states(self, firsts: list[bytes]) -> dict[bytes, tuple[Ref, states.VersionState]]:
         """States of versions by the ids of their first revisions."""

@@ -12,6 +12,8 @@ from lepton_ai.history.refs.contract import LogEntry, Ref, VersionRow
 from lepton_ai.types import LogLine, Status, VersionInfo
 
 CHUNK = 500
+_HEADS = 16
+"""Branches that are looked through together."""
 
 
 def status_of(state: states.VersionState) -> Status:
@@ -129,20 +131,27 @@ def _branch_names(lines: Lines, rows: list[VersionRow], branch: str | None) -> d
         return {(row.branch, row.first): branch for row in rows}
     own = made_on(lines, rows)
     living = _living(lines, own)
-    heads: list[tuple[str, VersionRow]] = []
-    if any(row.branch not in living for row in rows):
-        heads = [(b.name, graph.row(lines.history, b.head)) for b in lines.branches() if b.head]
-    result = {}
-    for row in rows:
-        name = own.get(row.branch, "?")
-        if row.branch not in living:
-            for candidate, head in heads:
-                place = graph.ancestor_at(lines.history, head, row.depth)
-                if place is not None and place.first == row.first:
-                    name = candidate
-                    break
-        result[row.branch, row.first] = name
+    result = {(row.branch, row.first): own.get(row.branch, "?") for row in rows}
+    left = [row for row in rows if row.branch not in living]
+    heads = [(branch.name, branch.head) for branch in lines.branches() if branch.head] if left else []
+    while heads and left:
+        some, heads = heads[:_HEADS], heads[_HEADS:]
+        found = _on_lines(lines, left, some)
+        result |= {(row.branch, row.first): name for row in left for name in found.get(row.first, ())[:1]}
+        left = [row for row in left if row.first not in found]
     return result
+
+
+def _on_lines(lines: Lines, rows: list[VersionRow], heads: list[tuple[str, bytes]]) -> dict[bytes, list[str]]:
+    """The names of the branches (name, head) on whose lines the versions are, by first revision."""
+    known = lines.history.versions([head for _, head in heads])
+    pairs = [(name, graph.there(known, head), row) for row in rows for name, head in heads]
+    places = graph.ancestors_at(lines.history, [(head, row.depth) for _, head, row in pairs])
+    found: dict[bytes, list[str]] = {}
+    for (name, _, row), place in zip(pairs, places, strict=True):
+        if place is not None and place.first == row.first:
+            found.setdefault(row.first, []).append(name)
+    return found
 
 
 def _living(lines: Lines, names: dict[str, str]) -> set[str]:

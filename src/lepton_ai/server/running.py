@@ -67,7 +67,8 @@ def open_all(held: Running) -> None:
     """
     settings = held.settings
     settings.cache_folder.mkdir(0o700, parents=True, exist_ok=True)
-    held.catalog = hooks.attach(Catalog(settings.database_url))
+    catalog = Catalog(settings.database_url, connections=settings.connections_each)
+    held.catalog = hooks.attach(catalog)
     try:
         held.catalog.check()
         held.objects = open_served(

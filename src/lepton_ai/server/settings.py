@@ -19,6 +19,9 @@ OBJECTS = "objects"
 PREFIX = "LEPTON_AI_SERVER_"
 WHOLE = f"{PREFIX}WHOLE"
 """In the environment of a worker: all settings as JSON, as :func:`encode` writes them."""
+MOST_EACH = 30
+"""Connections to the database that a worker has any use for: it answers about as many requests at once."""
+FEWEST_EACH = 2
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -36,6 +39,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     folder: Path
     database: str = ""
     objects: str = ""
+    connections: int = 80
     cache: Path | None = None
     cache_bytes: int = 8 << 30
     server_key: Path | None = None
@@ -65,6 +69,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def database_url(self) -> str:
         """The address of the database."""
         return self.database or f"sqlite:///{(self.folder / CATALOG).absolute()}"
+
+    @property
+    def connections_each(self) -> int:
+        """Connections to the database that one worker opens at most."""
+        return min(MOST_EACH, self.connections // self.workers)
 
     @property
     def objects_url(self) -> str:
@@ -142,6 +151,11 @@ def convert(told: Mapping[str, Any]) -> ServerSettings:
     wrong = [name for name in positive if not 0 < getattr(settings, name) < float("inf")]
     if wrong or settings.workers < 1 or not 0 <= settings.port < 65536 or settings.stop_seconds < 0:
         raise UsageError(f"the server's settings: {', '.join(wrong) or 'workers or port'} is out of range")
+    if settings.connections_each < FEWEST_EACH:
+        raise UsageError(
+            f"{settings.connections} connections to the database are too few for {settings.workers} workers",
+            hint=f"set `connections` to {FEWEST_EACH * settings.workers} at least, or take fewer workers",
+        )
     return settings
 
 

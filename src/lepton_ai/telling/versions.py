@@ -9,6 +9,7 @@ import msgspec
 
 from lepton_ai.errors import Damaged, KeyMissing, LeptonError, NotFound
 from lepton_ai.handles import Version
+from lepton_ai.history.changes import labels
 from lepton_ai.history.diff.words import introducing
 from lepton_ai.repository import ModelRepository
 from lepton_ai.types import VersionInfo
@@ -56,7 +57,7 @@ def facts(
 
     info = repository.info(version)
     revisions = repository.revisions(version)
-    ids = {revision.id for revision in revisions}
+    names = _labels(repository, version, {revision.id for revision in revisions})
     code, environment = version.code, version.environment
     told = {
         **version_json(info),
@@ -69,8 +70,8 @@ def facts(
         "operation": version.operation,
         "parents": version.parents,
         "revisions": [{"revision": r.revision, "id": r.id, "at": r.record.created_at} for r in revisions],
-        "tags": sorted(name for name, found in repository.tags().items() if found.id in ids),
-        "aliases": sorted(name for name, found in repository.aliases().items() if found.id in ids),
+        "tags": names["tag"],
+        "aliases": names["alias"],
         "params": version.params,
         "dataset": version.dataset,
         "history": read(lambda: version.history),
@@ -86,6 +87,19 @@ def facts(
     if plain["code"]:
         plain["code"].pop("patch", None)
     return plain
+
+
+def _labels(repository: ModelRepository, version: Version, ids: set[str]) -> dict[str, list[str]]:
+    """The tags and aliases on its revisions: the version knows them, so that nobody goes through all there are."""
+    lines = repository.lines
+    pins = lines.version(bytes.fromhex(version.id)).state.pins
+    refs = lines.history.get([pin for pin in pins if pin.startswith(("tag/", "alias/"))])
+    found: dict[str, list[str]] = {"tag": [], "alias": []}
+    for key, ref in sorted(refs.items()):
+        kind, _, name = key.partition("/")
+        if labels.target(ref).hex() in ids:
+            found[kind].append(name)
+    return found
 
 
 def _account(repository: ModelRepository, version: Version) -> dict[str, Any]:

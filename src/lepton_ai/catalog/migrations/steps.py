@@ -16,11 +16,18 @@ def create_table(name: str, *columns: Any) -> None:
         op.create_table(name, *columns, **OPTIONS)
 
 
-def create_index(name: str, table: str, columns: list[str], *, unique: bool = False) -> None:
+def create_index(name: str, table: str, columns: list[str], *, unique: bool = False, **options: Any) -> None:
     """Make an index, unless it is there."""
     there = {index["name"] for index in inspect(op.get_bind()).get_indexes(table)}
     if name not in there:
-        op.create_index(name, table, columns, unique=unique)
+        op.create_index(name, table, columns, unique=unique, **options)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index, if it is there."""
+    there = {index["name"] for index in inspect(op.get_bind()).get_indexes(table)}
+    if name in there:
+        op.drop_index(name, table)
 
 
 def add_column(table: str, column: Any) -> None:

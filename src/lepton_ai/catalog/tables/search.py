@@ -47,6 +47,7 @@ FOUND = Table(
     Index("search_by_content", "repository", "content"),
     Index("search_by_created", "repository", "created", "place"),
     Index("search_by_updated", "repository", "updated", "place"),
+    Index("search_by_size", "repository", "size", "place"),
     **OPTIONS,
 )
 
@@ -60,7 +61,7 @@ NUMBERS = Table(
     Column("value", Double),
     PrimaryKeyConstraint("repository", "name", "place"),
     Index("search_numbers_in_order", "repository", "name", "value", "place"),
-    Index("search_numbers_by_place", "repository", "place"),
+    Index("search_numbers_of_place", "repository", "place", "name", postgresql_include=["value"]),
     **OPTIONS,
 )
 
@@ -74,7 +75,7 @@ WORDS = Table(
     Column("folded", Words(), nullable=False),
     PrimaryKeyConstraint("repository", "name", "place"),
     Index("search_words_in_order", "repository", "name", "value", "place"),
-    Index("search_words_by_place", "repository", "place"),
+    Index("search_words_of_place", "repository", "place", "name", postgresql_include=["value"]),
     **OPTIONS,
 )
 

@@ -120,3 +120,8 @@ def fields(expression: Expression) -> set[Field]:
     if isinstance(expression, Every | Either):
         return {found for part in expression.parts for found in fields(part)}
     return {expression.field}
+
+
+def field_of(expression: Expression) -> Field | None:
+    """What a single condition looks at; None for NOT, AND and OR."""
+    return None if isinstance(expression, Not | Every | Either) else expression.field

@@ -95,6 +95,8 @@ class Lepton:
         )
         self.program = program(tools / "lepton/bin/lepton") or "lepton"
         self.s3 = s3
+        self.store: S3 | None = None
+        self.server: Leptons | None = None
 
     def missing(self) -> str | None:
         return None if program(self.program) else "not installed (install-peers.sh failed?)"
@@ -106,7 +108,7 @@ class Lepton:
         self.work, self.folder = folder / "work", folder
         self.store = S3(folder / "s3") if self.s3 else None
         self.server = Leptons(self.program, folder / "server", self.store)
-        url = f"{self.server.url}/ada/model"
+        self.url = url = f"{self.server.url}/ada/model"
         secret = (
             "/bin/sh",
             "-c",
@@ -126,8 +128,7 @@ class Lepton:
         return Step(((self.program, "push"),), self.work)
 
     def clone(self, target: Path) -> Step:
-        url = f"{self.server.url}/ada/model"
-        clone = (self.program, "clone", url, ".")
+        clone = (self.program, "clone", self.url, ".")
         return Step((clone, (self.program, "checkout", "main", "-o", ".")), target)
 
     def update(self, target: Path) -> Step:
@@ -137,9 +138,10 @@ class Lepton:
         return self.store.held() if self.store else size([self.folder / "server/objects"])
 
     def close(self) -> None:
-        self.server.close()
-        if self.store:
-            self.store.close()
+        for service in (self.server, self.store):
+            if service:
+                service.close()
+        self.server = self.store = None
 
 
 class DvcS3:

@@ -18,6 +18,7 @@ import filecmp
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -126,7 +127,7 @@ def main() -> int:
             print(f"run {number + 1}: {place.name}", file=sys.stderr, flush=True)
             try:
                 found["runs"].append(once(place, options.files, options.work))
-            except measure.Failed as failure:
+            except (measure.Failed, subprocess.CalledProcessError) as failure:
                 found["problem"] = f"failed: {failure}"
             options.json.write_text(json.dumps(known, indent=1) + "\n")
     print(telling.plain(known))

@@ -92,6 +92,7 @@ class S3:
         folder.mkdir(parents=True)
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
+        self.query = f"endpoint={self.url}&region=us-east-1&allow_http=true"
         self.variables = {
             "AWS_ACCESS_KEY_ID": "benchmark",
             "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
@@ -127,7 +128,7 @@ class Leptons:
         self.password = secrets.token_urlsafe(24)
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
-        objects = ["--objects", f"s3://{store.bucket}"] if store else []
+        objects = ["--objects", f"s3://{store.bucket}/lepton?{store.query}"] if store else []
         home = folder.with_name("server-home")
         home.mkdir(parents=True)
         known = {"PATH": os.environ["PATH"], "HOME": str(home)} | (store.variables if store else {})

@@ -117,3 +117,24 @@ def test_what_is_said_of_a_merge_needs_one(ours: ModelRepository) -> None:
         ours.pull(**asked)
     with pytest.raises(Diverged):
         ours.pull()
+
+
+def test_a_branch_that_is_nowhere_is_told_and_nothing_is_made(
+    ours: ModelRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "ours"
+    _, err = lepton(capsys, "--repo", place, "pull", "-b", "nowhere", code=2)
+    assert "there is no branch 'nowhere'" in err
+    _, err = lepton(capsys, "clone", tmp_path / "theirs", tmp_path / "copy", "-b", "nowhere", code=2)
+    assert "there is no branch 'nowhere'" in err
+    _, err = lepton(capsys, "clone", tmp_path / "theirs", tmp_path / "copy", "--depth", "0", code=2)
+    assert "--without-content" in err
+    assert not (tmp_path / "copy").exists()
+    for command in (["push", "orgin"], ["remote", "remove", "orgin"]):
+        _, err = lepton(capsys, "--repo", place, *command, code=2)
+        assert "there is no remote 'orgin' (there are: origin)" in err
+
+
+def test_an_address_without_https_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = lepton(capsys, "login", "models.example.com", "--user", "ana", code=2)
+    assert "do you mean https://models.example.com?" in err

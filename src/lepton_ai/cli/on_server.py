@@ -73,7 +73,7 @@ def repositories(
     """
     insecure_too(insecure)
     check_limit(limit)
-    with reached(server) as connection:
+    with reached(server, "lepton remote repositories https://HOST") as connection:
         if removed:
             gone = [one for one in _removed(connection) if owner in (None, one.owner)][:limit]
             _tell_removed(connection.server, gone, as_json=as_json)

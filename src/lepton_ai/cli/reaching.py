@@ -30,8 +30,8 @@ At = Annotated[
 ]
 
 
-def server_meant(named: str | None) -> str:
-    """The address of the server that is meant.
+def server_meant(named: str | None, how: str = "--server https://HOST") -> str:
+    """The address of the server that is meant; ``how`` it would be named.
 
     Raises:
         UsageError: it has to be named.
@@ -41,18 +41,18 @@ def server_meant(named: str | None) -> str:
     known = list(credentials.entries())
     if len(known) != 1:
         where = f"you are logged in to {', '.join(known)}" if known else "you are not logged in anywhere"
-        raise UsageError(f"which server? {where}", hint="name it: https://HOST")
+        raise UsageError(f"which server? {where}", hint=f"name it: {how}")
     return known[0]
 
 
 @contextmanager
-def reached(named: str | None) -> Iterator[connection.Connection]:
-    """A connection to the server that is meant, as who is logged in there.
+def reached(named: str | None, how: str = "--server https://HOST") -> Iterator[connection.Connection]:
+    """A connection to the server that is meant, as who is logged in there; ``how`` it would be named.
 
     Raises:
         Unauthenticated: nobody is. UsageError: the server has to be named.
     """
-    server = server_meant(named)
+    server = server_meant(named, how)
     token = credentials.token(server)
     if token is None:
         raise Unauthenticated(f"you are not logged in to {server}", hint=f"lepton login {server}")

@@ -213,7 +213,7 @@ def _people(server: str | None) -> Iterator[People]:
             yield _Far(connection)
         return
     if server is None and not Path("server.json").exists():
-        with reached(None) as connection:
+        with reached(None, "--server DIR, or --server https://HOST") as connection:
             yield _Far(connection)
         return
     founding, local = (

@@ -240,7 +240,8 @@ def _reached(server: str) -> Iterator[None]:
     except wrong.HTTPError as problem:
         raise Unreached(
             f"the connection to {server} broke off: {_reason(problem)}",
-            hint="repeat: what has arrived stays",
+            hint="repeat: what has arrived stays"
+            + ("; or does it speak https://?" if server.startswith("http:") else ""),
             before=False,
         ) from None
 

@@ -63,7 +63,8 @@ def explained(catalog: Catalog, ask: Callable[[], object]) -> list[str]:
     told = []
     for statement, values in asked:
         with catalog.reading() as connection:
-            connection.exec_driver_sql(search.IN_STEPS)
+            if not statement.startswith("WITH"):
+                connection.exec_driver_sql(search.IN_STEPS)
             plan = connection.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + statement, values)
             told.append(statement + "\n    " + "\n    ".join(row[0] for row in plan))
     return told

@@ -32,8 +32,9 @@ def engine(url: URL, *, timeout: float, connections: int) -> Engine:
     elif not {"connect_timeout", "service"} & set(url.query):
         arguments = {"connect_timeout": 10}
     if family == "postgresql":
-        # A prepared statement is planned once, for a repository of middling size, and then takes a wrong way through
-        # the largest (30 times as long). And whoever pools transactions knows nothing of prepared statements.
+        # PostgreSQL may keep one plan of a prepared statement for all values, and repositories differ in size by
+        # thousands of times. (A precaution: what it costs or saves was not measured.) And whoever pools
+        # transactions need not know of prepared statements.
         arguments["prepare_threshold"] = None
     kept = max(1, connections // 3)
     made = create_engine(

@@ -39,7 +39,7 @@ IN_STEPS = "SELECT " + ", ".join(
     }.items()
 )  # fmt: skip
 """PostgreSQL, until the end of the transaction: go from row to row. It believes too often that little fits, and
-then puts together whole repositories instead of one page."""
+then puts together whole repositories instead of one page. (Where little does fit, it may choose.)"""
 _IN_ORDER = [nodes.Field("text", name) for name in ("name", "author", "status")]
 
 
@@ -90,12 +90,12 @@ def versions(
     parts = phases(conditions, keys, asked)
     after = None if cursor is None else _read(cursor, question, parts)
     with catalog.reading() as connection:
-        if conditions.dialect == "postgresql":
-            connection.exec_driver_sql(IN_STEPS)
         narrow = not _is_in_order(asked, keys)
         few = search_few.few(connection, number, asked, conditions.dialect) if narrow else None
         if few is None:
             condition = conditions.of(asked)
+            if conditions.dialect == "postgresql":
+                connection.exec_driver_sql(IN_STEPS)
         elif few.queries:
             condition = and_(few.one_of(FOUND.c.place), conditions.of(few.left))
         else:

@@ -60,7 +60,10 @@ class NewRepository(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RepositoryInfo(msgspec.Struct, frozen=True):
-    """A repository on a server. ``readable``: the server holds its key. ``etag`` changes with what can be changed."""
+    """A repository on a server. ``readable``: the server holds its key. ``etag`` changes with what can be changed.
+
+    ``sealing`` are the names of its sealing keys: who has them all need not ask for them.
+    """
 
     owner: str
     name: str
@@ -72,6 +75,7 @@ class RepositoryInfo(msgspec.Struct, frozen=True):
     format: int
     created_at: str
     etag: str
+    sealing: tuple[str, ...] = ()
 
 
 class Repositories(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -115,10 +119,17 @@ class Pack(msgspec.Struct, frozen=True):
 
 
 class Packs(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A page of packs, oldest first; ``next`` continues it."""
+    """A page of packs, oldest first; ``next`` continues it.
+
+    ``last`` continues it too, when there are more one day. ``before`` and ``at`` are of a page that continues another:
+    how many packs come before it, and the last of them, so that who knows them sees whether any has gone.
+    """
 
     packs: tuple[Pack, ...]
     next: str | None = None
+    last: str | None = None
+    before: int = 0
+    at: str = ""
 
 
 class Ids(msgspec.Struct, frozen=True):

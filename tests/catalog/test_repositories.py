@@ -167,7 +167,7 @@ def test_packs_are_listed_oldest_first_and_once(catalog: Catalog, repository: re
     for pack in [*listed, listed[0], wire.Pack(listed[1].name, 99, 0.0)]:
         packs.add(catalog, repository.number, pack)
     packs.add(catalog, other.number, listed[3])
-    assert packs.page(catalog, repository.number) == wire.Packs(tuple(listed))
+    assert packs.page(catalog, repository.number) == wire.Packs(tuple(listed), last="7")
     found, after = [], None
     while True:
         page = packs.page(catalog, repository.number, after, limit=3)

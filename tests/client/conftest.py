@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.mortal import mortal
+from lepton_ai.client import login, waiting
+from tests.client.proxy import Wire
 
 PROGRAM = Path(sys.executable).with_name("lepton")
 PASSWORD = "correct horse battery"
@@ -75,3 +77,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def wire(running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """A wire to the server, over which somebody is logged in; nobody waits long."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(waiting, "FIRST", 0.01)
+    line = Wire(running.port)
+    login.by_password(line.address, "ana", PASSWORD)
+    login.by_password(running.address, "ana", PASSWORD)
+    yield line
+    line.close()

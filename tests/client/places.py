@@ -9,6 +9,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from lepton_ai import ModelRepository, Version
+from tests.client.conftest import Server
+from tests.client.proxy import Wire
 
 LAYERS, SIZE = 4, 1 << 17
 
@@ -54,3 +56,17 @@ def names(repo: ModelRepository, branch: str = "main") -> list[str]:
 def size_of(repo: ModelRepository) -> int:
     """Bytes of all packs."""
     return sum(pack.size for pack in repo.home.store.packs())
+
+
+def place(wire: Wire | Server, tmp_path: Path) -> str:
+    """The address of the test's repository, over the wire or straight."""
+    return f"{wire.address}/ana/{tmp_path.name.replace('_', '-')}"
+
+
+def begun(wire: Wire, tmp_path: Path) -> ModelRepository:
+    """A repository with v1, pushed."""
+    repo = ModelRepository(tmp_path / "ours", author="ana")
+    repo.add_remote("origin", place(wire, tmp_path))
+    save(repo, tmp_path / "in", weights())
+    repo.push()
+    return repo

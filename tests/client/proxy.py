@@ -18,7 +18,7 @@ class Wire:
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._door.getsockname()[1])
         self.address = f"http://127.0.0.1:{self.port}"
-        self.up = self.back = self.cuts = 0
+        self.up = self.back = self.cuts = self.requests = 0
         self.cut_after: int | None = None
         self.down = False
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Wire:
     def reset(self, cut_after: int | None = None) -> None:
         """Begin to count anew."""
         with self._lock:
-            self.up = self.back = self.cuts = 0
+            self.up = self.back = self.cuts = self.requests = 0
             self.cut_after, self.down = cut_after, False
 
     def close(self) -> None:
@@ -77,6 +77,7 @@ class Wire:
                 len(data) if self.cut_after is None else min(len(data), max(0, self.cut_after - self.total))
             )
             self.up += left if up else 0
+            self.requests += data.count(b" HTTP/1.1\r\n") if up else 0
             self.back += 0 if up else left
             torn = left < len(data)
             if torn:

@@ -3,84 +3,66 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lepton_ai import ModelRepository
-from lepton_ai.client import login, waiting
+from lepton_ai.client import waiting
 from lepton_ai.errors import Diverged, LeptonError, StorageFailed
-from tests.client.conftest import PASSWORD, PROGRAM, Server
-from tests.client.places import content, names, save, size_of, tuned, weights
+from tests.client.conftest import PROGRAM, Server
+from tests.client.places import begun, content, names, place, save, size_of, tuned, weights
 from tests.client.proxy import Wire
 
-
-@pytest.fixture
-def wire(running: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    """A wire to the server, over which somebody is logged in; nobody waits long."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(waiting, "FIRST", 0.01)
-    line = Wire(running.port)
-    login.by_password(line.address, "ana", PASSWORD)
-    login.by_password(running.address, "ana", PASSWORD)
-    yield line
-    line.close()
-
-
-def place(wire: Wire | Server, tmp_path: Path) -> str:
-    return f"{wire.address}/ana/{tmp_path.name.replace('_', '-')}"
-
-
-def begun(wire: Wire, tmp_path: Path) -> ModelRepository:
-    """A repository with v1, pushed."""
-    repo = ModelRepository(tmp_path / "ours", author="ana")
-    repo.add_remote("origin", place(wire, tmp_path))
-    save(repo, tmp_path / "in", weights())
-    repo.push()
-    return repo
+LEAST = 5_000
+"""Bytes that a push or pull says besides, at least."""
+RARE = 20
+"""Every so many versions one is no fine-tune, but a model of its own, which costs 2 MiB."""
 
 
 def cut_everywhere(wire: Wire, running: Server, tmp_path: Path, points: int) -> None:
-    """Push and clone, each cut once at random bytes."""
-    chance = random.Random(7)
-    with begun(wire, tmp_path) as ours:
-        save(ours, tmp_path / "in", weights(1))
-        wire.reset()
-        ours.push()
-        whole = wire.total
+    """Push and pull ``points`` versions, then clone them; every journey is cut once at a random byte."""
+    chance, cuts = random.Random(7), 0
+    url = place(wire, tmp_path)
+    with begun(wire, tmp_path) as ours, ModelRepository.clone(url, tmp_path / "theirs") as theirs:
         for number in range(points):
-            model = weights(2 + number) if number % 4 == 0 else tuned(weights(), number)
-            save(ours, tmp_path / "in", model)
-            wire.reset(chance.randrange(whole if number % 4 == 0 else 60_000))
-            pushed = ours.push()
-            assert pushed.branches == ("main",)
+            before = size_of(ours)
+            new = number % RARE == RARE // 2
+            save(ours, tmp_path / "in", weights(2 + number) if new else tuned(weights(), 2 + number))
+            grown = max(0, size_of(ours) - before)
+            for journey in (ours.push, theirs.pull):
+                wire.reset(chance.randrange(grown + LEAST))
+                assert journey().branches == ("main",)
+                cuts += wire.cuts
+        assert cuts > 1.9 * points
         wire.reset()
         with ModelRepository(place(running, tmp_path)) as far:
-            assert names(far) == names(ours)
+            assert names(far) == names(ours) == names(theirs)
             assert far.verify().clean
+        assert theirs.verify().clean
+        whole = size_of(ours)
     for number in range(max(2, points // 4)):
         wire.reset(chance.randrange(whole))
         folder = tmp_path / f"copy{number}"
-        with ModelRepository.clone(place(wire, tmp_path), folder) as copy:
+        with ModelRepository.clone(url, folder) as copy:
             assert wire.cuts == 1
-            assert len(names(copy)) == points + 2
-        if number % 8 == 0:
-            with ModelRepository(folder, create=False) as copy:
-                assert copy.verify().clean
+            assert len(names(copy)) == points + 1
+            assert number % 8 or copy.verify().clean
+        shutil.rmtree(folder)
 
 
 def test_a_cut_at_any_byte_is_gone_on_after(wire: Wire, running: Server, tmp_path: Path) -> None:
-    cut_everywhere(wire, running, tmp_path, 12)
+    cut_everywhere(wire, running, tmp_path, 10)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_cut_at_any_byte_is_gone_on_after_at_length(wire: Wire, running: Server, tmp_path: Path) -> None:
-    cut_everywhere(wire, running, tmp_path, 160)
+    cut_everywhere(wire, running, tmp_path, 200)
 
 
 def test_what_arrived_before_a_cut_is_not_sent_again(
@@ -118,20 +100,6 @@ def test_what_arrived_before_a_cut_is_not_sent_again(
             assert wire.back < size - kept + 200_000
             assert names(copy) == ["v1", "v2"]
             assert copy.verify().clean
-
-
-def test_bytes_on_the_wire_are_those_of_the_difference(wire: Wire, tmp_path: Path) -> None:
-    with begun(wire, tmp_path) as ours:
-        before = size_of(ours)
-        model = tuned(weights(), 5)
-        for number in range(100):
-            model = tuned(model, number)
-        save(ours, tmp_path / "in", model)
-        stored = size_of(ours) - before
-        wire.reset()
-        ours.push()
-        assert wire.total <= 1.05 * stored + 40_000  # what is said besides: rows, logs, headers of HTTP
-        assert wire.total < 0.5 * before
 
 
 def test_a_server_that_is_killed_in_the_middle(wire: Wire, running: Server, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lepton_ai import wire
+from lepton_ai import squeezing, wire
 from lepton_ai.client import waiting
 from lepton_ai.client.connection import Connection
 from lepton_ai.client.history import HttpHistory
@@ -64,6 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == squeezing.ZSTD:
+            body = squeezing.unsqueeze(body, 1 << 20)
+        packed = self.headers["Content-Type"] == squeezing.PACKED
+        decode = msgspec.msgpack.decode if packed else msgspec.json.decode
         call = self.path.rpartition("/")[2]
         self.server.seen.append((call, dict(self.headers)))
         fault = self.server.faults.pop(0) if self.server.faults else None
@@ -73,13 +77,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             if call == "commit":
-                self.server.history.commit(msgspec.json.decode(body, type=Commit))
+                self.server.history.commit(decode(body, type=Commit))
                 status, data = 204, b""
             else:
                 kind, ask = QUESTIONS[call]
                 status, data = (
                     200,
-                    msgspec.json.encode(ask(self.server.history, msgspec.json.decode(body, type=kind))),
+                    msgspec.json.encode(ask(self.server.history, decode(body, type=kind))),
                 )
         except LeptonError as problem:
             status = 409

@@ -95,3 +95,19 @@ def test_a_store_that_the_client_does_not_reach(
     ours.push()
     assert brought(server) > 0
     check(ours, server, s3_url, tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_clone_that_is_cut_on_the_way_from_the_store_goes_on(
+    number: int, ours: ModelRepository, server: Server, line: Line, tmp_path: Path
+) -> None:
+    ours.push()
+    line.watch(number, "answer")
+    with ModelRepository.clone(f"{server.address}/ana/digits", tmp_path / "copy") as copy:
+        assert line.count > number + 1
+        assert content(copy, "v1", tmp_path / "out") == content(ours, "v1", tmp_path / "own")
+        assert copy.verify().clean
+    line.watch(None, "answer")
+    line.closed = True  # the store is out of reach: the server passes everything on
+    with ModelRepository.clone(f"{server.address}/ana/digits", tmp_path / "other") as copy:
+        assert copy.verify().clean

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.engine import Connection
 
 from lepton_ai import wire
@@ -66,10 +66,15 @@ def page(catalog: Catalog, number: int, after: str | None = None, limit: int = _
         .order_by(PACKS.c.number)
         .limit(limit + 1)
     )
+    of_it = PACKS.c.repository == number
     with catalog.reading() as connection:
         found = list(connection.execute(query))
+        counted = select(func.count()).select_from(PACKS).where(of_it, PACKS.c.number <= start)
+        before = connection.execute(counted).scalar_one() if start else 0
+        at = connection.execute(select(PACKS.c.name).where(of_it, PACKS.c.number == start)).scalar()
     packs = tuple(wire.Pack(row[0], row[1], row[2] / 1_000_000) for row in found[:limit])
-    return wire.Packs(packs, str(found[limit - 1][3]) if len(found) > limit else None)
+    last = str(found[:limit][-1][3]) if packs else after
+    return wire.Packs(packs, last if len(found) > limit else None, last, before, at or "")
 
 
 def find(catalog: Catalog, number: int, name: str) -> wire.Pack:

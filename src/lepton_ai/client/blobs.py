@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from lepton_ai import wire
-from lepton_ai.client import waiting
-from lepton_ai.client.connection import Connection, Elsewhere, Unreached
+from lepton_ai.client import listed, waiting
+from lepton_ai.client.connection import Connection, Elsewhere
+from lepton_ai.client.reaching import Unreached
+from lepton_ai.client.windows import Windows
 from lepton_ai.errors import Damaged, LostRace, NotFound, StorageFailed, Unsupported, UsageError
 from lepton_ai.store.contract import BlobInfo
 from lepton_ai.store.durable import storage_errors
-from lepton_ai.store.packs.format import blob_name, pack_name
+from lepton_ai.store.packs.format import HEAD_SIZE, blob_name, pack_name
 from lepton_ai.store.pipeline import Pool
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 AHEAD = 32 << 10
 """Bytes that are read at least: what is asked for next is probably near."""
-WINDOWS = 32
-"""Portions that were read ahead and are kept."""
+ALONE = 64 << 10
+"""Bytes of a pack that is read at once, whatever is wanted of it, and of a portion that is kept."""
 AT_ONCE = 4
 """Parts that travel side by side to an object store, and deletions."""
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
@@ -35,15 +35,23 @@ _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 class HttpBlobs:
     """The packs of the repository at ``path`` of a server. Thread-safe.
 
-    ``told`` is called with the bytes of every portion that has been brought. Other blobs than packs a server has not.
+    ``told`` is called with the bytes of every portion that has been brought, ``known`` remembers the list of packs.
+    Other blobs than packs a server has not.
     """
 
-    def __init__(self, connection: Connection, path: str, told: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        path: str,
+        told: Callable[[int], None] | None = None,
+        known: listed.Listed | None = None,
+    ) -> None:
         self._connection, self._path = connection, path
+        self._list, self._known = known, listed.Known()
         self.told: Callable[[int], None] = told or (lambda _: None)
-        self._lock, self._direct = Lock(), True
-        self._windows: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._direct, self._windows = True, Windows()
         self._times: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
 
     def put(self, name: str, source: Path) -> None:
         """Bring the pack in the file ``source``; it is durable there when this returns, and then ``source`` is gone.
@@ -64,7 +72,9 @@ class HttpBlobs:
             if upload.state == "there":
                 break
             try:
-                self._finish(upload, self._bring(upload, source))
+                etags = self._bring(upload, source)
+                if etags is not None:
+                    self._finish(upload, etags)
             except (Unreached, LostRace, Elsewhere) as problem:
                 failures += 1
                 if failures >= waiting.ATTEMPTS or (isinstance(problem, Elsewhere) and failures > 1):
@@ -80,21 +90,27 @@ class HttpBlobs:
         Raises:
             NotFound: there is no such pack. Damaged: it is shorter than that. StorageFailed.
         """
+        pack = _pack(name)
         if not length or offset < 0:
-            size = self.info(name).size
+            size = self._sizes.get(pack) or self.info(name).size
             start = offset if offset >= 0 else size + offset
             if start < 0 or start + length > size:
                 raise _cut(name, length, offset)
             return self.get(name, start, length) if length else b""
-        window = self._window(name, offset, length)
+        window = self._windows.find(name, offset, length)
         if window is not None:
             return window
-        data = self._range(name, offset, max(length, AHEAD))
-        if len(data) < length:
+        size = self._sizes.get(pack, ALONE + 1)
+        start, amount = (
+            (0, size) if size <= ALONE else (offset, max(length, AHEAD if offset >= HEAD_SIZE else 0))
+        )
+        data = self._range(name, start, amount)
+        if len(data) <= ALONE:
+            self._windows.keep(name, start, data)
+        wanted = data[offset - start : offset - start + length]
+        if len(wanted) < length:
             raise _cut(name, length, offset)
-        if len(data) <= AHEAD:
-            self._keep(name, offset, data)
-        return data[:length]
+        return wanted
 
     def stream(self, name: str, offset: int, length: int) -> Iterator[bytes]:
         """The bytes from ``offset`` in portions as they come; fewer when the connection breaks off.
@@ -102,11 +118,18 @@ class HttpBlobs:
         Raises:
             NotFound: there is no such pack. StorageFailed: nothing comes at all.
         """
-        if length <= 0:
-            return
-        answer = self._asked(name, f"bytes={offset}-{offset + length - 1}", stream=True)
+        for start, end, known in self._windows.parts(name, offset, offset + length):
+            came = 0
+            for data in (known,) if known is not None else self._streamed(name, start, end):
+                came += len(data)
+                yield data
+            if came < end - start:
+                return
+
+    def _streamed(self, name: str, start: int, end: int) -> Iterator[bytes]:
+        answer = self._asked(name, f"bytes={start}-{end - 1}", stream=True)
         try:
-            if answer.status == 200 and offset:
+            if answer.status == 200 and start:
                 raise StorageFailed(f"{self._connection.server} does not answer ranges of {name}")
             left = length
             for data in self._connection.portions(answer):
@@ -133,21 +156,35 @@ class HttpBlobs:
         """Every pack whose name starts with ``prefix``."""
         if not ("packs/".startswith(prefix) or prefix.startswith("packs/")):
             return
-        after: str | None = None
-        while True:
-            query = {"after": after} if after else None
-            page: wire.Packs = self._connection.call(
-                "GET", f"{self._path}/packs", None, wire.Packs, query=query
-            )
-            for pack in page.packs:
-                at = self._times[pack.name] = float(
-                    int(pack.written_at)
-                )  # whole seconds, as a header tells them
-                if blob_name(pack.name).startswith(prefix):
-                    yield BlobInfo(blob_name(pack.name), pack.size, at)
-            after = page.next
-            if after is None:
-                return
+        for pack in self._listing():
+            at = float(int(pack.written_at))  # whole seconds, as a header tells them
+            self._times[pack.name], self._sizes[pack.name] = at, pack.size
+            if blob_name(pack.name).startswith(prefix):
+                yield BlobInfo(blob_name(pack.name), pack.size, at)
+
+    def _listing(self) -> tuple[wire.Pack, ...]:
+        """The packs, oldest first; of those that are known from before none travels again."""
+        known = self._known
+        if known.last is None and self._list is not None:
+            known = self._list.read()
+        page = self._page(known.last)
+        if known.last is not None and not known.goes_on_in(page):
+            known = listed.Known()
+            page = self._page(None)
+        fresh = known.and_then(page)
+        while page.next is not None:
+            page = self._page(page.next)
+            fresh = fresh.and_then(page)
+        if self._list is not None and fresh != known:
+            self._list.write(fresh)
+        self._known = fresh
+        return fresh.packs
+
+    def _page(self, after: str | None) -> wire.Packs:
+        query = {"after": after} if after else None
+        path = f"{self._path}/packs"
+        page: wire.Packs = self._connection.call("GET", path, None, wire.Packs, query=query, packed=True)
+        return page
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove packs, durably; those that are gone already are no error."""
@@ -160,26 +197,29 @@ class HttpBlobs:
         except NotFound:
             return
 
-    def _bring(self, upload: wire.Upload, source: Path) -> tuple[str, ...]:
-        """Send what the server does not have; the object store's receipts, if it went there."""
+    def _bring(self, upload: wire.Upload, source: Path) -> tuple[str, ...] | None:
+        """Send what the server does not have; the object store's receipts, if it went there. None: it is finished."""
         if upload.parts:
             with Pool(AT_ONCE) as pool:
                 jobs = list(enumerate(upload.parts))
                 return tuple(pool.map(lambda job: self._straight(upload, source, *job), jobs))
         held = upload.held
+        if held == upload.size:
+            return ()
         with source.open("rb") as file:
             while held < upload.size:
                 file.seek(held)
                 data = file.read(min(upload.part_size, upload.size - held))
                 told = f"bytes {held}-{held + len(data) - 1}/{upload.size}"
-                answer = self._connection.send(
-                    "PUT", f"{self._path}/uploads/{upload.id}", data,
-                    headers={"Content-Range": told}, repeat=False,
-                )  # fmt: skip
                 held += len(data)
+                last = "?finish=true" if held == upload.size else ""
+                path = f"{self._path}/uploads/{upload.id}{last}"
+                answer = self._connection.send(
+                    "PUT", path, data, headers={"Content-Range": told}, repeat=False
+                )
                 self.told(len(data))
                 answer.close()
-        return ()
+        return None
 
     def _straight(self, upload: wire.Upload, source: Path, number: int, url: str) -> str:
         """One part straight to the object store; its receipt."""
@@ -224,20 +264,6 @@ class HttpBlobs:
             answer.close()
             raise Unsatisfied(f"{name} ends before {range_}")
         return answer
-
-    def _window(self, name: str, offset: int, length: int) -> bytes | None:
-        """The bytes, when they were read ahead."""
-        with self._lock:
-            for (known, start), data in reversed(self._windows.items()):
-                if known == name and start <= offset and offset + length <= start + len(data):
-                    return data[offset - start : offset - start + length]
-        return None
-
-    def _keep(self, name: str, offset: int, data: bytes) -> None:
-        with self._lock:
-            self._windows[name, offset] = data
-            while len(self._windows) > WINDOWS:
-                self._windows.popitem(last=False)
 
 
 class Unsatisfied(Damaged):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -14,7 +13,9 @@ from lepton_ai import wire
 from lepton_ai._version import __version__
 from lepton_ai.client import address, problems, waiting
 from lepton_ai.decodable import ready
+from lepton_ai.client.reaching import Unreached, reached
 from lepton_ai.errors import StorageFailed, UsageError
+from lepton_ai.squeezing import JSON, PACKED, ZSTD, squeeze, unsqueeze
 
 if TYPE_CHECKING:
     import ssl
@@ -27,7 +28,10 @@ CONNECT, READ = 10.0, 120.0
 """Seconds to wait for a connection, and between two portions of an answer."""
 STREAMS = 8
 """Connections to one server that are kept."""
-JSON = "application/json"
+LARGEST = 1 << 30
+"""Bytes to which an answer may open."""
+PACKING = {"Accept": PACKED, "Accept-Encoding": ZSTD}
+"""What says that an answer may come packed and squeezed."""
 PORTION = 1 << 16
 """Bytes of a streamed answer that are passed on at once."""
 
@@ -53,24 +57,32 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         repeat: bool | None = None,
         query: Mapping[str, str] | None = None,
+        packed: bool = False,
     ) -> Any:
         """Ask ``/api/v1`` + ``path``; the answer as ``tells`` (None: nothing is expected).
 
         ``repeat``: whether it may be sent again although the first may have arrived (default: all but POST and PATCH).
+        ``packed``: both bodies travel packed, and squeezed where that saves something; not every address takes that.
 
         Raises:
             LeptonError: what the server says. StorageFailed: it cannot be reached, or answers what nobody can read.
         """
-        try:
-            sent = None if body is None else msgspec.json.encode(body)
-        except UnicodeEncodeError as problem:
-            raise UsageError("what is asked for is not Unicode text", hint="write it in UTF-8") from problem
-        answer = self.send(method, path, sent, JSON, headers=headers, repeat=repeat, query=query)
+        own = dict(PACKING) if packed else {}
+        sent, kind = _written(body, packed) if body is not None else (None, JSON)
+        small = squeeze(sent) if packed and sent is not None else None
+        if small is not None:
+            sent, own["Content-Encoding"] = small, ZSTD
+        answer = self.send(
+            method, path, sent, kind, headers={**own, **(headers or {})}, repeat=repeat, query=query
+        )
         if tells is None:
             return None
         try:
-            return msgspec.json.decode(answer.data, type=ready(tells))
-        except msgspec.MsgspecError as problem:
+            data = opened(answer)
+            if answer.headers.get("Content-Type", "") == PACKED:
+                return msgspec.msgpack.decode(data, type=ready(tells))
+            return msgspec.json.decode(data, type=ready(tells))
+        except (msgspec.MsgspecError, UsageError) as problem:
             raise StorageFailed(
                 f"{self.server} answers {path} in a way that this version of lepton-ai cannot read",
                 hint="is one of both much older than the other?",
@@ -105,7 +117,7 @@ class Connection:
         asked = Asked(method, url, body, own, query, stream)
         answer = self._tried(asked, method not in ("POST", "PATCH") if repeat is None else repeat)
         if answer.status >= 300 and answer.status not in accept:
-            data = answer.data
+            data = opened(answer)
             answer.close()
             raise problems.error(answer.status, data, self.server)
         return answer
@@ -146,7 +158,7 @@ class Connection:
         """
         count = 0
         try:
-            with _reached(self.server):
+            with reached(self.server):
                 for data in answer.stream(PORTION):
                     count += len(data)
                     yield data
@@ -162,7 +174,7 @@ class Connection:
         for attempt in range(waiting.ATTEMPTS):
             last = attempt == waiting.ATTEMPTS - 1
             try:
-                with _reached(self.server):
+                with reached(self.server):
                     answer = self._once(asked)
             except Unreached as problem:
                 if last or not (again or problem.before):
@@ -184,11 +196,12 @@ class Connection:
             asked.url,
             fields=dict(asked.query) if asked.query else None,
             body=asked.body,
-            headers={"User-Agent": AGENT, "Accept": f"{JSON}, */*", **asked.headers},
+            headers={"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **asked.headers},
             timeout=urllib3.Timeout(connect=CONNECT, read=READ),
             retries=False,
             redirect=False,
             preload_content=not asked.stream,
+            decode_content=False,
         )
 
 
@@ -203,14 +216,6 @@ class Asked(NamedTuple):
     stream: bool
 
 
-class Unreached(StorageFailed):
-    """No whole answer came. ``before``: the request was not even sent."""
-
-    def __init__(self, message: str, *, hint: str, before: bool) -> None:
-        super().__init__(message, hint=hint)
-        self.before = before
-
-
 class Elsewhere(StorageFailed):
     """An object store refused what the server said that it takes."""
 
@@ -219,50 +224,27 @@ class Elsewhere(StorageFailed):
         self.status = status
 
 
-@contextmanager
-def _reached(server: str) -> Iterator[None]:
-    """Turn what urllib3 raises into our error; its own words may hold addresses that are signed."""
-    import urllib3.exceptions as wrong
-
+def _written(body: msgspec.Struct, packed: bool) -> tuple[bytes, str]:
+    """A body as it travels, and its media type."""
     try:
-        yield
-    except wrong.SSLError as problem:
-        raise UsageError(
-            f"the certificate of {server} is not valid: {_certificate(problem)}",
-            hint="name the authority's file in SSL_CERT_FILE if it is your own",
-        ) from None
-    except (wrong.NewConnectionError, wrong.ConnectTimeoutError, wrong.NameResolutionError) as problem:
-        raise Unreached(
-            f"{server} cannot be reached: {_reason(problem)}",
-            hint="check the address and the network, then repeat",
-            before=True,
-        ) from None
-    except wrong.HTTPError as problem:
-        raise Unreached(
-            f"the connection to {server} broke off: {_reason(problem)}",
-            hint="repeat: what has arrived stays"
-            + ("; or does it speak https://?" if server.startswith("http:") else ""),
-            before=False,
-        ) from None
+        if packed:
+            try:
+                return msgspec.msgpack.encode(body), PACKED
+            except OverflowError:  # a number that only JSON can write
+                pass
+        return msgspec.json.encode(body), JSON
+    except UnicodeEncodeError as problem:
+        raise UsageError("what is asked for is not Unicode text", hint="write it in UTF-8") from problem
 
 
-def _reason(problem: Exception) -> str:
-    import urllib3.exceptions as wrong
+def opened(answer: BaseHTTPResponse) -> bytes:
+    """The body of an answer, as it was before it was squeezed.
 
-    if isinstance(problem, wrong.NameResolutionError):
-        return "its name is not known"
-    if isinstance(problem, wrong.TimeoutError) and not isinstance(problem, wrong.NewConnectionError):
-        return "no answer in time"
-    inner = problem.args[1] if len(problem.args) > 1 else problem
-    for cause in (inner, problem.__cause__, problem.__context__):
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
-    return "it was closed in the middle"
-
-
-def _certificate(problem: Exception) -> str:
-    inner = problem.args[0] if problem.args else problem
-    return str(getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or "it does not fit")
+    Raises:
+        UsageError: it cannot be opened.
+    """
+    data = answer.data
+    return unsqueeze(data, LARGEST) if answer.headers.get("Content-Encoding", "") == ZSTD else data
 
 
 def _pool(server: str) -> urllib3.PoolManager:

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from lepton_ai.client import waiting
-from lepton_ai.client.connection import Connection, Unreached
+from lepton_ai.client.connection import Connection
+from lepton_ai.client.reaching import Unreached
 from lepton_ai.errors import LostRace
 from lepton_ai.history.refs import calls, rules
 from lepton_ai.history.refs.contract import Commit, ContentRow, LogEntry, Move, Ref, VersionRow
@@ -71,7 +72,7 @@ class HttpHistory:
         headers, doubtful = {KEY: secrets.token_hex(16)}, False
         for attempt in range(waiting.ATTEMPTS):
             try:
-                self._connection.call("POST", f"{self._path}/commit", change, headers=headers)
+                self._connection.call("POST", f"{self._path}/commit", change, headers=headers, packed=True)
             except Unreached as problem:
                 if problem.before or attempt == waiting.ATTEMPTS - 1:
                     raise
@@ -178,12 +179,21 @@ class HttpHistory:
                 found[row.sha256] = row
         return found
 
+    def several(self, asked: calls.Several) -> calls.Seen:
+        """Several questions in one journey."""
+        path = f"{self._path}/several"
+        seen: calls.Seen = self._connection.call("POST", path, asked, calls.Seen, repeat=True, packed=True)
+        self._kept(seen.rows)
+        return seen
+
     def close(self) -> None:
         """Let go of the connections."""
         self._connection.close()
 
     def _ask(self, call: str, asked: msgspec.Struct, tells: type[list[T]]) -> list[T]:
-        found: list[T] = self._connection.call("POST", f"{self._path}/{call}", asked, tells, repeat=True)
+        found: list[T] = self._connection.call(
+            "POST", f"{self._path}/{call}", asked, tells, repeat=True, packed=True
+        )
         return found
 
     def _kept(self, rows: Iterable[VersionRow]) -> list[VersionRow]:

@@ -12,6 +12,7 @@ from lepton_ai.client.address import Address, parse
 from lepton_ai.client.blobs import HttpBlobs
 from lepton_ai.client.connection import Connection
 from lepton_ai.client.history import HttpHistory
+from lepton_ai.client.listed import Listed
 from lepton_ai.errors import Damaged, KeyMissing, StorageFailed, TooNew
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.config import FORMAT, Config
@@ -20,6 +21,8 @@ from lepton_ai.store.seal.keyring import Keyring, default_key_file, open_keys, r
 
 AT_ONCE = wire.MOST_IDS
 ID_SIZE = 32
+SEALING = "sealing-*.json"
+"""Files of sealing keys."""
 
 
 class FarHome(AnyHome):
@@ -49,7 +52,7 @@ class FarHome(AnyHome):
         self.info = told
         config = Config(told.id, told.created_at, told.encrypted, told.block_size, told.format)
         place = cache_folder(told.id, str(address))
-        self.far_blobs = HttpBlobs(self.connection, self.path)
+        self.far_blobs = HttpBlobs(self.connection, self.path, known=Listed(place / "packs.list"))
         super().__init__(
             place, config, HttpHistory(self.connection, self.path), self.far_blobs,
             named=str(address), keyring=self._opened_keys, read_all=read_all,
@@ -61,9 +64,15 @@ class FarHome(AnyHome):
         for start in range(0, len(ids), AT_ONCE):
             asked = wire.Ids(b"".join(ids[start : start + AT_ONCE]))
             path = f"{self.path}/objects/missing"
-            told: wire.Ids = self.connection.call("POST", path, asked, wire.Ids, repeat=True)
+            told: wire.Ids = self.connection.call("POST", path, asked, wire.Ids, repeat=True, packed=True)
             found.update(told.ids[at : at + ID_SIZE] for at in range(0, len(told.ids), ID_SIZE))
         return found
+
+    def borrow(self, ring: Keyring) -> None:
+        """Open with the keys of another place of the repository, if it has all that the server has."""
+        here = {file.name for file in ring.folder.glob(SEALING)}
+        if here.issuperset(self.info.sealing):
+            self._open_keys = lambda: ring
 
     def fetch_keys(self) -> wire.Keys:
         """The wrapped keys as the server has them now, written into the folder of the keys; the master key if told.

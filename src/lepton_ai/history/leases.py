@@ -40,6 +40,7 @@ class Lease:
         self._key = f"lease/{secrets.token_hex(8)}"
         self._state = present(what)
         self._beaten = time.monotonic()
+        self._over = False
         self._write(Move(self._key, ABSENT, states.encode(self._state), logged=False))
 
     def beat(self) -> None:
@@ -52,6 +53,15 @@ class Lease:
             self._state = replace(self._state, beat_at=time.time_ns() // 1000)
             self._write(Move(self._key, ref.stamp, states.encode(self._state), logged=False))
 
+    @property
+    def key(self) -> str:
+        """Where it is kept."""
+        return self._key
+
+    def ended(self) -> None:
+        """It ended with the commit that had its :meth:`release_move`."""
+        self._over = True
+
     def release_move(self) -> tuple[Move, ...]:
         """The move that ends the lease together with what it was for; none when gc took it for dead and removed it."""
         ref = self._read()
@@ -59,7 +69,7 @@ class Lease:
 
     def release(self) -> None:
         """End the lease, if it has not ended."""
-        moves = self.release_move()
+        moves = () if self._over else self.release_move()
         if moves:
             self._write(*moves)
 

@@ -7,16 +7,17 @@ by :func:`told`, which encodes straight from the struct; the annotation stays fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, NamedTuple, TypeVar, cast
 
 import msgspec
-from fastapi import Body
+from fastapi import Body, Depends, Request
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from starlette.responses import Response
 
 from lepton_ai.decodable import ready
+from lepton_ai import squeezing
 
 MARK = "x-lepton-ai-struct"
 """In a schema: stands for a struct until the document is finished."""
@@ -59,13 +60,40 @@ Told = Annotated[T, _Struct()]
 """The body of an answer."""
 
 
-def told(value: T, status: int = 200, headers: Mapping[str, str] | None = None) -> T:
-    """``value`` (a struct) as the answer, with a status and headers.
+class Form(NamedTuple):
+    """How an answer travels: packed rather than JSON, squeezed where that saves something."""
+
+    packed: bool = False
+    squeezed: bool = False
+
+
+PLAIN = Form()
+
+
+def form_asked_for(request: Request) -> Form:
+    """The form that who asks says to understand."""
+    packed = squeezing.PACKED in request.headers.get("accept", "")
+    codings = [coding.strip() for coding in request.headers.get("accept-encoding", "").split(",")]
+    return Form(packed, squeezing.ZSTD in codings)
+
+
+Shape = Annotated[Form, Depends(form_asked_for)]
+"""A parameter of a route: the form of its answer."""
+
+
+def told(value: T, status: int = 200, headers: Mapping[str, str] | None = None, form: Form = PLAIN) -> T:
+    """``value`` (a struct) as the answer, with a status and headers, in a form.
 
     For a type checker it stays what it is, so that a route can say what it tells; for FastAPI it is a finished answer.
+    What is squeezed must hold no secret beside what a caller chose: its length would tell of it.
     """
-    answer = Response(msgspec.json.encode(value), status, dict(headers or {}), "application/json")
-    return cast("T", answer)
+    told_headers = dict(headers or {})
+    data = msgspec.msgpack.encode(value) if form.packed else msgspec.json.encode(value)
+    small = squeezing.squeeze(data) if form.squeezed else None
+    if small is not None:
+        told_headers["Content-Encoding"] = squeezing.ZSTD
+    media_type = squeezing.PACKED if form.packed else squeezing.JSON
+    return cast("T", Response(data if small is None else small, status, told_headers, media_type))
 
 
 def marked(source: Any) -> str:

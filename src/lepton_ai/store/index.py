@@ -22,8 +22,8 @@ from lepton_ai.store.packs.format import Header, headers, pack_name
 from lepton_ai.store.packs.reader import read_footer, scan
 
 T = TypeVar("T")
-_AT_ONCE, _PACKS_AT_ONCE, SHORT = 500, 64, 8
-"""Ids in one query, packs that are entered in one transaction, bytes of an id by which it is looked up."""
+_AT_ONCE, _PACKS_AT_ONCE, SHORT, _LOOKS = 500, 64, 8, 5
+"""Ids in one query, packs entered in one transaction, bytes of an id by which it is looked up, tries of a listing."""
 
 _PLACES = "SELECT o.id, p.name, o.place, o.length, o.plain, o.base, o.depth, o.damaged, o.codec FROM "
 _FIND = (
@@ -31,6 +31,7 @@ _FIND = (
     + """objects o JOIN packs p ON p.number = o.pack WHERE substr(o.id, 1, 8) IN ({})
     ORDER BY o.damaged, o.depth, o.length, p.written_at DESC, p.name, o.place"""
 )
+_PACKS = "SELECT name, size, objects, written_at FROM packs ORDER BY written_at, name"
 _OBJECTS = _PLACES + "packs p JOIN objects o ON o.pack = p.number WHERE p.name = ? ORDER BY o.place"
 
 
@@ -53,7 +54,6 @@ class Place(NamedTuple):
 
 Mark = tuple[bytes, int]
 """An object of a pack: its id and offset."""
-
 FRAME: Mark = (b"", 0)
 """What of a pack is not an object: head, footer, trailer."""
 
@@ -93,8 +93,7 @@ class Index:
 
     def packs(self) -> list[PackInfo]:
         """The packs that are in the index, oldest first."""
-        query = "SELECT name, size, objects, written_at FROM packs ORDER BY written_at, name"
-        return [PackInfo(*row) for row in self.rows(query)]
+        return [PackInfo(*row) for row in self.rows(_PACKS)]
 
     def frames(self) -> dict[str, int]:
         """Bytes of each pack that are not objects."""
@@ -136,14 +135,19 @@ class Index:
 
     def refresh(self) -> None:
         """Enter packs that are not in the index and forget those that are gone."""
-        known = {info.name for info in self.packs()}  # before the listing: what is added later is not gone
-        dropped = self.dropped()
-        there = {name: info for info in self._blobs.list("packs/") if (name := pack_name(info.name))}
-        self.forget(known - set(there))
-        new = sorted(set(there) - known - dropped)
-        for start in range(0, len(new), _PACKS_AT_ONCE):
-            part = new[start : start + _PACKS_AT_ONCE]
-            self._load(PackInfo(name, there[name].size, 0, there[name].written_at) for name in part)
+        for _ in range(_LOOKS):
+            known = {
+                info.name for info in self.packs()
+            }  # before the listing: what is added later is not gone
+            dropped = self.dropped()
+            listed = [(name, info) for info in self._blobs.list("packs/") if (name := pack_name(info.name))]
+            there = {name: PackInfo(name, info.size, 0, info.written_at) for name, info in listed}
+            self.forget(known - set(there))
+            new = [there[name] for name in sorted(set(there) - known - dropped)]
+            if not sum(
+                self._load(new[at : at + _PACKS_AT_ONCE]) for at in range(0, len(new), _PACKS_AT_ONCE)
+            ):
+                break  # else what a pack held that went is in one that came since
         if not self.rows("SELECT complete FROM state")[0][0]:
             self.write(lambda c: c.execute("UPDATE state SET complete = 1"))
 
@@ -153,12 +157,12 @@ class Index:
         self.forget([pack])
         there = [info for info in self._blobs.list("packs/" + pack[:2]) if pack_name(info.name) == pack]
         if pack not in self.dropped():
-            self._load(PackInfo(pack, info.size, 0, info.written_at) for info in there)
+            self._load([PackInfo(pack, info.size, 0, info.written_at) for info in there])
         if damaged:
             self.mark(pack, damaged)
 
-    def _load(self, packs: Iterable[PackInfo]) -> None:
-        """Enter packs by their footers; a damaged one with what can still be found in it."""
+    def _load(self, packs: Sequence[PackInfo]) -> int:
+        """Enter packs by their footers, a damaged one with what can still be found in it; how many were gone."""
         entries: list[tuple[PackInfo, Iterator[tuple[int, Header]]]] = []
         for info in packs:
             try:
@@ -169,6 +173,7 @@ class Index:
             except NotFound:  # dropped since the listing
                 continue
         self._enter(entries)
+        return len(packs) - len(entries)
 
     def _enter(self, packs: Sequence[tuple[PackInfo, Iterator[tuple[int, Header]]]]) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -202,11 +207,8 @@ class Index:
         def work(connection: sqlite3.Connection) -> None:
             if dropped:
                 connection.executemany("INSERT OR IGNORE INTO dropped(name) VALUES (?)", names)
-            numbers = [
-                row
-                for name in names
-                for row in connection.execute("SELECT number FROM packs WHERE name = ?", name)
-            ]
+            query = "SELECT number FROM packs WHERE name = ?"
+            numbers = [row for name in names for row in connection.execute(query, name)]
             marks = ",".join(str(int(number)) for (number,) in numbers)
             connection.execute(f"DELETE FROM objects WHERE pack IN ({marks})")  # noqa: S608  (integers)
             connection.execute(f"DELETE FROM packs WHERE number IN ({marks})")  # noqa: S608  (integers)
@@ -263,8 +265,7 @@ class Index:
 
     def _open_new(self) -> sqlite3.Connection:
         self.refresh()
-        if self._connection is None:
-            raise AssertionError("refresh opens the index")
+        assert self._connection is not None  # noqa: S101  (refreshing opens it)
         return self._connection
 
     def _mend(self, error: sqlite3.Error, *, give_up: bool) -> None:

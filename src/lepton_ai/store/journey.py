@@ -199,6 +199,18 @@ class Traffic:
         self._reader.index.refresh()  # others may have brought them, or stored them otherwise, a moment ago
         return choose(self._reader.index, wanted, lacks, avoid, recode=recode)
 
+    def bases(self, ids: Collection[bytes]) -> set[bytes]:
+        """Objects that those of ``ids`` are stored as differences to, or the other way round."""
+        index = self._reader.index
+        places = [place for all_ in index.find(ids).values() for place in all_]
+        found = {place.base for place in places if place.base is not None}
+        standing = _standing(index, {place.id for place in places if place.base is None})
+        return (found | {id_ for id_, _ in standing}) - set(ids)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every pack that is known."""
+        return {info.name: info.size for info in self._reader.index.packs()}
+
     def take(self, pack: PackWriter) -> None:
         """Make a pack from elsewhere durable here, and enter it.
 

@@ -77,7 +77,7 @@ def moved(
     uid = there.uid if there is not None and there.head is not None else _uid(source, target, name, moves)
     base = source.state.base
     if base is not None and bytes.fromhex(base) not in coming:
-        base = base if target.history.versions([bytes.fromhex(base)]) else None
+        base = base if target.known([bytes.fromhex(base)]) else None
     if there is None:
         checks |= target.lines.free("branch", name)
         fresh = replace(source.state, uid=uid, base=base, deleted=None)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
 
 from lepton_ai.client.sync.ends import End
 from lepton_ai.client.sync.fetching import Fetching
-from lepton_ai.errors import Busy, Damaged
+from lepton_ai.client.sync.gather import Gathered
+from lepton_ai.errors import Busy, Damaged, NotFound
 from lepton_ai.history.checkout import check_space
 from lepton_ai.progress import Progress
 from lepton_ai.store.durable import make_folder, storage_errors
@@ -23,14 +24,19 @@ from lepton_ai.store.pipeline import Pool
 
 TRIES = 5
 """How often is chosen anew because packs went in between."""
+LONG = 256 << 20
+"""Bytes from which on garbage collection is asked to wait: what goes meanwhile would be fetched once more."""
 STREAMS = 4
 """Packs that travel side by side."""
 
 
-def carry(source: End, target: End, ids: set[bytes], progress: Progress) -> int:
+def carry(
+    source: End, target: End, ids: set[bytes], progress: Progress, known: Gathered | None = None
+) -> int:
     """Bring the objects ``ids`` of ``source``, which ``target`` lacks; the bytes that travelled.
 
-    They are durable when this returns, and whatever arrived stays, however it ends.
+    ``known``: what the target was asked already. The objects are durable when this returns, and whatever arrived stays,
+    however it ends.
 
     Raises:
         Busy: another process does the same. Damaged, NoSpace, StorageFailed. What a server says.
@@ -43,7 +49,7 @@ def carry(source: End, target: End, ids: set[bytes], progress: Progress) -> int:
         return _fetch(source, target, ids, progress)
     if target.far is None:
         return _hand_over(source, target, ids, progress)
-    return _send(source, target, ids, progress)
+    return _send(source, target, ids, progress, known or Gathered())
 
 
 def cost(source: End, target: End, ids: set[bytes]) -> int:
@@ -70,7 +76,7 @@ def _hand_over(source: End, target: End, ids: set[bytes], progress: Progress) ->
     return done
 
 
-def _send(source: End, target: End, ids: set[bytes], progress: Progress) -> int:
+def _send(source: End, target: End, ids: set[bytes], progress: Progress, known: Gathered) -> int:
     """To a server, in packs that lie here until they are there: an upload that was cut goes on where it ended."""
     far, traffic = target.far, source.home.store.traffic()
     assert far is not None  # noqa: S101  (asked before)
@@ -87,8 +93,15 @@ def _send(source: End, target: End, ids: set[bytes], progress: Progress) -> int:
             progress.start(f"sending to {far.named}", sum(path.stat().st_size for path in left))
             with Pool(STREAMS) as pool:
                 list(pool.map(lambda path: far.blobs.put(blob_name(path.stem), path), left))
+
+                def lacks(some: set[bytes]) -> set[bytes]:
+                    rest = some - known.asked
+                    return (some & known.lacking) | (target.lacks(rest) if rest else set())
+
                 load = traffic.choose(
-                    target.lacks(ids) if left else ids, target.lacks, avoid=_avoided(source)
+                    target.lacks(ids) if left else ids,
+                    target.lacks if left else lacks,
+                    avoid=_avoided(source),
                 )
                 check_space(folder, load.bytes)
                 progress.start(f"sending to {far.named}", load.bytes)
@@ -140,12 +153,14 @@ def _fetch(source: End, target: End, ids: set[bytes], progress: Progress) -> int
     for _ in range(TRIES):
         traffic = source.home.store.traffic()
         load = traffic.choose(ids, target.lacks, avoid=_avoided(source), recode=False)
-        sizes = {info.name: info.size for info in source.home.store.packs()}
-        if any(place.pack not in sizes for place in load.places):
-            continue  # somebody's save stored it otherwise just now
+        sizes = traffic.sizes()
         check_space(target.home.place, load.bytes)
         progress.start(f"fetching from {source.home.named}", load.bytes)
-        with _alone(target.home.place / "tmp", f"fetch-{_mark(source.home.named)}") as folder:
+        with (
+            source.kept("fetch", needed=load.bytes > LONG),
+            _alone(target.home.place / "tmp", f"fetch-{_mark(source.home.named)}") as folder,
+            suppress(NotFound),  # a pack that was there a moment ago: somebody's save stored it otherwise
+        ):
             return Fetching(source, target, folder, progress).run(load.places, sizes, STREAMS)
     raise Busy(f"{source.home.named} is changing all the time", hint="repeat: what has arrived stays")
 

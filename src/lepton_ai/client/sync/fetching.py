@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from lepton_ai.client import waiting
 from lepton_ai.client.blobs import HttpBlobs
-from lepton_ai.client.connection import Unreached
+from lepton_ai.client.reaching import Unreached
 from lepton_ai.client.sync.ends import End
 from lepton_ai.errors import Damaged
 from lepton_ai.progress import Progress

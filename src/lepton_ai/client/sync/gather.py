@@ -12,7 +12,9 @@ from lepton_ai.client.sync.ends import End
 from lepton_ai.errors import Damaged
 from lepton_ai.history import manifest as manifests
 from lepton_ai.history.record import digests, parse_record
-from lepton_ai.history.refs.contract import ContentRow, History, VersionRow
+from lepton_ai.history.refs.calls import Above
+from lepton_ai.history.refs.contract import ContentRow, VersionRow
+from lepton_ai.history.several import above
 from lepton_ai.history.states import VersionState
 
 T = TypeVar("T")
@@ -22,13 +24,16 @@ AT_ONCE = 500
 class Gathered(msgspec.Struct, frozen=True):
     """Versions that travel, every revision of them, parents first; their states; and what they refer to.
 
-    ``contents`` are those that the receiver has no row of; ``ids`` the objects that it lacks.
+    ``contents`` are those that the receiver has no row of; ``ids`` the objects that it lacks, of those that it was
+    ``asked`` for.
     """
 
     rows: tuple[VersionRow, ...] = ()
     states: Mapping[bytes, VersionState] = {}
     contents: tuple[ContentRow, ...] = ()
     ids: frozenset[bytes] = frozenset()
+    asked: frozenset[bytes] = frozenset()
+    lacking: frozenset[bytes] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -36,29 +41,29 @@ class Gathered(msgspec.Struct, frozen=True):
         return [row.name for row in self.rows if row.revision == 1]
 
 
-def versions(source: History, target: History, heads: Iterable[bytes]) -> list[VersionRow]:
+def versions(source: End, target: End, heads: Iterable[bytes]) -> list[VersionRow]:
     """Every version that is reachable from ``heads`` and not in ``target``, in all its revisions, parents first."""
     found: dict[bytes, VersionRow] = {}
     front = list(dict.fromkeys(heads))
     while front:
-        there = _some(target.versions, front)
-        rows = _some(source.versions, [id_ for id_ in front if id_ not in there])
+        if target.wonders(front):  # ask for those behind them too: every question is a journey
+            target.known([*front, *(row.id for row in above(source.history, Above(tuple(front))))])
+        there = target.known(front)
+        lacked = [id_ for id_ in front if id_ not in there]
+        source.look_above(lacked)
+        rows = _some(source.history.versions, lacked)
         firsts = list({row.first for row in rows.values()})
         whole = {
-            row.id: row for part in _parts(firsts) for each in source.revisions(part).values() for row in each
+            row.id: row
+            for part in _parts(firsts)
+            for each in source.history.revisions(part).values()
+            for row in each
         }
-        lacking = whole.keys() - _some(target.versions, list(whole)).keys()
+        lacking = whole.keys() - target.known(whole.keys())
         new = {id_: whole[id_] for id_ in lacking if id_ not in found}
         found |= new
         front = list({parent for row in new.values() for parent in row.parents} - found.keys())
     return _in_order(found)
-
-
-def newer_revisions(source: History, target: History, firsts: Iterable[bytes]) -> list[VersionRow]:
-    """Revisions of known versions that ``target`` lacks, in order."""
-    whole = [row for part in _parts(list(firsts)) for rows in source.revisions(part).values() for row in rows]
-    there = _some(target.versions, [row.id for row in whole])
-    return [row for row in whole if row.id not in there]
 
 
 def _in_order(found: dict[bytes, VersionRow]) -> list[VersionRow]:
@@ -103,8 +108,12 @@ def gather(source: End, target: End, rows: list[VersionRow], *, blocks: bool = T
             wanted |= dict.fromkeys(sorted(digests(parse_record(row.record, row.id))))
     contents = missing_contents(source, target, list(wanted))
     ids = objects(source, contents, blocks=blocks)
+    if not ids:
+        return Gathered(tuple(rows), states, tuple(contents))
+    asked = ids if target.far is None else ids | source.home.store.traffic().bases(ids)
+    lacking = target.lacks(asked)
     return Gathered(
-        tuple(rows), states, tuple(contents), frozenset(target.lacks(ids)) if ids else frozenset()
+        tuple(rows), states, tuple(contents), frozenset(ids & lacking), frozenset(asked), frozenset(lacking)
     )
 
 
@@ -114,7 +123,7 @@ def missing_contents(source: End, target: End, wanted: list[bytes]) -> list[Cont
     Raises:
         Damaged: ``source`` does not know them either.
     """
-    there = _some(target.history.contents, wanted)
+    there = target.keeps(wanted)
     lacking = [digest for digest in wanted if digest not in there]
     rows = _some(source.history.contents, lacking)
     for digest in lacking:

@@ -64,8 +64,7 @@ def _set(target: End, kind: Literal["tag", "alias"], name: str, version: str | N
 
 def _known(target: End, refs: Iterable[Ref]) -> set[str]:
     """The versions among those that are named which the target has."""
-    ids = [labels.target(ref) for ref in refs]
-    return {id_.hex() for id_ in target.history.versions(ids)}
+    return {id_.hex() for id_ in target.known([labels.target(ref) for ref in refs])}
 
 
 def meant(ref: Ref | None) -> str | None:

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lepton_ai.client import remotes
+from lepton_ai.client.home import FarHome
 from lepton_ai.client.remotes import Remote
 from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones, updates
 from lepton_ai.client.sync.branches import lines_of, merged, moved, standing
 from lepton_ai.client.sync.carry import cost
-from lepton_ai.client.sync.ends import End, check_same
+from lepton_ai.client.sync.ends import VERSIONS, End, check_same
 from lepton_ai.client.sync.push import agreed
 from lepton_ai.client.sync.updates import Taken
 from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.lines import Branch
+from lepton_ai.history.refs.calls import MOST, Above, Several, Since
 from lepton_ai.history.refs.contract import Move, Ref, VersionRow
 from lepton_ai.progress import SILENT, Progress
 
@@ -47,6 +49,10 @@ class Pulled(msgspec.Struct, frozen=True):
     preview: Preview | None = None
 
 
+NEVER = 2**62
+"""The number of an entry that no log reaches."""
+
+
 class Pull:
     """One pull from ``theirs``: of all living branches, or of those ``only``. ``blocks``: False leaves them there.
 
@@ -58,7 +64,10 @@ class Pull:
         *, only: str | None = None, blocks: bool = True, taking: Taken | None = None,
     ) -> None:  # fmt: skip
         check_same(ours, theirs)
-        self._ours, self._theirs = End(ours), End(theirs)
+        if isinstance(theirs, FarHome):
+            theirs.borrow(ours.keyring)
+        self._ours = End(ours)
+        self._theirs = End(theirs, beside=self._ours)
         self._remote, self._act, self._progress = remote, act, progress
         self._only, self._blocks, self._taking = only, blocks, taking
         self._moving: tuple[str, ...] = ()
@@ -73,14 +82,14 @@ class Pull:
             Everything that the other end raises; what has arrived stays, and nothing of it is seen.
         """
         ours, theirs = self._ours, self._theirs
-        numbers = ours.moves(), theirs.moves()
+        number, here = ours.changed(self._remote.state.ours)
         seen = labels.last_seen(self._ours, self._remote)
+        self._foresee(number)
+        number_there, there = theirs.changed(self._remote.state.theirs)
         early = labels.pass_on(theirs, ours, seen, self._act)
-        here = tombstones.changed(ours.history, self._remote.state.ours)
-        there = tombstones.changed(theirs.history, self._remote.state.theirs)
         notes = tombstones.pass_on(theirs, ours, there, here)
         sealing.pass_on(theirs.home, ours.home)
-        with ours.kept("pull"), theirs.kept("pull"):
+        with ours.kept("pull"):
             taken = receive.take(
                 theirs,
                 ours,
@@ -92,7 +101,7 @@ class Pull:
             )
         late = labels.pass_on(theirs, ours, seen, self._act)
         agreed_now = agreed(ours, theirs, seen)
-        remotes.remember(ours.history, self._remote, agreed_now, self._act, *numbers)
+        remotes.remember(ours.history, self._remote, agreed_now, self._act, number, number_there)
         return Pulled(
             self._remote.name, self._remote.url, self._moving, self._apart, taken.names, taken.objects, taken.bytes,
             tuple(dict.fromkeys((*early.done, *late.done))), tuple(dict.fromkeys((*self._joined, *notes, *late.notes))),
@@ -100,7 +109,8 @@ class Pull:
 
     def rehearse(self) -> Pulled:
         """What a pull would bring; nothing is changed."""
-        rows, _ = self._build(tombstones.changed(self._theirs.history, self._remote.state.theirs))
+        self._foresee(self._ours.moves())
+        rows, _ = self._build(self._theirs.changed(self._remote.state.theirs)[1])
         found = gather.gather(self._theirs, self._ours, rows, blocks=self._blocks)
         size = cost(self._theirs, self._ours, set(found.ids))
         return Pulled(
@@ -108,11 +118,29 @@ class Pull:
             notes=tuple(self._joined), dry_run=True,
         )  # fmt: skip
 
+    def _foresee(self, number: int) -> None:
+        """Ask the other end at once for what is going to be looked at there. ``number``: that of our own log."""
+        ours, prefix = self._ours, self._remote.key("branch/")
+        tracked = [states.decode(states.BranchState, ref).head for ref in ours.history.scan(prefix)]
+        heads = [bytes.fromhex(head) for head in tracked if head is not None]
+        heads += [branch.head for branch in ours.lines.branches() if branch.head is not None]
+        known = {*heads, *(id_ for row in ours.history.versions(heads).values() for id_ in row.parents)}
+        keys = () if self._only is None else (f"branch/{self._only}",)
+        prefixes = ("tag/", "alias/", "condemned/") + (("branch/",) if self._only is None else ())
+        # where nothing is yet, nothing can have been deleted or updated meanwhile
+        since = self._remote.state.theirs if number else NEVER
+        self._theirs.foresee(
+            Several(
+                keys, prefixes, tuple(sorted(known)[:MOST]), since=Since(VERSIONS, since),
+                above=Above(known=tuple(sorted(known)[:MOST]), branches=True),
+            )
+        )  # fmt: skip
+
     def _build(self, changed: set[bytes]) -> tuple[list[VersionRow], receive.Change | None]:
         """The versions that come, and the commit's moves beside them."""
         ours, theirs = self._ours, self._theirs
         known = [theirs.lines.branch(self._only)] if self._only is not None else theirs.lines.branches()
-        coming = gather.versions(theirs.history, ours.history, [b.head for b in known if b.head])
+        coming = gather.versions(theirs, ours, [b.head for b in known if b.head])
         ids = {row.id for row in coming}
         self._joined = []
         revised, moves = receive.revised(theirs, ours, changed, self._join)

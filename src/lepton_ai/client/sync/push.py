@@ -11,13 +11,18 @@ from lepton_ai.client.remotes import Remote
 from lepton_ai.client.sync import gather, labels, receive, sealing, tombstones
 from lepton_ai.client.sync.branches import lines_of, merged, moved, standing
 from lepton_ai.client.sync.carry import cost
-from lepton_ai.client.sync.ends import End, check_same
+from lepton_ai.client.sync.ends import VERSIONS, End, check_same
 from lepton_ai.errors import Diverged
 from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
+from lepton_ai.history.changes.labels import target as named_by
+from lepton_ai.history.leases import Lease
 from lepton_ai.history.lines import Branch
+from lepton_ai.history.record import digests, parse_record
+from lepton_ai.history.refs.calls import MOST, Above, Several, Since
 from lepton_ai.history.refs.contract import Ref, VersionRow
+from lepton_ai.history.several import above
 from lepton_ai.progress import SILENT, Progress
 
 
@@ -52,7 +57,8 @@ class Push:
         progress: Progress,
     ) -> None:
         check_same(ours, theirs)
-        self._ours, self._theirs = End(ours), End(theirs)
+        self._ours = End(ours)
+        self._theirs = End(theirs, beside=self._ours)
         self._remote, self._names, self._act, self._progress = remote, branches, act, progress
         self._moving: tuple[str, ...] = ()
 
@@ -64,19 +70,25 @@ class Push:
             Everything that the other end raises; what has arrived there stays, and nothing of it is seen.
         """
         ours, theirs = self._ours, self._theirs
-        numbers = ours.moves(), theirs.moves()
+        number, changed_here = ours.changed(self._remote.state.ours)
         seen = labels.last_seen(self._ours, self._remote)
-        early = labels.pass_on(ours, theirs, seen, self._act)
-        changed_here = tombstones.changed(ours.history, self._remote.state.ours)
-        changed_there = tombstones.changed(theirs.history, self._remote.state.theirs)
-        notes = tombstones.pass_on(ours, theirs, changed_here, changed_there)
-        sealing.pass_on(ours.home, theirs.home)
-        with ours.kept("push"), theirs.kept("push"):
+        with ours.kept("push"), theirs.kept("push", needed=self._may_go(changed_here)) as lease:
+            self._foresee(changed_here, lease)
+            number_there, changed_there = theirs.changed(self._remote.state.theirs)
+            early = labels.pass_on(ours, theirs, seen, self._act)
+            notes = tombstones.pass_on(ours, theirs, changed_here, changed_there)
+            sealing.pass_on(ours.home, theirs.home)
             taken = receive.take(
-                ours, theirs, lambda: self._build(changed_here), self._act, "push", self._progress
+                ours,
+                theirs,
+                lambda: self._build(changed_here),
+                self._act,
+                "push",
+                self._progress,
+                lease=lease,
             )
         late = labels.pass_on(ours, theirs, seen, self._act)
-        self._remember(*numbers)
+        self._remember(number, number_there, seen)
         return Pushed(
             self._remote.name, self._remote.url, self._moving, taken.names, taken.objects, taken.bytes,
             tuple(dict.fromkeys((*early.done, *late.done))), tuple(dict.fromkeys((*notes, *late.notes))),
@@ -84,7 +96,8 @@ class Push:
 
     def rehearse(self) -> Pushed:
         """What a push would do; nothing is changed."""
-        changed = tombstones.changed(self._ours.history, self._remote.state.ours)
+        _, changed = self._ours.changed(self._remote.state.ours)
+        self._foresee(changed, None)
         rows, change = self._build(changed)
         found = gather.gather(self._ours, self._theirs, rows)
         size = cost(self._ours, self._theirs, set(found.ids)) if change is not None else 0
@@ -93,11 +106,43 @@ class Push:
             self._remote.name, self._remote.url, self._moving, names, len(found.ids), size, dry_run=True
         )
 
+    def _may_go(self, changed: set[bytes]) -> bool:
+        """Whether anything here is otherwise than it was when the other end was last seen."""
+        keys = [f"branch/{name}" for name in self._names]
+        here = self._ours.history.get([*keys, *(self._remote.key(key) for key in keys)])
+        pairs = ((here.get(key), here.get(self._remote.key(key))) for key in keys)
+        return bool(changed) or any(
+            own is None or seen is None or _head(own) != _head(seen) for own, seen in pairs
+        )
+
+    def _foresee(self, changed: set[bytes], lease: Lease | None) -> None:
+        """Ask the other end at once for what is going to be looked at there."""
+        ours = self._ours
+        heads = [head for name in self._names if (head := ours.lines.branch(name).head) is not None]
+        tracked = ours.history.get([self._remote.key(f"branch/{name}") for name in self._names]).values()
+        known = tuple(bytes.fromhex(head) for head in map(_head, tracked) if head is not None)
+        going = above(ours.history, Above(tuple(heads), known))
+        parents = {parent for row in going for parent in row.parents}
+        firsts = {*changed, *(row.first for row in ours.history.versions([*heads, *known]).values())}
+        keys = [f"branch/{name}" for name in self._names]
+        keys += [f"version/{first.hex()}" for first in sorted(firsts | {row.first for row in going})]
+        keys += [f"line/{uid}" for uid in sorted({row.branch for row in going})]
+        keys += [lease.key] if lease is not None else []
+        ids = {*heads, *known, *parents, *(row.id for row in going)}
+        ids |= {named_by(ref) for ref in labels.every(ours).values()}
+        files = {digest for row in going for digest in digests(parse_record(row.record, row.id))}
+        self._theirs.foresee(
+            Several(
+                tuple(keys[:MOST]), ("tag/", "alias/"), tuple(sorted(ids)[:MOST]), tuple(sorted(files)[:MOST]),
+                Since(VERSIONS, self._remote.state.theirs),
+            )
+        )  # fmt: skip
+
     def _build(self, changed: set[bytes]) -> tuple[list[VersionRow], receive.Change | None]:
         """The versions that go, and the commit's moves beside them."""
         ours, theirs = self._ours, self._theirs
         going = [found for name in self._names if (found := self._goes(ours.lines.branch(name))) is not None]
-        rows = gather.versions(ours.history, theirs.history, [b.head for b, _ in going if b.head])
+        rows = gather.versions(ours, theirs, [b.head for b, _ in going if b.head])
         coming = {row.id for row in rows}
         revised, moves = receive.revised(ours, theirs, changed)
         rows += [row for row in revised if row.id not in coming]
@@ -145,12 +190,14 @@ class Push:
             )
         return (branch, ref) if found == "ahead" else None
 
-    def _remember(self, ours: int, theirs: int) -> None:
-        keys = [f"branch/{name}" for name in self._names]
-        there = self._theirs.history.get(keys)
-        seen: dict[str, bytes | None] = {key: there[key].value for key in keys if key in there}
-        seen |= agreed(self._ours, self._theirs, labels.last_seen(self._ours, self._remote))
+    def _remember(self, ours: int, theirs: int, before: dict[str, bytes]) -> None:
+        seen = dict(self._theirs.values([f"branch/{name}" for name in self._names]))
+        seen |= agreed(self._ours, self._theirs, before)
         remotes.remember(self._ours.history, self._remote, seen, self._act, ours, theirs)
+
+
+def _head(ref: Ref) -> str | None:
+    return states.decode(states.BranchState, ref).head
 
 
 def agreed(ours: End, theirs: End, before: dict[str, bytes]) -> dict[str, bytes | None]:

@@ -14,6 +14,7 @@ from lepton_ai.client.sync.updates import Join
 from lepton_ai.errors import Diverged, LostRace
 from lepton_ai.history import states
 from lepton_ai.history.changes.attempt import Act
+from lepton_ai.history.leases import Lease
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move, VersionRow
 from lepton_ai.history.writing import EPOCH
 from lepton_ai.progress import Progress
@@ -42,9 +43,12 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 def take(
-    source: End, target: End, build: Build, act: Act, what: str, progress: Progress, *, blocks: bool = True
-) -> Taken:
+    source: End, target: End, build: Build, act: Act, what: str, progress: Progress, *, blocks: bool = True,
+    lease: Lease | None = None,
+) -> Taken:  # fmt: skip
     """Bring what ``build`` says to ``target``, durably, then commit it there at once; nothing is seen before.
+
+    The commit ends the ``lease`` at the target too.
 
     Raises:
         Diverged: from ``build``. Busy, LostRace: others kept changing the target. What either end raises.
@@ -54,15 +58,20 @@ def take(
         rows, change = build()
         if change is None:
             return Taken()
-        epoch = target.epoch()
+        epoch = target.epoch() if target.far is None else 0
         found = gather(source, target, rows, blocks=blocks)
-        moved += carry(source, target, set(found.ids), progress)
+        moved += carry(source, target, set(found.ids), progress, found)
+        commit = _commit(target, found, change, act, what, epoch)
+        if lease is not None:
+            commit = replace(commit, moves=(*commit.moves, *lease.release_move()))
         try:
-            target.history.commit(_commit(target, found, change, act, what, epoch))
+            target.history.commit(commit)
         except LostRace:
             if not left:
                 raise
             continue
+        if lease is not None:
+            lease.ended()
         return Taken(tuple(found.names), len(found.ids), moved)
     raise AssertionError("unreachable")
 

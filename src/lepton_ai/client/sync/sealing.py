@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lepton_ai import wire
-from lepton_ai.client.home import FarHome
+from lepton_ai.client.home import SEALING, FarHome
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.store.durable import storage_errors, write_file
-
-SEALING = "sealing-*.json"
 
 
 def pass_on(source: AnyHome, target: AnyHome) -> list[str]:
@@ -24,8 +22,7 @@ def pass_on(source: AnyHome, target: AnyHome) -> list[str]:
     if isinstance(target, FarHome):
         if len(ours) < 2:  # never rotated
             return []
-        there = {file.name for file in target.fetch_keys().files}
-        missing = sorted(ours.keys() - there)
+        missing = sorted(ours.keys() - set(target.info.sealing))
         for name in missing:
             target.connection.call(
                 "PUT", f"{target.path}/keys/{name}", wire.KeyFile(name, ours[name].read_bytes())

@@ -11,20 +11,7 @@ from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.refs.contract import History, LogEntry, Ref
 from lepton_ai.history.states import VersionState, decode
 
-PAGE = 500
-
-
-def changed(history: History, since: int) -> set[bytes]:
-    """Versions (the ids of their first revisions) whose state moved after the move number ``since``."""
-    found: set[bytes] = set()
-    before: int | None = None
-    while page := history.log("version/", before=before, limit=PAGE):
-        for entry in page:
-            if entry.number <= since:
-                return found
-            found.add(bytes.fromhex(entry.key.removeprefix("version/")))
-        before = page[-1].number
-    return found
+PAGE = 50
 
 
 def pass_on(source: End, target: End, firsts: Iterable[bytes], newer_there: set[bytes]) -> list[str]:

@@ -8,6 +8,7 @@ versions, named, revisions   VersionRow (revisions of one version together, in o
 find            ids (Base64)
 page            pairs of a sequence number and a VersionRow
 contents        ContentRow
+several         Seen: what whoever pushes or pulls asks at once
 commit          the body is a Commit; the answer is empty (204)
 
 An answer has at most :data:`MOST` entries: whoever wants more asks again from where it ended.
@@ -17,8 +18,12 @@ from __future__ import annotations
 
 import msgspec
 
+from lepton_ai.history.refs.contract import ContentRow, Ref, VersionRow
+
 MOST = 5000
 """Entries in one answer, and keys or ids in one question."""
+MOST_PREFIXES = 8
+"""Prefixes in one question."""
 
 
 class Get(msgspec.Struct, frozen=True):
@@ -79,3 +84,48 @@ class Contents(msgspec.Struct, frozen=True):
     """Where files are, by their SHA-256."""
 
     digests: tuple[bytes, ...]
+
+
+class Since(msgspec.Struct, frozen=True):
+    """Refs below ``prefix`` that moved after the log's entry ``number``."""
+
+    prefix: str
+    number: int
+
+
+class Above(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Versions from ``heads``, and from the branches among the refs that are told, down to those that are ``known``."""
+
+    heads: tuple[bytes, ...] = ()
+    known: tuple[bytes, ...] = ()
+    branches: bool = False
+
+
+class Several(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Several questions at once. ``keys`` and ``prefixes`` of refs; ids of ``versions`` and SHA-256 of ``contents``, of
+    which is asked whether they are there; ``since`` and ``above`` see there.
+    """
+
+    keys: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    versions: tuple[bytes, ...] = ()
+    contents: tuple[bytes, ...] = ()
+    since: Since | None = None
+    above: Above | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to :class:`Several`: ``refs`` of the keys, below the prefixes, of what moved and of the states of
+    ``rows``; ``cut`` are the prefixes that have more. ``newest`` is the number of the newest entry below the prefix of
+    ``since``, ``moved`` are the keys that moved; None: too many. ``rows`` are all revisions of the versions above what
+    is known, not always all of them: then their parents are asked for. ``places`` say where their files are.
+    """
+
+    refs: tuple[Ref, ...] = ()
+    cut: tuple[str, ...] = ()
+    versions: tuple[bytes, ...] = ()
+    contents: tuple[bytes, ...] = ()
+    newest: int = 0
+    moved: tuple[str, ...] | None = ()
+    rows: tuple[VersionRow, ...] = ()
+    places: tuple[ContentRow, ...] = ()

@@ -11,6 +11,7 @@ from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.errors import UsageError
 from lepton_ai.history.refs import calls
 from lepton_ai.history.refs.contract import Commit, ContentRow, LogEntry, Ref, VersionRow
+from lepton_ai.history.several import several as several_
 from lepton_ai.server.access import allow
 from lepton_ai.server.asked import WHERE, Asked, Reading, Writing
 from lepton_ai.server.bodies import Told, told
@@ -26,62 +27,79 @@ router = APIRouter(prefix=f"{WHERE}/history", tags=["sync"])
 def get(asked: Reading, body: Raw) -> Told[list[Ref]]:
     """The refs of ``keys`` that exist, in one snapshot."""
     keys = _at_most(read(body, calls.Get).keys)
-    return told(list(_history(asked).get(keys).values()))
+    return told(list(_history(asked).get(keys).values()), form=body.form)
 
 
 @router.post("/scan", summary="Refs by a prefix of their keys", openapi_extra=takes(calls.Scan))
 def scan(asked: Reading, body: Raw) -> Told[list[Ref]]:
     """In key order. A full answer may have more behind it: ask again with ``after``."""
     call = read(body, calls.Scan)
-    return told(_history(asked).scan(call.prefix, after=call.after, limit=_limit(call.limit)))
+    return told(_history(asked).scan(call.prefix, after=call.after, limit=_limit(call.limit)), form=body.form)
 
 
 @router.post("/log", summary="Moves of refs, newest first", openapi_extra=takes(calls.Log))
 def log(asked: Reading, body: Raw) -> Told[list[LogEntry]]:
     """Of refs whose key starts with ``prefix``; ``before`` continues."""
     call = read(body, calls.Log)
-    return told(_history(asked).log(call.prefix, before=call.before, limit=_limit(call.limit)))
+    return told(
+        _history(asked).log(call.prefix, before=call.before, limit=_limit(call.limit)), form=body.form
+    )
 
 
 @router.post("/versions", summary="Versions by their ids", openapi_extra=takes(calls.Versions))
 def versions(asked: Reading, body: Raw) -> Told[list[VersionRow]]:
     """Those that exist."""
     ids = _at_most(read(body, calls.Versions).ids)
-    return told(list(_history(asked).versions(ids).values()))
+    return told(list(_history(asked).versions(ids).values()), form=body.form)
 
 
 @router.post("/revisions", summary="All revisions of versions", openapi_extra=takes(calls.Revisions))
 def revisions(asked: Reading, body: Raw) -> Told[list[VersionRow]]:
     """By the ids of the first revisions; those of one version together, in order."""
     firsts = _at_most(read(body, calls.Revisions).firsts)
-    return told([row for rows in _history(asked).revisions(firsts).values() for row in rows])
+    return told([row for rows in _history(asked).revisions(firsts).values() for row in rows], form=body.form)
 
 
 @router.post("/named", summary="Versions by their name", openapi_extra=takes(calls.Named))
 def named(asked: Reading, body: Raw) -> Told[list[VersionRow]]:
     """First revisions, on any branch, oldest first."""
-    return told(_history(asked).named(read(body, calls.Named).name))
+    return told(_history(asked).named(read(body, calls.Named).name), form=body.form)
 
 
 @router.post("/find", summary="Ids by their beginning", openapi_extra=takes(calls.Find))
 def find(asked: Reading, body: Raw) -> Told[list[bytes]]:
     """In order."""
     call = read(body, calls.Find)
-    return told(_history(asked).find(call.prefix, limit=_limit(call.limit)))
+    return told(_history(asked).find(call.prefix, limit=_limit(call.limit)), form=body.form)
 
 
 @router.post("/page", summary="Versions, newest first", openapi_extra=takes(calls.Page))
 def page(asked: Reading, body: Raw) -> Told[list[tuple[int, VersionRow]]]:
     """First revisions with their sequence numbers; ``before`` continues."""
     call = read(body, calls.Page)
-    return told(_history(asked).page(before=call.before, limit=_limit(call.limit)))
+    return told(_history(asked).page(before=call.before, limit=_limit(call.limit)), form=body.form)
 
 
 @router.post("/contents", summary="Where files are", openapi_extra=takes(calls.Contents))
 def contents(asked: Reading, body: Raw) -> Told[list[ContentRow]]:
     """Of the files with these SHA-256 digests, as far as they are kept."""
     digests = _at_most(read(body, calls.Contents).digests)
-    return told(list(_history(asked).contents(digests).values()))
+    return told(list(_history(asked).contents(digests).values()), form=body.form)
+
+
+@router.post("/several", summary="Several questions at once", openapi_extra=takes(calls.Several))
+def several(asked: Reading, body: Raw) -> Told[calls.Seen]:
+    """What whoever pushes or pulls wants to know, in one journey."""
+    call = read(body, calls.Several)
+    for things in (call.keys, call.versions, call.contents):
+        _at_most(things)
+    if len(call.prefixes) > calls.MOST_PREFIXES:
+        raise UsageError(
+            f"{len(call.prefixes)} prefixes are asked for at once; {calls.MOST_PREFIXES} is the limit"
+        )
+    if call.above is not None:
+        _at_most((*call.above.heads, *call.above.known))
+    return told(several_(_history(asked), call), form=body.form)
 
 
 @router.post(

@@ -11,7 +11,7 @@ from lepton_ai import wire
 from lepton_ai.catalog import packs
 from lepton_ai.errors import InUse, NotFound, Unsupported, UsageError
 from lepton_ai.server.asked import WHERE, Keeping, Reading
-from lepton_ai.server.bodies import Told, told
+from lepton_ai.server.bodies import Shape, Told, told
 from lepton_ai.server.cursors import Cursor, Limit
 from lepton_ai.server.ranges import ranged
 from lepton_ai.server.raw_bodies import Raw, read, takes
@@ -26,9 +26,9 @@ PackName = Annotated[str, Path(description="64 hexadecimal digits", pattern=r"^[
 
 
 @router.get("/packs", summary="The packs of a repository, oldest first")
-def list_packs(asked: Reading, after: Cursor = None, limit: Limit = 1000) -> Told[wire.Packs]:
+def list_packs(asked: Reading, form: Shape, after: Cursor = None, limit: Limit = 1000) -> Told[wire.Packs]:
     """Names, sizes and times. ``next`` continues."""
-    return told(packs.page(asked.here.catalog, asked.row.number, after, limit))
+    return told(packs.page(asked.here.catalog, asked.row.number, after, limit), form=form)
 
 
 @router.get(
@@ -98,7 +98,7 @@ def missing(asked: Reading, body: Raw) -> Told[wire.Ids]:
     condemned = asked.here.homes.history(asked.row).scan("condemned/")
     avoid = {ref.key.removeprefix("condemned/") for ref in condemned}
     lost = asked.opened.shelf.missing(ids, avoid)
-    return told(wire.Ids(b"".join(id_ for id_ in ids if id_ in lost)))
+    return told(wire.Ids(b"".join(id_ for id_ in ids if id_ in lost)), form=body.form)
 
 
 def _address(asked: Reading, name: str) -> str | None:

@@ -117,10 +117,11 @@ def delete_repository(asked: Keeping, if_match: IfMatch = None) -> Response:
 
 def info_of(here: Running, row: Row) -> wire.RepositoryInfo:
     """A repository as it is told."""
-    readable = is_readable(row, repositories.keys(here.catalog, row.number) if row.encrypted else ())
+    keys = repositories.keys(here.catalog, row.number) if row.encrypted else ()
+    sealing = tuple(sorted(file.name for file in keys if file.name.startswith("sealing-")))
     return wire.RepositoryInfo(
-        row.owner, row.name, row.description, row.id, row.encrypted, readable, row.block_size, row.format,
-        row.created, row.etag,
+        row.owner, row.name, row.description, row.id, row.encrypted, is_readable(row, keys), row.block_size,
+        row.format, row.created, row.etag, sealing,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from msgspec.structs import replace
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -53,6 +53,9 @@ async def put(
     upload: Id,
     request: Request,
     content_range: Annotated[str, Header(description="bytes FIRST-LAST/SIZE", examples=["bytes 0-99/100"])],
+    finish: Annotated[
+        bool, Query(description="Whether these are the last, and the pack is to appear")
+    ] = False,
 ) -> Told[wire.Upload]:
     """They must begin at ``held``; else 409 ``lost-race`` says where. What came before a cut is kept."""
     ticket = read_ticket(upload, asked.caller.user)
@@ -66,6 +69,8 @@ async def put(
         pass
     finally:
         await run_in_threadpool(part.close)
+    if finish and whole:
+        await run_in_threadpool(asked.opened.taking.finish, ticket)
     state = await run_in_threadpool(_state, asked, ticket)
     return told(state, 200 if whole else 499)
 

@@ -156,6 +156,7 @@ def test_who_is_killed_while_pushing_or_cloning_goes_on(wire: Wire, running: Ser
     with ModelRepository(tmp_path / "ours", author="ana") as ours:
         ours.push()
         assert wire.up < 0.75 * size / 2 + 100_000
+        assert not list((tmp_path / "ours").rglob("push-*/*.pack"))
     killed("clone", url, "copy")
     with (
         ModelRepository.clone(url, tmp_path / "copy")
@@ -164,7 +165,6 @@ def test_who_is_killed_while_pushing_or_cloning_goes_on(wire: Wire, running: Ser
     ):
         assert names(copy) == ["v1", "v2"]
         assert copy.verify().clean
-    assert not list((tmp_path / "ours").rglob("push-*/*.pack"))
 
 
 def cloned(folder: Path) -> bool:

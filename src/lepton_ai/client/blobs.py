@@ -131,7 +131,7 @@ class HttpBlobs:
         try:
             if answer.status == 200 and start:
                 raise StorageFailed(f"{self._connection.server} does not answer ranges of {name}")
-            left = length
+            left = end - start
             for data in self._connection.portions(answer):
                 if left <= 0:
                     return  # more than was asked for is nothing to keep

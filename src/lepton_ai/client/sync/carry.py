@@ -10,6 +10,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from lepton_ai.client.home import FarHome
 from lepton_ai.client.sync.ends import End
 from lepton_ai.client.sync.fetching import Fetching
 from lepton_ai.client.sync.gather import Gathered
@@ -42,6 +43,7 @@ def carry(
         Busy: another process does the same. Damaged, NoSpace, StorageFailed. What a server says.
     """
     if not ids:
+        tidy(source, target)
         return 0
     if source.home.absent is not None and (elsewhere := source.home.store.missing(ids)):
         source.home.absent(elsewhere)
@@ -86,7 +88,7 @@ def _send(source: End, target: End, ids: set[bytes], progress: Progress, known: 
         done[0] += amount
         progress.advance(amount)
 
-    with _alone(source.home.place / "tmp", f"push-{_mark(far.named)}") as folder:
+    with _alone(*_going(source, far)) as folder:
         far.far_blobs.told = told
         try:
             left = _left_over(folder, target)
@@ -110,6 +112,21 @@ def _send(source: End, target: End, ids: set[bytes], progress: Progress, known: 
         finally:
             far.far_blobs.told = lambda _: None
     return done[0]
+
+
+def tidy(source: End, target: End) -> None:
+    """Remove packs of an earlier try that was cut off when all of them had arrived."""
+    if target.far is None:
+        return
+    place, name = _going(source, target.far)
+    if any((place / name).glob("*.pack")):
+        with suppress(Busy), _alone(place, name) as folder:
+            _left_over(folder, target)
+
+
+def _going(source: End, far: FarHome) -> tuple[Path, str]:
+    """Where packs lie that are on their way to a server."""
+    return source.home.place / "tmp", f"push-{_mark(far.named)}"
 
 
 def _set_down(pack: PackWriter, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 from msgspec.structs import replace
 
-from lepton_ai.client.sync.carry import carry
+from lepton_ai.client.sync.carry import carry, tidy
 from lepton_ai.client.sync.ends import End
 from lepton_ai.client.sync.gather import Gathered, gather
 from lepton_ai.client.sync.updates import Join
@@ -57,6 +57,7 @@ def take(
     for left in reversed(range(TRIES)):
         rows, change = build()
         if change is None:
+            tidy(source, target)
             return Taken()
         epoch = target.epoch() if target.far is None else 0
         found = gather(source, target, rows, blocks=blocks)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mortal import mortal
 from lepton_ai.client import login, waiting
 from tests.client.proxy import Wire
+from tests.mortal import mortal
 
 PROGRAM = Path(sys.executable).with_name("lepton")
 PASSWORD = "correct horse battery"

@@ -12,8 +12,8 @@ import msgspec
 from lepton_ai import wire
 from lepton_ai._version import __version__
 from lepton_ai.client import address, problems, waiting
-from lepton_ai.decodable import ready
 from lepton_ai.client.reaching import Unreached, reached
+from lepton_ai.decodable import ready
 from lepton_ai.errors import StorageFailed, UsageError
 from lepton_ai.squeezing import JSON, PACKED, ZSTD, squeeze, unsqueeze
 

@@ -16,8 +16,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from starlette.responses import Response
 
-from lepton_ai.decodable import ready
 from lepton_ai import squeezing
+from lepton_ai.decodable import ready
 
 MARK = "x-lepton-ai-struct"
 """In a schema: stands for a struct until the document is finished."""

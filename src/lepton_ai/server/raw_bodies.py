@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from fastapi import Depends, Request
 
-from lepton_ai.decodable import ready
 from lepton_ai import squeezing
+from lepton_ai.decodable import ready
 from lepton_ai.errors import UsageError
 from lepton_ai.server import bodies
 from lepton_ai.server.bodies import Form

@@ -108,24 +108,24 @@ def test_a_server_that_is_killed_in_the_middle(wire: Wire, running: Server, tmp_
         for number in range(2):
             save(ours, tmp_path / "in", weights(number + 1))
             wire.reset()
-            done = threading.Event()
+            after, done = chance.randrange(1_600_000), threading.Event()
 
-            def die(after: int = chance.randrange(1_600_000), done: threading.Event = done) -> None:
-                while wire.total < after and not done.is_set():
-                    done.wait(0.001)
-                running.kill()
-                running.start()
+            def push(done: threading.Event = done) -> None:
+                for _ in range(20):  # as a person would
+                    try:
+                        ours.push()
+                        break
+                    except LeptonError:
+                        continue
+                done.set()
 
-            killer = threading.Thread(target=die)
-            killer.start()
-            for _ in range(20):  # as a person would
-                try:
-                    ours.push()
-                    break
-                except LeptonError:
-                    continue
-            done.set()
-            killer.join()
+            pusher = threading.Thread(target=push)
+            pusher.start()
+            while wire.total < after and not done.is_set():
+                done.wait(0.001)
+            running.kill()  # here: what a thread starts ends with the thread
+            running.start()
+            pusher.join()
             with ModelRepository(place(running, tmp_path)) as far:
                 assert names(far) == names(ours)
                 assert far.verify().clean

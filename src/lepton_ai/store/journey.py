@@ -7,7 +7,7 @@ full: then the newer one is coded as a difference to that, for the journey.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 from pathlib import Path
@@ -25,12 +25,11 @@ from lepton_ai.store.pipeline import Pool, portions
 from lepton_ai.store.publish import publish
 from lepton_ai.store.reader import Reader
 from lepton_ai.store.routes import Routes
+from lepton_ai.store.runs import CHUNK, runs
 from lepton_ai.store.seal.contract import Seal
 
 PACK = 64 << 20
 """Bytes of a pack that is made for a journey: several travel side by side."""
-CHUNK = 8 << 20
-"""Bytes that are read together."""
 _AT_ONCE = 500
 _STANDING = "SELECT id, base FROM objects WHERE base IS NOT NULL AND substr(base, 1, 8) IN ({})"
 
@@ -287,20 +286,3 @@ class Traffic:
         else:
             made = sealed(self._seal, block, full(plain, element))
         return made.header, *made.body
-
-
-def runs(places: Iterable[Place], gap: int = 0) -> Iterator[list[Place]]:
-    """The places in groups that follow each other in a pack, with at most ``gap`` bytes between, up to a few MiB."""
-    group: list[Place] = []
-    for place in sorted(places, key=lambda place: (place.pack, place.offset)):
-        last = group[-1] if group else None
-        near = last is not None and last.pack == place.pack and (
-            0 <= place.offset - last.offset - last.length <= gap
-            and place.offset + place.length - group[0].offset <= CHUNK
-        )  # fmt: skip
-        if not near and group:
-            yield group
-            group = []
-        group.append(place)
-    if group:
-        yield group

@@ -22,10 +22,11 @@ from lepton_ai.errors import Damaged
 from lepton_ai.progress import Progress
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.index import Place
-from lepton_ai.store.journey import PACK, runs
+from lepton_ai.store.journey import PACK
 from lepton_ai.store.packs.format import blob_name, unpack_header
 from lepton_ai.store.packs.writer import PackWriter
 from lepton_ai.store.pipeline import Pool
+from lepton_ai.store.runs import runs
 
 MOST = 0.9
 """From this part of a pack on all of it is fetched: it needs no copying then."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,9 +30,12 @@ os.execvp(command[0], command)
 
 
 def mortal(command: Sequence[str | Path]) -> list[str]:
-    """The command line of a process that Linux asks to end (SIGTERM) when this process is gone."""
+    """The command line of a process that Linux asks to end (SIGTERM) when this process is gone.
+
+    Linux means the thread that starts it: from one that ends before the process, the command line is as it was.
+    """
     words = [str(word) for word in command]
-    if sys.platform != "linux":
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return words
     return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *words]
 

@@ -45,6 +45,18 @@ def test_the_environment_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert credentials.token(HOST) == "given"
 
 
+def test_the_token_of_the_environment_may_be_for_one_server_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials.keep("https://elsewhere", "ada", "lai_kept")
+    monkeypatch.setenv("LEPTON_AI_TOKEN", "lai_env")
+    monkeypatch.setenv("LEPTON_AI_TOKEN_FOR", "https://HOST:443/")
+    assert credentials.token(HOST) == "lai_env"
+    assert credentials.token("https://elsewhere") == "lai_kept"
+    assert credentials.token("https://host.elsewhere") is None
+    monkeypatch.setenv("LEPTON_AI_TOKEN_FOR", "host")
+    with pytest.raises(UsageError):
+        credentials.token(HOST)
+
+
 def test_a_damaged_file_says_what_to_do(config: Path) -> None:
     config.mkdir()
     (config / "credentials.json").write_text("{")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -73,4 +72,4 @@ def closing_connection(server: str, token: str | None = None) -> Iterator[connec
 def user_at(server: str) -> str:
     """The name of who is logged in to a server; "" for nobody."""
     kept = credentials.entries().get(server)
-    return "" if kept is None or os.environ.get(credentials.VARIABLE) else kept.user
+    return "" if kept is None or credentials.given(server) else kept.user

@@ -1,7 +1,7 @@
 """Who we are at which server: tokens in ``credentials.json`` of the user's config folder, or in the system's keyring.
 
-``LEPTON_AI_TOKEN`` goes before both. The file is readable by its owner only, and written as a whole; two processes
-that log in at once both stay logged in.
+``LEPTON_AI_TOKEN`` goes before both, at the server that ``LEPTON_AI_TOKEN_FOR`` names or at every one. The file is
+readable by its owner only, and written as a whole; two processes that log in at once both stay logged in.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from typing import Any
 
 import msgspec
 
+from lepton_ai.client import address
 from lepton_ai.decodable import ready
 from lepton_ai.errors import Damaged
 from lepton_ai.store.durable import make_folder, storage_errors, write_file
 
 VARIABLE = "LEPTON_AI_TOKEN"
+MEANT = "LEPTON_AI_TOKEN_FOR"
+"""The one server that the token is shown to."""
 SERVICE = "lepton-ai"
 FORMAT = 1
 
@@ -43,9 +46,19 @@ def token(server: str) -> str | None:
 
     Raises:
         Damaged, StorageFailed.
+        UsageError: ``LEPTON_AI_TOKEN_FOR`` is no address.
     """
-    named = os.environ.get(VARIABLE)
-    return named.strip() if named else kept(server)
+    return given(server) or kept(server)
+
+
+def given(server: str) -> str | None:
+    """The token that the environment has for a server; None: none, or it is for another one.
+
+    Raises:
+        UsageError: ``LEPTON_AI_TOKEN_FOR`` is no address.
+    """
+    named, meant = os.environ.get(VARIABLE), os.environ.get(MEANT)
+    return named.strip() if named and (not meant or address.server(meant) == server) else None
 
 
 def kept(server: str) -> str | None:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Generator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    Finalize(
+        None, _leave, exitpriority=-200
+    )  # multiprocessing has a folder in there, which it removes before
+
+
+def _leave() -> None:
     shutil.rmtree(_OURS, ignore_errors=True)
     _HELD.close()
 

@@ -121,15 +121,14 @@ class Pack(msgspec.Struct, frozen=True):
 class Packs(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of packs, oldest first; ``next`` continues it.
 
-    ``last`` continues it too, when there are more one day. ``before`` and ``at`` are of a page that continues another:
-    how many packs come before it, and the last of them, so that who knows them sees whether any has gone.
+    ``last`` continues it too, when there are more one day. ``gone``: since the page that this one continues, packs have
+    been taken off the list, so that who knows those before begins anew.
     """
 
     packs: tuple[Pack, ...]
     next: str | None = None
     last: str | None = None
-    before: int = 0
-    at: str = ""
+    gone: bool = False
 
 
 class Ids(msgspec.Struct, frozen=True):

@@ -171,18 +171,24 @@ def test_packs_are_listed_oldest_first_and_once(catalog: Catalog, repository: re
     found, after = [], None
     while True:
         page = packs.page(catalog, repository.number, after, limit=3)
+        assert not page.gone
         found += page.packs
         after = page.next
         if after is None:
             break
     assert found == listed
     assert packs.find(catalog, repository.number, listed[2].name) == listed[2]
+    packs.remove(catalog, repository.number, [hashed(99)])
+    assert packs.page(catalog, repository.number, "7") == wire.Packs((), last="7")
     packs.remove(catalog, repository.number, [listed[2].name, listed[6].name, hashed(99)])
+    assert packs.page(catalog, repository.number, "7").gone
     with pytest.raises(NotFound):
         packs.find(catalog, repository.number, listed[2].name)
     packs.add(catalog, repository.number, listed[2])  # comes last now: whoever has read on meets it
     names = [pack.name for pack in packs.page(catalog, repository.number).packs]
     assert names == [pack.name for pack in (*listed[:2], *listed[3:6], listed[2])]
+    assert packs.page(catalog, repository.number, "7") == wire.Packs((listed[2],), last="9", gone=True)
+    assert packs.page(catalog, repository.number, "8") == wire.Packs((listed[2],), last="9")
     assert packs.page(catalog, other.number).packs == (listed[3],)
     for wrong in ("x", "-1", "", "9" * 30, "١"):
         with pytest.raises(UsageError, match="continues"):

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.engine import Connection
 
 from lepton_ai import wire
 from lepton_ai.catalog import committing
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.tables.packs import PACKS
+from lepton_ai.catalog.tables.repositories import COUNTERS
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.store.contract import BlobInfo, Blobs
 from lepton_ai.store.packs.format import blob_name, pack_name
@@ -66,15 +67,16 @@ def page(catalog: Catalog, number: int, after: str | None = None, limit: int = _
         .order_by(PACKS.c.number)
         .limit(limit + 1)
     )
-    of_it = PACKS.c.repository == number
+    counted = select(COUNTERS.c.packed).where(COUNTERS.c.repository == number)
     with catalog.reading() as connection:
         found = list(connection.execute(query))
-        counted = select(func.count()).select_from(PACKS).where(of_it, PACKS.c.number <= start)
-        before = connection.execute(counted).scalar_one() if start else 0
-        at = connection.execute(select(PACKS.c.name).where(of_it, PACKS.c.number == start)).scalar()
+        end = connection.execute(counted).scalar() or 0
     packs = tuple(wire.Pack(row[0], row[1], row[2] / 1_000_000) for row in found[:limit])
-    last = str(found[:limit][-1][3]) if packs else after
-    return wire.Packs(packs, last if len(found) > limit else None, last, before, at or "")
+    more = len(found) > limit
+    last = int(found[limit - 1][3]) if more else end
+    # Numbers follow each other without a gap, unless something was removed: that takes a number, too.
+    gone = start > 0 and last - start != len(packs)
+    return wire.Packs(packs, str(last) if more else None, str(last), gone)
 
 
 def find(catalog: Catalog, number: int, name: str) -> wire.Pack:
@@ -96,10 +98,14 @@ def remove(catalog: Catalog, number: int, names: Iterable[str]) -> None:
     wanted = list(names)
 
     def act(connection: Connection) -> None:
-        committing.lock(connection, number)
+        counters = committing.lock(connection, number)
+        gone = 0
         for start in range(0, len(wanted), _BATCH):
             some = wanted[start : start + _BATCH]
-            connection.execute(delete(PACKS).where(PACKS.c.repository == number, PACKS.c.name.in_(some)))
+            of_them = delete(PACKS).where(PACKS.c.repository == number, PACKS.c.name.in_(some))
+            gone += connection.execute(of_them).rowcount
+        if gone:  # so that `page` tells
+            committing.count(connection, number, packed=counters.packed + 1)
 
     catalog.write(act)
 

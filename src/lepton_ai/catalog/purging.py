@@ -18,6 +18,9 @@ from lepton_ai.catalog.tables.repositories import COUNTERS, REPOSITORIES
 from lepton_ai.catalog.tables.types import METADATA
 from lepton_ai.errors import NotFound
 
+_FAR = 1 << 32
+"""So far the numbers of packs go on, since removals took some too: nobody's list of before goes on in what comes."""
+
 
 def removed(catalog: Catalog, *, limit: int = 100) -> list[Row]:
     """Repositories that were removed and not purged, the oldest first."""
@@ -77,7 +80,7 @@ def _counted(connection: Connection, number: int) -> dict[str, int]:
         "stamp": max(highest(COMMITS.c.stamp), highest(REFS.c.stamp)),  # every commit has a row of its own
         "logged": highest(LOG.c.number),
         "saved": highest(VERSIONS.c.sequence),
-        "packed": highest(PACKS.c.number),
+        "packed": highest(PACKS.c.number) + _FAR,
     }
 
 

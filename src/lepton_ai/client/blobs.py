@@ -167,18 +167,23 @@ class HttpBlobs:
         known = self._known
         if known.last is None and self._list is not None:
             known = self._list.read()
-        page = self._page(known.last)
-        if known.last is not None and not known.goes_on_in(page):
-            known = listed.Known()
-            page = self._page(None)
-        fresh = known.and_then(page)
-        while page.next is not None:
-            page = self._page(page.next)
-            fresh = fresh.and_then(page)
+        fresh, gone = self._going_on(known)
+        if gone:
+            fresh, _ = self._going_on(listed.Known())
         if self._list is not None and fresh != known:
             self._list.write(fresh)
         self._known = fresh
         return fresh.packs
+
+    def _going_on(self, known: listed.Known) -> tuple[listed.Known, bool]:
+        """What is known and what came since, as far as nothing of it has gone; and whether something has."""
+        fresh, after, first = known, known.last, True
+        while first or after is not None:
+            page = self._page(after)
+            if page.gone and known.last is not None:
+                return fresh, True
+            fresh, after, first = fresh.and_then(page), page.next, False
+        return fresh, False
 
     def _page(self, after: str | None) -> wire.Packs:
         query = {"after": after} if after else None

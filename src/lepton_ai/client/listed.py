@@ -17,10 +17,6 @@ class Known(msgspec.Struct, frozen=True):
     packs: tuple[wire.Pack, ...] = ()
     last: str | None = None
 
-    def goes_on_in(self, page: wire.Packs) -> bool:
-        """Whether the page follows what is known, and nothing of that has gone."""
-        return bool(self.packs) and (page.before, page.at) == (len(self.packs), self.packs[-1].name)
-
     def and_then(self, page: wire.Packs) -> Known:
         """With the page that follows."""
         return Known((*self.packs, *page.packs), page.last or self.last)

@@ -90,5 +90,4 @@ def test_the_list_of_packs_goes_on_where_it_was_left(ada: TestClient, client: Cl
     push(ada, client)
     whole = msgspec.json.decode(ada.get(f"{PLACE}/packs").content, type=wire.Packs)
     later = msgspec.json.decode(ada.get(f"{PLACE}/packs?after={whole.last}").content, type=wire.Packs)
-    assert (later.packs, later.before, later.at) == ((), len(whole.packs), whole.packs[-1].name)
-    assert (later.last, later.next) == (whole.last, None)
+    assert (later.packs, later.gone, later.last, later.next) == ((), False, whole.last, None)

@@ -75,7 +75,7 @@ def _rows(before: Shape, after: Shape) -> list[tuple[str, str, str]]:
         ("Needed by nothing", human_size(before.dead_bytes), human_size(after.dead_bytes)),
         ("Packs", str(before.packs), str(after.packs)),
         ("Objects", str(before.objects), str(after.objects)),
-        ("Longest chain", str(before.longest_chain), str(after.longest_chain)),
+        ("Opened for a block, at most", str(before.longest_chain), str(after.longest_chain)),
         ("Decoded for a byte", cost(before.mean_chain), cost(after.mean_chain)),
         ("  of the newest version", cost(before.newest_cost), cost(after.newest_cost)),
         ("  of the oldest version", cost(before.oldest_cost), cost(after.oldest_cost)),

@@ -17,6 +17,8 @@ from lepton_ai.history.refs import rules
 
 _BATCH = 500
 _ID = 32
+GONE = ("Deleted", "Purged")
+"""The status of versions that lists leave out."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ def _below(connection: Connection, repository: int, start: bytes) -> dict[bytes,
     rows = [first, *connection.execute(same.order_by(FOUND.c.place.desc()).limit(_BATCH))]
     return {
         bytes(id_): (
-            Member(place, bytes(one), line, status in ("Deleted", "Purged"), bytes(id_)),
+            Member(place, bytes(one), line, status in GONE, bytes(id_)),
             bytes(above or b""),
         )
         for id_, above, place, one, line, status in rows
@@ -103,7 +105,7 @@ def _aside(connection: Connection, repository: int, uid: str) -> list[Member]:
             FOUND.c.repository == repository, FOUND.c.first.in_(firsts[start : start + _BATCH])
         )
         found += [
-            Member(place, bytes(first), line, status in ("Deleted", "Purged"), b"")
+            Member(place, bytes(first), line, status in GONE, b"")
             for place, first, line, status in connection.execute(rows)
         ]
     return sorted(found, reverse=True)

@@ -130,7 +130,7 @@ def _living(condition: Any, wanted: Expression, *, deleted: bool) -> Any:
     if deleted or about_status:
         return condition
     # Not "= Active": nearly all are, and no database shall think of beginning with an index on that.
-    return and_(condition, FOUND.c.status.not_in(("Deleted", "Purged")))
+    return and_(condition, FOUND.c.status.not_in(on_branch.GONE))
 
 
 def _about(mine: list[Member]) -> Any:

@@ -177,13 +177,13 @@ class HttpBlobs:
 
     def _going_on(self, known: listed.Known) -> tuple[listed.Known, bool]:
         """What is known and what came since, as far as nothing of it has gone; and whether something has."""
-        fresh, after, first = known, known.last, True
-        while first or after is not None:
-            page = self._page(after)
-            if page.gone and known.last is not None:
-                return fresh, True
-            fresh, after, first = fresh.and_then(page), page.next, False
-        return fresh, False
+        page, fresh = self._page(known.last), known
+        while not (page.gone and known.last is not None):
+            fresh = fresh.and_then(page)
+            if page.next is None:
+                return fresh, False
+            page = self._page(page.next)
+        return fresh, True
 
     def _page(self, after: str | None) -> wire.Packs:
         query = {"after": after} if after else None

@@ -62,6 +62,11 @@ class Server:
         """What it logged; every line is JSON."""
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
+    def workers(self) -> set[int]:
+        """The numbers of all processes that began to serve."""
+        began = (line for line in self.lines() if "Started server process" in line["message"])
+        return {line["process"] for line in began}
+
     def token(self, *scopes: str) -> dict[str, str]:
         """The header of a new token of the administrator."""
         body = {

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -100,18 +101,24 @@ def test_any_worker_tells_the_numbers_of_all(folder: Path) -> None:
 
 def test_a_worker_that_is_killed_is_replaced_and_none_is_left_behind(folder: Path) -> None:
     with started(folder, "--workers", "2") as server:
-
-        def workers() -> set[int]:
-            began = (line for line in server.lines() if "Started server process" in line["message"])
-            return {line["process"] for line in began}
-
-        eventually(lambda: len(workers()) == 2)
-        os.kill(min(workers()), signal.SIGKILL)
-        eventually(lambda: len(workers()) == 3)
+        eventually(lambda: len(server.workers()) == 2)
+        os.kill(min(server.workers()), signal.SIGKILL)
+        eventually(lambda: len(server.workers()) == 3)
         eventually(lambda: ready(server.address))
         server.process.kill()
         server.process.wait()
-        eventually(lambda: not any(_lives(number) for number in workers()))
+        eventually(lambda: not any(_lives(number) for number in server.workers()))
+
+
+def test_a_worker_that_dies_while_its_parent_asks_after_it_is_replaced_at_once(folder: Path) -> None:
+    with started(folder, "--workers", "2") as server:
+        eventually(lambda: len(server.workers()) == 2)
+        first = min(server.workers())
+        os.kill(first, signal.SIGSTOP)
+        time.sleep(1.5)  # the parent asks twice a second, and now waits for an answer that cannot come
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: len(server.workers()) == 3)
+        assert server.stop() == 0
 
 
 def _lives(number: int) -> bool:

@@ -30,6 +30,8 @@ from lepton_ai.store.durable import make_folder, storage_errors
 MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 """How workers keep what is freed (glibc), as the command line does: an arena for every thread grows with each."""
 APPLICATION = "lepton_ai.server.process:application"
+STUCK = 90
+"""Seconds without an answer after which a worker is replaced: more than a slow machine takes to import everything."""
 
 
 def start(settings: ServerSettings, announce: Callable[[str], None]) -> None:
@@ -144,7 +146,7 @@ def _run(settings: ServerSettings, listener: socket.socket) -> None:
         root_path=settings.root_path,
         timeout_graceful_shutdown=int(settings.stop_seconds),
         timeout_keep_alive=75,
-        timeout_worker_healthcheck=60,
+        timeout_worker_healthcheck=STUCK,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
@@ -156,11 +158,21 @@ def _run(settings: ServerSettings, listener: socket.socket) -> None:
         server.run([listener])
         failed = not server.started
     else:
-        supervisor = Multiprocess(config, [listener])
+        supervisor = Supervisor(config, [listener])
         supervisor.run()
         failed = any(process.exitcode not in {0, -signal.SIGTERM} for process in supervisor.processes)
     if failed:
         raise InfrastructureError("the server did not end well", hint="its log says why")
+
+
+class Supervisor(Multiprocess):
+    """Replaces a worker that died at once, also when it died while it was being asked whether it lives."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Ask after every worker; Linux tells the death of one only when nobody else holds its end of the pipe."""
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
 
 
 def application() -> FastAPI:

@@ -14,6 +14,7 @@ from lepton_ai.catalog import packs, repositories
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.history.refs.contract import ABSENT, Commit, ContentRow, Move
+from lepton_ai.store.blobs.memory import MemoryBlobs
 from lepton_ai.testing.refs_records import content, version
 
 Asked = list[tuple[str, Any]]
@@ -69,11 +70,12 @@ def everything(catalog: Catalog, row: repositories.Row) -> None:
     repositories.change(catalog, row.number, description="x")
     repositories.keys(catalog, row.number)
     repositories.add_key(catalog, row.number, wire.KeyFile("a", b""))
-    packs.add(catalog, row.number, wire.Pack("0" * 64, 1, 1.0))
+    packs.add(catalog, row.number, "0" * 64, lambda: wire.Pack("0" * 64, 1, 1.0))
     packs.page(catalog, row.number, "0", 10)
     packs.find(catalog, row.number, "0" * 64)
     list(packs.Listed(None, catalog, row.number)._of_shard("00"))  # type: ignore[arg-type]
     packs.remove(catalog, row.number, ["0" * 64])
+    packs.erase(catalog, row.number, MemoryBlobs(), ["0" * 64])
 
 
 def test_every_question_has_an_index(

@@ -148,13 +148,17 @@ def test_keys_are_added_never_replaced_and_removed(catalog: Catalog) -> None:
     for act in (
         lambda: repositories.add_key(catalog, row.number, KEY),
         lambda: repositories.remove_key(catalog, row.number, "envelope-a.json"),
-        lambda: packs.add(catalog, row.number, wire.Pack("0" * 64, 1, 1.0)),
+        lambda: listing(catalog, row, wire.Pack("0" * 64, 1, 1.0)),
         lambda: repositories.remove(catalog, row.number),
     ):
         with pytest.raises(NotFound, match="removed"):
             act()
     purging.purge(catalog, row.number)
     assert repositories.keys(catalog, row.number) == ()
+
+
+def listing(catalog: Catalog, row: repositories.Row, pack: wire.Pack) -> None:
+    packs.add(catalog, row.number, pack.name, lambda: pack)
 
 
 def hashed(number: int) -> str:
@@ -165,8 +169,8 @@ def test_packs_are_listed_oldest_first_and_once(catalog: Catalog, repository: re
     listed = [wire.Pack(hashed(number), number, 1_000_000.25 + number) for number in range(7)]
     other = made(catalog, "ada", "other")
     for pack in [*listed, listed[0], wire.Pack(listed[1].name, 99, 0.0)]:
-        packs.add(catalog, repository.number, pack)
-    packs.add(catalog, other.number, listed[3])
+        listing(catalog, repository, pack)
+    listing(catalog, other, listed[3])
     assert packs.page(catalog, repository.number) == wire.Packs(tuple(listed), last="7")
     found, after = [], None
     while True:
@@ -184,7 +188,7 @@ def test_packs_are_listed_oldest_first_and_once(catalog: Catalog, repository: re
     assert packs.page(catalog, repository.number, "7").gone
     with pytest.raises(NotFound):
         packs.find(catalog, repository.number, listed[2].name)
-    packs.add(catalog, repository.number, listed[2])  # comes last now: whoever has read on meets it
+    listing(catalog, repository, listed[2])  # comes last now: whoever has read on meets it
     names = [pack.name for pack in packs.page(catalog, repository.number).packs]
     assert names == [pack.name for pack in (*listed[:2], *listed[3:6], listed[2])]
     assert packs.page(catalog, repository.number, "7") == wire.Packs((listed[2],), last="9", gone=True)
@@ -203,7 +207,7 @@ def test_no_pack_is_missed_by_whoever_reads_while_others_add(
 
     def work(worker: int) -> None:
         for number in range(count):
-            packs.add(catalog, repository.number, wire.Pack(hashed(1000 * worker + number), 1, 1.0))
+            listing(catalog, repository, wire.Pack(hashed(1000 * worker + number), 1, 1.0))
 
     def read() -> Iterator[wire.Pack]:
         after = "0"

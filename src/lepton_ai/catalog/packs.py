@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sqlalchemy import delete, insert, select
@@ -15,32 +15,37 @@ from lepton_ai.catalog import committing
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.tables.packs import PACKS
 from lepton_ai.catalog.tables.repositories import COUNTERS
-from lepton_ai.errors import NotFound, UsageError
+from lepton_ai.errors import LostRace, NotFound, UsageError
 from lepton_ai.store.contract import BlobInfo, Blobs
 from lepton_ai.store.packs.format import blob_name, pack_name
 
 _FOLDER = "packs/"
 _BATCH = 1000
+_ERASED_AT_ONCE = 25
+"""Packs whose bytes are deleted while nobody else can change the repository: disks take their time for large ones."""
 _SHARD = re.compile(r"packs/([0-9a-f]{2})(/|$)")
 
 
-def add(catalog: Catalog, number: int, pack: wire.Pack) -> None:
+def add(catalog: Catalog, number: int, name: str, look: Callable[[], wire.Pack]) -> None:
     """List a pack of repository ``number``, whose bytes are durable; one that is listed stays as it is.
 
+    ``look`` finds the pack in the store. It is called when nobody else can :func:`erase` it any more, maybe twice.
+
     Raises:
-        NotFound: the repository was removed.
+        NotFound: the repository was removed. What ``look`` raises; the pack is not listed then.
     """
 
     def act(connection: Connection) -> None:
         # The lock makes numbers appear in order, so whoever reads page by page misses none.
         counters = committing.lock(connection, number)
-        known = select(PACKS.c.number).where(PACKS.c.repository == number, PACKS.c.name == pack.name)
+        known = select(PACKS.c.number).where(PACKS.c.repository == number, PACKS.c.name == name)
         if connection.execute(known).first():
             return
+        pack = look()
         row = {
             "repository": number,
             "number": counters.packed + 1,
-            "name": pack.name,
+            "name": name,
             "size": pack.size,
             "written_at": int(pack.written_at * 1_000_000),
         }
@@ -110,6 +115,30 @@ def remove(catalog: Catalog, number: int, names: Iterable[str]) -> None:
     catalog.write(act)
 
 
+def erase(catalog: Catalog, number: int, blobs: Blobs, names: Iterable[str]) -> list[str]:
+    """Delete the bytes of packs that are on no list, and say which; what somebody has listed meanwhile stays.
+
+    Under the lock under which packs are listed: whoever brings the same pack at this moment sees that it went.
+
+    Raises:
+        NotFound: the repository was removed. StorageFailed.
+    """
+    wanted, gone = list(names), list[str]()
+    for start in range(0, len(wanted), _ERASED_AT_ONCE):
+        some = wanted[start : start + _ERASED_AT_ONCE]
+
+        def act(connection: Connection, some: list[str] = some) -> list[str]:
+            committing.lock(connection, number)
+            query = select(PACKS.c.name).where(PACKS.c.repository == number, PACKS.c.name.in_(some))
+            listed = set(connection.execute(query).scalars())
+            unlisted = [name for name in some if name not in listed]
+            blobs.delete([blob_name(name) for name in unlisted])
+            return unlisted
+
+        gone += catalog.write(act)
+    return gone
+
+
 class Listed:
     """The blobs of repository ``number``: ``blobs`` keeps their bytes, the catalog knows which packs there are.
 
@@ -123,12 +152,23 @@ class Listed:
         self._number = number
 
     def put(self, name: str, source: Path) -> None:
-        """Take the file ``source`` over under ``name``, durably; list it when it is a pack."""
+        """Take the file ``source`` over under ``name``, durably; list it when it is a pack.
+
+        Raises:
+            LostRace: it was there before, on no list, and went at this moment; it has to be brought again.
+        """
         self.blobs.put(name, source)
         pack = pack_name(name)
         if pack:
-            # The time of the server's clock, as leases have it: gc compares both. A store's may differ.
-            add(self._catalog, self._number, wire.Pack(pack, self.blobs.info(name).size, time.time()))
+            add(self._catalog, self._number, pack, lambda: self._found(name, pack))
+
+    def _found(self, name: str, pack: str) -> wire.Pack:
+        try:
+            size = self.blobs.info(name).size
+        except NotFound as problem:
+            raise LostRace(f"pack {pack[:16]}… was deleted as it came", hint="bring it again") from problem
+        # The time of the server's clock, as leases have it: gc compares both. A store's may differ.
+        return wire.Pack(pack, size, time.time())
 
     def get(self, name: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; a negative offset counts from the end."""
@@ -174,9 +214,14 @@ class Listed:
             yield BlobInfo(blob_name(row[0]), row[1], row[2] / 1_000_000)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove blobs; packs are taken off the list first, so nobody finds one whose bytes are gone."""
+        """Remove blobs; packs are taken off the list first, so nobody finds one whose bytes are gone.
+
+        A pack that somebody brings again in between stays.
+        """
         wanted = list(names)
         packs = [pack for name in wanted if (pack := pack_name(name))]
         if packs:
             remove(self._catalog, self._number, packs)
-        self.blobs.delete(wanted)
+            erase(self._catalog, self._number, self.blobs, packs)
+        if len(packs) < len(wanted):
+            self.blobs.delete([name for name in wanted if not pack_name(name)])

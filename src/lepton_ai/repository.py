@@ -19,6 +19,7 @@ from lepton_ai.history.files import Found
 from lepton_ai.history.files import collect as files_at
 from lepton_ai.history.leases import DEFAULT_GRACE
 from lepton_ai.history.lines import MAIN
+from lepton_ai.history.lines import Found as FoundVersion
 from lepton_ai.history.names import check_version_name
 from lepton_ai.history.paths import refuse_inside_home
 from lepton_ai.history.record import content_id, text
@@ -484,12 +485,11 @@ class ModelRepository(Exchanging):
         return Version(self, self.lines.version(done.row.id), (*notes, *done.notes), done.new_bytes)
 
     def _label(self, kind: labels.Kind, name: str, version: str | Version | Branch, message: str) -> Version:
-        def build() -> Result[None]:
+        def build() -> Result[FoundVersion]:
             found = self._found(version)
-            return labels.put(self.lines, kind, name, found, self._act(message))
+            return Result(labels.put(self.lines, kind, name, found, self._act(message)).commit, found)
 
-        attempt(self.home.history, build)
-        return Version(self, self._found(version))
+        return Version(self, attempt(self.home.history, build))
 
     def _labels(self, kind: labels.Kind) -> dict[str, Version]:
         targets = {ref.key[len(kind) + 1 :]: labels.target(ref) for ref in self.home.history.scan(f"{kind}/")}

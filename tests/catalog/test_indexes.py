@@ -69,6 +69,7 @@ def everything(catalog: Catalog, row: repositories.Row) -> None:
     repositories.page(catalog, after=("ada", "x"), limit=10)
     repositories.change(catalog, row.number, description="x")
     repositories.keys(catalog, row.number)
+    repositories.key_names(catalog, [row.number])
     repositories.add_key(catalog, row.number, wire.KeyFile("a", b""))
     packs.add(catalog, row.number, "0" * 64, lambda: wire.Pack("0" * 64, 1, 1.0))
     packs.page(catalog, row.number, "0", 10)

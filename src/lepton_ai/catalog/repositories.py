@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -188,6 +189,16 @@ def keys(catalog: Catalog, number: int) -> tuple[wire.KeyFile, ...]:
     query = select(KEY_FILES.c.name, KEY_FILES.c.content).where(KEY_FILES.c.repository == number)
     with catalog.reading() as connection:
         return tuple(wire.KeyFile(*row) for row in connection.execute(query.order_by(KEY_FILES.c.name)))
+
+
+def key_names(catalog: Catalog, numbers: Sequence[int]) -> dict[int, list[str]]:
+    """The names of the wrapped keys of each of these repositories, in order, in one question."""
+    found: dict[int, list[str]] = {number: [] for number in numbers}
+    query = select(KEY_FILES.c.repository, KEY_FILES.c.name).where(KEY_FILES.c.repository.in_(sorted(found)))
+    with catalog.reading() as connection:
+        for number, name in connection.execute(query.order_by(KEY_FILES.c.repository, KEY_FILES.c.name)):
+            found[number].append(name)
+    return found
 
 
 def add_key(catalog: Catalog, number: int, file: wire.KeyFile) -> None:

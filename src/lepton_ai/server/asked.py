@@ -14,6 +14,7 @@ from lepton_ai.history.lines import Lines
 from lepton_ai.repository import ModelRepository
 from lepton_ai.server.access import Caller, allow
 from lepton_ai.server.homes import Opened
+from lepton_ai.server.one_view import one_view
 from lepton_ai.server.running import Here, Running
 
 DONE: dict[int | str, dict[str, Any]] = {204: {"description": "Done"}}
@@ -62,6 +63,10 @@ class Asked:
         """What is asked of the history in the block is read in one transaction, of one state."""
         held: AbstractContextManager[None] = self.here.catalog.at_once()
         return held
+
+    def changing(self) -> AbstractContextManager[ModelRepository]:
+        """:attr:`names` for a change that is a commit and nothing else; what it looks at is read in one transaction."""
+        return one_view(self.here.catalog, lambda: self.names)
 
     @property
     def lines(self) -> Lines:

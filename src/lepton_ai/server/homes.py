@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -140,7 +141,7 @@ class Homes:
         with storage_errors(place):
             make_folder(place / "tmp", 0o700)
         config = Config(row.id, row.created, row.encrypted, row.block_size, row.format)
-        readable = is_readable(row, files)
+        readable = is_readable(row, {file.name for file in files})
         keyring = partial(self._keyring, place / "keys", row, files)
         blobs = objects_of(self.objects, row)
         listed = Listed(blobs, self.catalog, row.number)
@@ -153,7 +154,7 @@ class Homes:
         return Opened(home, stamp, taking, shelf, blobs)
 
     def _keyring(self, folder: Path, row: Row, files: tuple[wire.KeyFile, ...]) -> Keyring:
-        if not is_readable(row, files):
+        if not is_readable(row, {file.name for file in files}):
             raise no_key()
         unpack_keys(folder, files)
         return open_keys(folder, row.id, key_file=self.server_key_file)
@@ -167,9 +168,11 @@ def _over(home: AnyHome, author: str, progress: Progress = SILENT) -> ModelRepos
     return whole
 
 
-def is_readable(row: Row, files: tuple[wire.KeyFile, ...]) -> bool:
-    """Whether the server can look into a repository's files: it holds the key, or there is nothing to open."""
-    return not row.encrypted or any(file.name == ENVELOPE for file in files)
+def is_readable(row: Row, keys: Iterable[str]) -> bool:
+    """Whether the server can look into the files of a repository with key files of these names: it holds the key, or
+    there is nothing to open.
+    """
+    return not row.encrypted or ENVELOPE in keys
 
 
 def objects_of(objects: Blobs, row: Row) -> Blobs:

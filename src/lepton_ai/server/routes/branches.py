@@ -54,9 +54,9 @@ def list_branches(
 def create_branch(asked: Writing, body: Sent[NewBranch]) -> Told[BranchLine]:
     """From a version, a branch, or the newest of main."""
     asked.allow("write", f"branch/{body.name}")
-    names = asked.names
-    made = names.create_branch(body.name, body.base, exist_ok=body.exist_ok)
-    return _told(names, made.name, 201)
+    with asked.changing() as names:
+        made = names.create_branch(body.name, body.base, exist_ok=body.exist_ok)
+        return _told(names, made.name, 201)
 
 
 @router.get("/branches/{branch:path}", summary="A branch")
@@ -74,13 +74,15 @@ def change_branch(
 ) -> Told[BranchLine]:
     """``name`` calls it otherwise; ``deleted`` false brings it back with the versions that went with it."""
     asked.allow("write", f"branch/{branch}")
-    names = expecting(asked.names, f"branch/{branch}", if_match, f"branch {branch!r}")
     if (body.name is None) == (body.deleted is None) or body.deleted:
         raise UsageError("a branch is renamed or restored", hint='send {"name": …} or {"deleted": false}')
     if body.name is not None:
         asked.allow("write", f"branch/{body.name}")
-        return _told(names, names.rename_branch(branch, body.name).name)
-    return _told(names, names.restore_branch(branch).name)
+    with asked.changing() as names:
+        bound = expecting(names, f"branch/{branch}", if_match, f"branch {branch!r}")
+        if body.name is not None:
+            return _told(names, bound.rename_branch(branch, body.name).name)
+        return _told(names, bound.restore_branch(branch).name)
 
 
 @router.delete("/branches/{branch:path}", summary="Delete a branch")
@@ -92,8 +94,9 @@ def delete_branch(
 ) -> Told[Gone]:
     """Merged versions stay; the others go with it, and can be restored with it."""
     asked.allow("write", f"branch/{branch}")
-    names = expecting(asked.names, f"branch/{branch}", if_match, f"branch {branch!r}")
-    return shaped(Gone, {"deleted": branch, "versions": names.delete_branch(branch, why=why)})
+    with asked.changing() as names:
+        bound = expecting(names, f"branch/{branch}", if_match, f"branch {branch!r}")
+        return shaped(Gone, {"deleted": branch, "versions": bound.delete_branch(branch, why=why)})
 
 
 def _told(names: ModelRepository, name: str, status: int = 200) -> BranchLine:

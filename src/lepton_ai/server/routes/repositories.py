@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -48,10 +49,10 @@ def list_repositories(
     """By owner and name. ``next`` continues."""
     caller: Caller = request.state.caller
     allow(caller, "read")
-    found = repositories.page(
-        here.catalog, owner=owner, after=decode(after, tuple[str, str]), limit=limit + 1
-    )
-    shown = tuple(info_of(here, row) for row in found[:limit])
+    place = decode(after, tuple[str, str])
+    with here.catalog.at_once():
+        found = repositories.page(here.catalog, owner=owner, after=place, limit=limit + 1)
+        shown = infos_of(here, found[:limit])
     more = encode((found[limit - 1].owner, found[limit - 1].name)) if len(found) > limit else None
     return told(wire.Repositories(shown, more))
 
@@ -117,8 +118,18 @@ def delete_repository(asked: Keeping, if_match: IfMatch = None) -> Response:
 
 def info_of(here: Running, row: Row) -> wire.RepositoryInfo:
     """A repository as it is told."""
-    keys = repositories.keys(here.catalog, row.number) if row.encrypted else ()
-    sealing = tuple(sorted(file.name for file in keys if file.name.startswith("sealing-")))
+    return infos_of(here, [row])[0]
+
+
+def infos_of(here: Running, rows: Sequence[Row]) -> tuple[wire.RepositoryInfo, ...]:
+    """Repositories as they are told; one question for the keys of all."""
+    encrypted = [row.number for row in rows if row.encrypted]
+    keys = repositories.key_names(here.catalog, encrypted) if encrypted else {}
+    return tuple(_info(row, keys.get(row.number, [])) for row in rows)
+
+
+def _info(row: Row, keys: Sequence[str]) -> wire.RepositoryInfo:
+    sealing = tuple(name for name in keys if name.startswith("sealing-"))
     return wire.RepositoryInfo(
         row.owner, row.name, row.description, row.id, row.encrypted, is_readable(row, keys), row.block_size,
         row.format, row.created, row.etag, sealing,

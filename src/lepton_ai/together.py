@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lepton_ai.history.merging import verbs
     from lepton_ai.history.merging.asked import Asked
     from lepton_ai.history.merging.picking import Kind
+    from lepton_ai.history.merging.report import Preview
     from lepton_ai.repository import ModelRepository
 else:
     verbs = Later("lepton_ai.history.merging.verbs")
@@ -79,6 +80,18 @@ class Together(Opened):
             UsageError: the version has no parent, or the branch never had it.
         """
         return self._picked("revert", version, branch, message, asked)
+
+    def preview_pick(
+        self, kind: Kind, version: str | Version | Branch, into: Where = None, **asked: Unpack[Asked]
+    ) -> Preview:
+        """What :meth:`cherry_pick` or :meth:`revert` (``kind``: "cherry-pick", "revert") would do, and whether it can.
+
+        Raises:
+            UsageError: the version has no parent, or the branch has it (of a revert: never had it).
+        """
+        found, target = self._found(version), self._branch_name(into)
+        wanted = self.merging.request(self.merging.whole(asked))
+        return self.merging.picking.preview(kind, found, target, wanted)
 
     def read_merge_config(self, config: str | Path, versions: Sequence[str] = ()) -> tuple[list[str], Asked]:
         """The versions and the ``asked`` for :meth:`merge_versions` of a file in mergekit's YAML dialect.

@@ -178,8 +178,16 @@ def test_continuing_too_early(waiting: Lepton) -> None:
 
 
 def test_cherry_pick_and_revert(parted: Lepton) -> None:
-    assert "config.json" in parted("cherry-pick", "feature@v2", "--json", code=1).error["message"]
+    refused = parted("cherry-pick", "feature@v2", "--json", code=1).error
+    assert "config.json" in refused["message"]
+    assert "--rule" not in refused["hint"], "it has none"
+    told = parted("cherry-pick", "feature@v2", "--dry-run", code=1).out
+    assert "config.json" in told
     parted("save", write(32, b=2, c=5), "-b", "feature")
+    before = parted("versions", "--json").json
+    assert parted("cherry-pick", "feature@v3", "--dry-run", "--json").json["possible"]
+    assert "it can be merged like this" in parted("cherry-pick", "feature@v3", "--dry-run").out
+    assert parted("versions", "--json").json == before
     assert parted("cherry-pick", "feature@v3", "-m", "the fix").out.startswith(
         "took the change of feature@v3 over: main@v3 "
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_ai.cli import keys, remote, server, token, user
+from lepton_ai.cli import job, keys, remote, server, token, user
 from lepton_ai.cli.app import PROGRAM, _program
 from lepton_ai.cli.group import Group, load
 from lepton_ai.cli.table import COMMANDS, Entry
@@ -19,8 +19,8 @@ from tests.cli.conftest import Lepton, model
 
 ROOT = Path(__file__).parent.parent.parent
 GROUPS = {
-    "keys": keys.ENTRIES, "remote": remote.ENTRIES, "server": server.ENTRIES, "token": token.ENTRIES,
-    "user": user.ENTRIES,
+    "job": job.ENTRIES, "keys": keys.ENTRIES, "remote": remote.ENTRIES, "server": server.ENTRIES,
+    "token": token.ENTRIES, "user": user.ENTRIES,
 }  # fmt: skip
 ALL = [(entry, [entry.name]) for entry in COMMANDS] + [
     (entry, [group, entry.name]) for group, entries in GROUPS.items() for entry in entries

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from lepton_ai.client import login, waiting
 from lepton_ai.client.address import Address, parse, server
-from lepton_ai.errors import UsageError
+from lepton_ai.client.connection import Connection
+from lepton_ai.errors import StorageFailed, UsageError
 from lepton_ai.history import home as homes
 
 
@@ -57,3 +60,36 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
 def test_plain_http_is_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEPTON_AI_INSECURE", "1")
     assert server("http://host:80/") == "http://host"
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tries after which somebody waited."""
+    found: list[int] = []
+
+    def pause(attempt: int, *_: object) -> float:
+        found.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(waiting, "pause", pause)
+    return found
+
+
+def test_who_logs_in_at_a_wrong_address_hears_so_soon(pauses: list[int]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        with pytest.raises(StorageFailed, match="refused"):
+            login.by_password(f"http://127.0.0.1:{taken.getsockname()[1]}", "ana", "correct horse battery")
+    assert len(pauses) == 1
+
+
+def test_a_name_that_is_not_known_will_not_be_so_in_a_moment(
+    pauses: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(StorageFailed, match="its name is not known"):
+        Connection("https://models.example.com").call("GET", "/me")
+    assert len(pauses) == 1

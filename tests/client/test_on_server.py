@@ -161,3 +161,45 @@ def test_tokens_are_listed_made_and_revoked(
 
 def _token(running: Server) -> str:
     return credentials.token(running.address) or ""
+
+
+def test_longer_work_of_a_server_is_begun_shown_and_cancelled(
+    lepton: Lepton, running: Server, tmp_path: Path
+) -> None:
+    url, here = f"{running.address}/works/digits", tmp_path / "one"
+    with ModelRepository(here, author="ana") as repo:
+        save(repo, tmp_path / "in", weights())
+        repo.add_remote("origin", url)
+        repo.push()
+    assert "no jobs" in lepton("job", "--repo", here)
+    done = lepton("job", "begin", "verify", "--wait", "--repo", here, "--json")
+    assert (done["kind"], done["state"], done["result"]["clean"]) == ("verify", "done", True)
+    assert done["result"]["versions"] == 1
+    shown = lepton("job", "show", done["id"], "--repo", url)
+    assert ["State:", "done"] in [line.split() for line in shown.splitlines()]
+    assert ["Clean:", "yes"] in [line.split() for line in shown.splitlines()]
+    assert "is over already: done" in lepton("job", "cancel", done["id"], "--repo", url)
+    begun = lepton("job", "begin", "gc", "--dry-run", "--grace", "2d", "--repo", here, "--json")
+    assert (begun["asked"]["dry_run"], begun["asked"]["grace"]) == (True, 172800.0)
+    listed = lepton("job", "list", "--repo", url, "--json")
+    assert [one["id"] for one in listed] == [begun["id"], done["id"]]
+    assert len(lepton("job", "list", "--limit", 1, "--repo", here, "--json")) == 1
+    assert done["id"] in lepton("job", "--repo", url)
+    assert "there is no job" in lepton("job", "show", "nothing", "--repo", url, code=2)
+    assert "is no work" in lepton("job", "begin", "sing", "--repo", url, code=2)
+    assert "not for verify" in lepton("job", "begin", "verify", "--grace", "1d", "--repo", url, code=2)
+
+
+def test_only_servers_have_jobs_and_those_with_the_key_do_them(
+    lepton: Lepton, running: Server, tmp_path: Path
+) -> None:
+    here = tmp_path / "one"
+    with ModelRepository(here, author="ana") as repo:
+        save(repo, tmp_path / "in", weights())
+        repo.add_remote("usb", tmp_path / "usb")
+        repo.push()
+        repo.add_remote("team", f"{running.address}/works/closed")
+        repo.push("team", keep_key=True)
+    assert "only a server has jobs" in lepton("job", "--remote", "usb", "--repo", here, code=2)
+    assert "several remotes" in lepton("job", "--repo", here, code=2)
+    assert "key" in lepton("job", "begin", "verify", "--remote", "team", "--repo", here, code=3)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 
 from lepton_ai import ModelRepository
+from lepton_ai.bringing import How
 from lepton_ai.cli.app import run
-from lepton_ai.errors import Diverged, UsageError
+from lepton_ai.errors import Diverged, InUse, UsageError
+from lepton_ai.history.merging.run import Merging
 from tests.client.places import names, save, weights
 
 
@@ -82,6 +87,109 @@ def test_a_dry_run_of_a_merge_lists_its_conflicts_and_changes_nothing(
     assert {name for name in here if name.startswith(".lepton/packs")} <= after.keys()
     assert ours.home.history.scan("") == there
     assert not list((tmp_path / "ours" / ".lepton" / "tmp").glob("*/.lepton"))
+
+
+def test_a_dry_run_of_a_rebase_lists_its_conflicts_and_changes_nothing(
+    ours: ModelRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(ours, tmp_path / "in", {**weights(), "layer0": weights(5)["layer0"].reshape(2, -1)})
+    there = ours.home.history.scan("")
+    told = ours.pull(how="rebase", dry_run=True)
+    assert [step.possible for step in told.steps] == [True, False]
+    assert [one.name for one in told.steps[1].conflicts] == ["layer0"]
+    assert told.preview is None
+    assert all(step.possible for step in ours.pull(how="rebase", dry_run=True, on_conflict="theirs").steps)
+    place = tmp_path / "ours"
+    out, _ = lepton(capsys, "--repo", place, "pull", "--rebase", "--dry-run", code=1)
+    assert (
+        "main-mine@v2: would be taken over onto main" in out
+        or "main@v2: would be taken over onto main" in out
+    )
+    assert "cannot be taken over" in out
+    assert "tensor layer0" in out
+    whole = json.loads(lepton(capsys, "--repo", place, "pull", "--rebase", "--dry-run", "--json", code=1)[0])
+    assert whole["steps"][1]["conflicts"][0]["name"] == "layer0"
+    assert ours.home.history.scan("") == there
+    with pytest.raises(Diverged, match="stands where it stood"):
+        ours.pull(how="rebase")
+    ours.pull(how="rebase", on_conflict="theirs")
+    assert names(ours)[-2:] == ["v4", "v5"]
+
+
+def test_a_rebase_leaves_out_what_they_have_already(
+    ours: ModelRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ModelRepository(tmp_path / "theirs", create=False, author="bob") as theirs:
+        save(
+            theirs,
+            tmp_path / "in",
+            {**weights(), **{n: ours.version("v2").tensor(n) for n in ("layer0", "layer1")}},
+        )
+    place = tmp_path / "ours"
+    out, _ = lepton(capsys, "--repo", place, "pull", "--rebase", "--dry-run")
+    assert "has its change already" in out
+    _, err = lepton(capsys, "--repo", place, "pull", "--rebase")
+    assert "has every change of yours already" in err
+    assert names(ours) == ["v1", "v2", "v3"]
+    assert names(ours, "main-mine") == ["v1", "v2"]
+
+
+@pytest.mark.parametrize("how", ["merge", "rebase"])
+def test_a_pull_that_is_interrupted_leaves_everything_as_it_stood(
+    ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    head = ours.lines.branch("main").head
+    monkeypatch.setattr("lepton_ai.history.merging.run.Merging.make", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ours.pull(how=how, on_conflict="theirs")
+    assert ours.lines.branch("main").head == head
+    assert [branch.name for branch in ours.branches()] == ["main"]
+
+
+@pytest.mark.parametrize("how", ["merge", "rebase"])
+def test_a_pull_that_was_killed_is_put_back_by_the_next(
+    ours: ModelRepository, tmp_path: Path, how: How
+) -> None:
+    head, place = ours.lines.branch("main").head, tmp_path / "ours"
+    killed = (
+        "import os, signal, sys; from lepton_ai.history.merging.run import Merging; from lepton_ai.cli.app import run\n"
+        "Merging.make = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "run(sys.argv[1:])"
+    )
+    command = ["--repo", str(place), "pull", f"--{how}", "--on-conflict", "theirs"]
+    done = subprocess.run([sys.executable, "-c", killed, *command], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert ours.lines.branch("main").head != head, "it was killed in the middle"
+    with pytest.raises(Diverged):
+        ours.pull()
+    assert ours.lines.branch("main").head == head
+    assert [branch.name for branch in ours.branches()] == ["main"]
+    ours.pull(how=how, on_conflict="theirs")
+    assert [branch.name for branch in ours.branches()] == ["main", "main-mine"]
+    assert not ours.home.history.scan("pulling/")
+    ours.push()
+    assert ours.verify().clean
+
+
+def test_two_pulls_at_once_do_not_put_each_other_back(
+    ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Merging.make
+
+    def meanwhile(*given: Any) -> Any:
+        with (
+            ModelRepository(tmp_path / "ours", create=False) as other,
+            pytest.raises(InUse, match="pulls 'main'"),
+        ):
+            other.pull()
+        return make(*given)
+
+    monkeypatch.setattr(Merging, "make", meanwhile)
+    ours.pull(how="merge", on_conflict="theirs")
+    assert names(ours) == ["v1", "v2", "v3"]
 
 
 def test_a_rule_of_the_hint_decides(

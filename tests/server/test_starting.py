@@ -267,3 +267,25 @@ def test_the_environment_is_listened_to(tmp_path: Path) -> None:
         assert httpx.get(f"{server.address}/api/v1/openapi.json", headers=named).status_code == 200
         assert server.lines() == []
     assert "LEPTON_AI_SERVER_HOSTS" not in os.environ
+
+
+def test_a_certificate_that_does_not_fit_is_told_before_an_address_is(
+    folder: Path, certificate: tuple[Path, Path], tmp_path: Path, lepton: Run
+) -> None:
+    made = make(tmp_path / "s")
+    cert, key = certificate
+    kind, curve = serialization.PrivateFormat.PKCS8, ec.SECP256R1()
+    ways = {"other": serialization.NoEncryption(), "locked": serialization.BestAvailableEncryption(b"secret")}
+    own = serialization.load_pem_private_key(key.read_bytes(), None)
+    keys = {"other": ec.generate_private_key(curve), "locked": own}
+    for name, way in ways.items():
+        data = keys[name].private_bytes(serialization.Encoding.PEM, kind, way)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "text").write_text("no certificate")
+    for crt, own_key in ((cert, tmp_path / "other"), (cert, tmp_path / "locked"), (tmp_path / "text", key)):
+        done = lepton(
+            "server", "start", str(made), "--port", "0", "--tls-cert", str(crt), "--tls-key", str(own_key)
+        )
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert "cannot be used for TLS" in done.stderr
+        assert done.stderr.count("\n") == 1

@@ -68,6 +68,36 @@ def print_preview(told: dict[str, Any], *, everything: bool, as_json: bool) -> i
     return _print_verdict(told, everything=everything)
 
 
+def print_steps(told: list[dict[str, Any]], *, everything: bool) -> int:
+    """Say what a rebase would do with each version, up to the first that it cannot take over; the exit code."""
+    for step in told:
+        into, model = step["into"], step["models"][-1]
+        if step["way"] == "nothing":
+            say(f"{model}: {into} has its change already")
+        elif step["possible"]:
+            say(f"{model}: would be taken over onto {into}; tensors: {counted(step['counts'])}")
+        else:
+            say(f"{model}: cannot be taken over onto {into} like this; tensors: {counted(step['counts'])}")
+            return _print_verdict(step, everything=everything)
+    say("they can be taken over like this")
+    return exits.OK
+
+
+def print_pick(told: dict[str, Any], *, everything: bool, as_json: bool) -> int:
+    """Say what a cherry-pick or revert would do; the exit code."""
+    if as_json:
+        print_json(told)
+        return exits.OK if told["possible"] else exits.DIFFERENT
+    if told["way"] == "nothing":
+        say(f"it would change nothing on {told['into']}")
+        return exits.OK
+    say(f"would change {told['into']}; tensors: {counted(told['counts'])}")
+    print_fates(told, everything=everything)
+    for text in told["notes"]:
+        note(text)
+    return _print_verdict(told, everything=everything)
+
+
 def _print_verdict(told: dict[str, Any], *, everything: bool) -> int:
     print_lines([f"cannot: {text}" for text in told["obstacles"]], everything=everything)
     if told["conflicts"]:

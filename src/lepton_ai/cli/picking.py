@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
-from lepton_ai.cli import complete
+from lepton_ai.cli import complete, exits
 from lepton_ai.cli.group import Json, Repo, examples
+from lepton_ai.cli.merge_options import AllOption
+from lepton_ai.cli.merge_told import print_pick
 from lepton_ai.cli.options import BranchOption, MessageOption, VersionArgument
 from lepton_ai.cli.results import made
 from lepton_ai.cli.session import opened
@@ -30,6 +33,7 @@ OnConflictOption = Annotated[
         show_default=False,
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done; exit 1: it cannot.")]
 IntoOption = Annotated[
     str | None,
     typer.Option(
@@ -49,9 +53,11 @@ def cherry_pick(
     method: MethodOption = None,
     on_conflict: OnConflictOption = None,
     message: MessageOption = None,
+    dry_run: DryRun = False,
+    everything: AllOption = False,
     repo: Repo = None,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Take one version's change over to another branch.
 
     What the version changed against its parent comes onto the branch as its next version. Tensors that the branch has
@@ -60,8 +66,12 @@ def cherry_pick(
     """
     asked = _asked(method, on_conflict)
     with opened(repo, as_json=as_json) as repository:
+        if dry_run:
+            told = repository.preview_pick("cherry-pick", version, into, **asked)
+            return print_pick(msgspec.to_builtins(told), everything=everything, as_json=as_json)
         new = made(repository, repository.cherry_pick(version, into, message=message or "", **asked))
     new.print(f"took the change of {version} over:", as_json=as_json)
+    return exits.OK
 
 
 @examples("lepton revert v3", "lepton revert v3 -b release -m 'it was trained on the test data'")
@@ -71,9 +81,11 @@ def revert(
     method: MethodOption = None,
     on_conflict: OnConflictOption = None,
     message: MessageOption = None,
+    dry_run: DryRun = False,
+    everything: AllOption = False,
     repo: Repo = None,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Take one version's change back, and keep what came later.
 
     The branch gets a next version without what that one changed. Tensors that nobody touched since become what they
@@ -82,8 +94,12 @@ def revert(
     """
     asked = _asked(method, on_conflict)
     with opened(repo, as_json=as_json) as repository:
+        if dry_run:
+            told = repository.preview_pick("revert", version, branch, **asked)
+            return print_pick(msgspec.to_builtins(told), everything=everything, as_json=as_json)
         new = made(repository, repository.revert(version, branch, message=message or "", **asked))
     new.print(f"took the change of {version} back:", as_json=as_json)
+    return exits.OK
 
 
 def _asked(method: str | None, on_conflict: str | None) -> Any:

@@ -24,15 +24,15 @@ from lepton_ai.cli.merge_options import (
     SeedOption,
     WeightOption,
 )
-from lepton_ai.cli.merge_told import print_preview
+from lepton_ai.cli.merge_told import print_preview, print_steps
 from lepton_ai.cli.merge_typed import aids, weights
 from lepton_ai.cli.output import note, print_json
 from lepton_ai.cli.session import opened
 from lepton_ai.errors import UsageError
 
 if TYPE_CHECKING:
+    from lepton_ai.bringing import How
     from lepton_ai.client.sync.pull import Pulled
-    from lepton_ai.pulling import How
 
 OnConflictOption = Annotated[
     str | None,
@@ -108,8 +108,8 @@ def pull(
 
     Branches move where you have no versions of your own; others stay, until you say how to bring them together. Names
     that others know keep their meaning: your own versions stay on a branch beside. With --merge the options of lepton
-    merge say how; with --dry-run too, what would conflict is listed. A version that was updated on both sides gets what
-    either changed.
+    merge say how; with --dry-run too, what would conflict is listed, as for --rebase. A version that was updated on
+    both sides gets what either changed.
     """
     insecure_too(insecure)
     how = _way(merge, rebase, ff_only)
@@ -135,7 +135,8 @@ def pull(
         done = repository.pull(remote, branch, how=how, dry_run=dry_run, updates=updates, **said)  # type: ignore[arg-type]  # checked there
     if as_json:
         print_json(asdict(done))
-        return exits.DIFFERENT if done.preview is not None and not done.preview.possible else exits.OK
+        told = [one for one in (done.preview, *done.steps) if one is not None]
+        return exits.OK if all(one.possible for one in told) else exits.DIFFERENT
     return _told(done, dry_run=dry_run, everything=everything)
 
 
@@ -152,6 +153,8 @@ def _told(done: Pulled, *, dry_run: bool, everything: bool) -> int:
     tell(done, "would pull" if dry_run else "pulled", f"from {done.remote}", f"nothing new in {done.remote}")
     if done.preview is not None:
         return print_preview(msgspec.to_builtins(done.preview), everything=everything, as_json=False)
+    if done.steps:
+        return print_steps(msgspec.to_builtins(done.steps), everything=everything)
     for name in done.apart:
         note(f"branch {name!r} has versions of its own on both sides: lepton pull -b {name} --merge")
     return exits.OK

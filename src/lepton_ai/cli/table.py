@@ -72,5 +72,6 @@ COMMANDS = (
     Entry("server", "server:GROUP", "Run a server for the team.", TEAM),
     Entry("user", "user:GROUP", "List, add and keep out users of a server.", TEAM),
     Entry("token", "token:GROUP", "List, make and revoke your own tokens on a server.", TEAM),
+    Entry("job", "job:GROUP", "List, show, begin and cancel longer work that a server does by itself.", TEAM),
     Entry("keys", "keys:GROUP", "List, add, remove, rotate and recover keys.", HOUSE),
 )

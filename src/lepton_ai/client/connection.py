@@ -39,12 +39,14 @@ PORTION = 1 << 16
 class Connection:
     """Requests to one server (``https://host[:port][/path]``), from any thread; ``token`` says who asks.
 
-    A request is repeated when it is known that nothing was done, or when doing it twice is doing it once.
+    A request is repeated when it is known that nothing was done, or when doing it twice is doing it once: ``attempts``
+    times in all (default: those of :mod:`lepton_ai.client.waiting`).
     """
 
-    def __init__(self, server: str, token: str | None = None) -> None:
+    def __init__(self, server: str, token: str | None = None, *, attempts: int | None = None) -> None:
         self.server = server
         self._token = token
+        self._attempts = attempts
         self._pool = _pool(server)
 
     def call(
@@ -171,13 +173,14 @@ class Connection:
         self._pool.clear()
 
     def _tried(self, asked: Asked, again: bool) -> BaseHTTPResponse:
-        for attempt in range(waiting.ATTEMPTS):
-            last = attempt == waiting.ATTEMPTS - 1
+        attempts = self._attempts or waiting.ATTEMPTS
+        for attempt in range(attempts):
+            last = attempt == attempts - 1
             try:
                 with reached(self.server):
                     answer = self._once(asked)
             except Unreached as problem:
-                if last or not (again or problem.before):
+                if last or not (again or problem.before) or (problem.lasting and attempt):
                     raise
                 time.sleep(waiting.pause(attempt))
                 continue

@@ -12,6 +12,8 @@ from lepton_ai.errors import Forbidden, NotAllowed, NotFound, Unauthenticated, U
 EVERYTHING = ("read", "write", "admin")
 DAYS = 90
 """Days until the token of a login ends."""
+TRIES = 2
+"""Of a request: who logs in may have mistyped the address, and should not wait to hear so."""
 
 
 def by_password(server: str, user: str, password: str, *, days: int = DAYS) -> wire.Me:
@@ -20,7 +22,7 @@ def by_password(server: str, user: str, password: str, *, days: int = DAYS) -> w
     Raises:
         Unauthenticated: the name or the password is wrong. TooManyRequests: there were too many failures.
     """
-    connection = Connection(server)
+    connection = Connection(server, attempts=TRIES)
     try:
         token = _token(connection, user, password, days)
     except (NotFound, Unauthenticated) as problem:
@@ -62,7 +64,7 @@ def by_token(server: str, token: str) -> wire.Me:
     Raises:
         Unauthenticated: it does not.
     """
-    connection = Connection(server, token)
+    connection = Connection(server, token, attempts=TRIES)
     try:
         me: wire.Me = connection.call("GET", "/me", None, wire.Me)
     finally:

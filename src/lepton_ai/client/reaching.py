@@ -9,11 +9,11 @@ from lepton_ai.errors import StorageFailed, UsageError
 
 
 class Unreached(StorageFailed):
-    """No whole answer came. ``before``: the request was not even sent."""
+    """No whole answer came. ``before``: the request was not even sent; ``lasting``: nor will it be soon."""
 
-    def __init__(self, message: str, *, hint: str, before: bool) -> None:
+    def __init__(self, message: str, *, hint: str, before: bool, lasting: bool = False) -> None:
         super().__init__(message, hint=hint)
-        self.before = before
+        self.before, self.lasting = before, lasting
 
 
 @contextmanager
@@ -33,6 +33,7 @@ def reached(server: str) -> Iterator[None]:
             f"{server} cannot be reached: {_reason(problem)}",
             hint="check the address and the network, then repeat",
             before=True,
+            lasting=isinstance(problem, wrong.NameResolutionError),
         ) from None
     except wrong.HTTPError as problem:
         raise Unreached(

@@ -12,6 +12,7 @@ gc/epoch        Epoch           grows whenever packs are condemned
 gc/running      LeaseState      the one collection or repack that is running
 gone/NAME/UID   BranchState     a deleted branch whose name another one has taken
 merge/NAME      MergeState      a merge into branch NAME that waits for people to decide
+pulling/NAME    PullState       a pull that brings both sides of branch NAME together
 remote/NAME     RemoteState     another place of the same repository
 remote/NAME/branch/X, …/tag/X, …/alias/X   what X was there when it was last seen
 """
@@ -172,6 +173,18 @@ class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
     only: str = ""
     ours: int = 0
     theirs: int = 0
+
+
+class PullState(msgspec.Struct, frozen=True):
+    """A pull that brings both sides of a branch together, and what puts everything back when it was killed.
+
+    The branch stands at ``there`` meanwhile; ``before`` is the branch as it stood; the branch ``kept`` has its head.
+    """
+
+    who: LeaseState
+    kept: str
+    there: str | None
+    before: BranchState
 
 
 def encode(state: msgspec.Struct) -> bytes:

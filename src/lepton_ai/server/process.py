@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -68,11 +69,32 @@ def check(settings: ServerSettings) -> None:
     for file in (settings.tls_cert, settings.tls_key):
         if file is not None and not file.is_file():
             raise NotFound(f"there is no file {file}", hint="check the path")
+    _check_certificate(settings)
     if settings.host not in LOOPBACK and not settings.secure and not settings.insecure:
         raise UsageError(
             f"plain HTTP on {settings.host} would send passwords and models unprotected",
             hint="give --tls-cert and --tls-key, or --insecure behind a proxy that speaks TLS",
         )
+
+
+def _check_certificate(settings: ServerSettings) -> None:
+    """See that certificate and key can be used, before an address is told and each worker asks for a passphrase.
+
+    Raises:
+        UsageError.
+    """
+    if settings.tls_cert is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_cert, settings.tls_key, lambda: ""
+        )
+    except OSError as problem:
+        why = (getattr(problem, "reason", None) or problem.strerror or "").replace("_", " ").lower()
+        raise UsageError(
+            f"{settings.tls_cert} with {settings.tls_key} cannot be used for TLS: {why}",
+            hint="a certificate with its chain, and its key without a passphrase, both as PEM",
+        ) from problem
 
 
 def preflight(settings: ServerSettings) -> None:

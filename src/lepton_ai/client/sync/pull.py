@@ -33,7 +33,8 @@ class Pulled(msgspec.Struct, frozen=True):
 
     ``branches`` moved or are new here; ``apart`` are those where both ends have versions of their own: they stay as
     they are, until they are merged. ``versions`` are the names of new versions; ``objects`` and ``bytes`` travelled.
-    ``preview``: of the merge that was to be foretold.
+    ``preview``: of the merge that was to be foretold; ``steps``: of a rebase, for each version that it takes over, up
+    to the first that it cannot.
     """
 
     remote: str
@@ -47,6 +48,7 @@ class Pulled(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     dry_run: bool = False
     preview: Preview | None = None
+    steps: tuple[Preview, ...] = ()
 
 
 NEVER = 2**62

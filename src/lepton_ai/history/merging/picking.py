@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from lepton_ai.errors import NotFound, UsageError
 from lepton_ai.history import given, graph
 from lepton_ai.history.changes.attempt import Act
@@ -20,12 +22,14 @@ from lepton_ai.history.lines import Found, Lines
 from lepton_ai.history.merging import report
 from lepton_ai.history.merging.asked import Request
 from lepton_ai.history.merging.plan import Plan
+from lepton_ai.history.merging.report import Preview
 from lepton_ai.history.merging.run import Making, Merging
 from lepton_ai.history.save import Saved
 
 METHOD = "task_arithmetic"
 WHOLE = {"weight": 1.0, "normalize": False, "lambda": 1.0}
 Kind = Literal["cherry-pick", "revert"]
+HOW = "--method, or --on-conflict ours|theirs, says how; --dry-run lists everything"
 
 
 class Picking:
@@ -41,7 +45,7 @@ class Picking:
             UsageError: the version has no parent, or the branch (of a revert: never) had it.
             NotFound: the branch is empty.
         """
-        label = f"{found.record.branch}@{found.row.name}"
+        label = _label(found)
         head = self._lines.branch(into).head
         if head is None:
             raise NotFound(f"branch {into!r} has no version yet", hint="save one first")
@@ -63,6 +67,11 @@ class Picking:
         first, last = (before, after) if kind == "cherry-pick" else (after, before)
         return self._merging.planned([head, last], [first], asked), head
 
+    def preview(self, kind: Kind, found: Found, into: str, asked: Request) -> Preview:
+        """What that would do; of a change that is there already, or undone, the way is "nothing"."""
+        made, _ = self.plan(kind, found, into, asked)
+        return foretold(made, into)
+
     def run(self, kind: Kind, found: Found, into: str, asked: Request, act: Act, message: str) -> Saved:
         """Make the version.
 
@@ -71,14 +80,34 @@ class Picking:
             LostRace: somebody saved on the branch meanwhile.
         """
         made, head = self.plan(kind, found, into, asked)
-        report.refuse(made, into)
-        label = f"{found.record.branch}@{found.row.name}"
+        report.refuse(made, into, hint=HOW)
         if made.same_as == 0:
-            problem = f"{kind} of {label} would change nothing on {into}"
+            problem = f"{kind} of {_label(found)} would change nothing on {into}"
             raise UsageError(problem, hint="it is there, or undone, already")
+        return self.make(kind, found, into, made, head, act, message)
+
+    def make(
+        self, kind: Kind, found: Found, into: str, made: Plan, head: bytes, act: Act, message: str
+    ) -> Saved:
+        """Make the version that was planned, upon what the branch stood on then.
+
+        Raises:
+            LostRace: somebody saved on the branch meanwhile.
+        """
+        label = _label(found)
         what = f"{label} onto {into}" if kind == "cherry-pick" else f"{label} on {into}"
         said = message or (f"Cherry-pick {label}" if kind == "cherry-pick" else f"Revert {label}")
         return self._merging.make(made, Making(into, head, what, said, found.row.id.hex(), kind=kind), act)
+
+
+def foretold(made: Plan, into: str) -> Preview:
+    """What a planned change would do."""
+    told = report.preview(made, into)
+    return replace(told, way="nothing") if made.same_as == 0 else told
+
+
+def _label(found: Found) -> str:
+    return f"{found.record.branch}@{found.row.name}"
 
 
 def whole(asked: Mapping[str, Any]) -> dict[str, Any]:

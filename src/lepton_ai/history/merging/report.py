@@ -82,13 +82,14 @@ def notes(plan: Plan) -> list[str]:
     return found
 
 
-def refuse(plan: Plan, into: str) -> None:
-    """Raise Diverged when a plan cannot be carried out."""
+def refuse(plan: Plan, into: str, *, hint: str | None = None) -> None:
+    """Raise Diverged when a plan cannot be carried out; ``hint``: what helps, where it is not what helps a merge."""
     if plan.obstacles:
         more = f" (and {len(plan.obstacles) - 1} more)" if len(plan.obstacles) > 1 else ""
         raise Diverged(
             f"{_theirs(plan)} cannot be merged into {into!r}: {plan.obstacles[0]}{more}",
-            hint="--dry-run lists everything; --on-conflict ours or theirs takes a side where both changed something",
+            hint=hint
+            or "--dry-run lists everything; --on-conflict ours or theirs takes a side where both changed something",
         )
     if plan.conflicts:
         first, count = plan.conflicts[0], len(plan.conflicts)
@@ -99,7 +100,8 @@ def refuse(plan: Plan, into: str) -> None:
         raise Diverged(
             f"{_theirs(plan)} cannot be merged into {into!r} yet: they conflict in {count}"
             f" {what}{'s' if count > 1 else ''}: {named}{more} ({first.name}: {first.why})",
-            hint="choose --method (linear, ties …), --rule for single ones, or --on-conflict ours|theirs;"
+            hint=hint
+            or "choose --method (linear, ties …), --rule for single ones, or --on-conflict ours|theirs;"
             " --dry-run lists them",
         )
 

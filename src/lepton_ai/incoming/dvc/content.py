@@ -49,6 +49,7 @@ class DvcContent:
         self._cache = Cache(_projects(objects, top), more)
         self._trees: dict[str, _Tracked] = {}
         self._lacking = False
+        self._unread: dict[str, tuple[str, str]] = {}
 
     def summary(self, tree: str) -> Hashable | None:
         """Checksums of what is kept, and the git files with metrics, params and curves."""
@@ -79,10 +80,13 @@ class DvcContent:
         )
 
     def left(self) -> list[Left]:
-        """Remotes that are no folders, when something was lacking."""
+        """Files of DVC that cannot be read, and remotes that are no folders, when something was lacking."""
+        unread = [
+            Left(f"what {path} says", why, f"git blob {oid}") for oid, (path, why) in self._unread.items()
+        ]
         if not self._lacking:
-            return []
-        return [
+            return unread
+        return unread + [
             Left(
                 f"the remote {without_secrets(remote)}",
                 "it is no folder here: dvc fetch --all-commits brings its objects into the cache; then import again",
@@ -92,7 +96,8 @@ class DvcContent:
 
     def nothing(self) -> str:
         """As the contract says."""
-        return "DVC keeps nothing there" + (" below " + " ".join(self._paths) if self._paths else "")
+        unread = "".join(f"; {path} cannot be read: {why}" for path, why in self._unread.values())
+        return "DVC keeps nothing there" + (" below " + " ".join(self._paths) if self._paths else "") + unread
 
     def _tracked(self, tree: str) -> _Tracked:
         if tree not in self._trees:
@@ -107,9 +112,10 @@ class DvcContent:
             if name == "dvc.yaml":
                 told, folders = stated.of_yaml(path, self._read(entry))
                 lock = f"{path.removesuffix('.yaml')}.lock"
-                all_.append(told)
+                all_.append(self._noted(path, entry, told))
                 if lock in entries:
-                    all_.append(stated.of_lock(lock, self._read(entries[lock]), folders))
+                    locked = stated.of_lock(lock, self._read(entries[lock]), folders)
+                    all_.append(self._noted(lock, entries[lock], locked))
             elif name.endswith(".dvc") and name != ".dvc" and ".dvc" not in PurePosixPath(path).parts[:-1]:
                 told = stated.of_dvc_file(path, self._read(entry))
                 raw |= {out.path for out in told.outs}
@@ -131,6 +137,12 @@ class DvcContent:
             params,
             plots,
         )
+
+    def _noted(self, path: str, entry: Entry, told: Stated) -> Stated:
+        """The same; that nothing of it can be read is told at the end."""
+        if told.unread:
+            self._unread[entry.oid] = path, told.unread
+        return told
 
     def _plain(self, path: str) -> bool:
         """Whether a file that git keeps itself was asked for."""

@@ -5,7 +5,7 @@ Source: https://doc.dvc.org/user-guide/project-structure (version 3; 1 and 2 dif
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -30,7 +30,10 @@ class Out(msgspec.Struct, frozen=True):
 
 
 class Stated(msgspec.Struct, frozen=True):
-    """What one file states, with paths from the top of the repository. ``deps``: path → MD5 of what stages read."""
+    """What one file states, with paths from the top of the repository. ``deps``: path → MD5 of what stages read.
+
+    ``unread``: why nothing of it can be read.
+    """
 
     outs: tuple[Out, ...] = ()
     deps: tuple[tuple[str, str], ...] = ()
@@ -38,20 +41,30 @@ class Stated(msgspec.Struct, frozen=True):
     metric_files: tuple[str, ...] = ()
     param_files: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
+    unread: str = ""
+
+
+NO_MAPPING = "it is no YAML as DVC writes it"
 
 
 def of_dvc_file(path: str, data: bytes) -> Stated:
-    """A ``.dvc`` file: one or more outs; ``deps`` are where ``dvc import`` had it from."""
+    """A ``.dvc`` file: one or more outs; ``deps`` are where ``dvc import`` had it from.
+
+    One that cannot be read (a conflict that was committed, say) stands for the file that it is called after.
+    """
     told = mapping(parsed(path, data))
     folder = _joined(_folder(path), told.get("wdir", "."))
     source = next((str(dep.get("path", "")) for dep in map(mapping, listed(told.get("deps")))), "")
     outs = (_out(folder, mapping(out), source) for out in listed(told.get("outs")))
-    return Stated(tuple(out for out in outs if out is not None))
+    named = tuple(out for out in outs if out is not None)
+    if named:
+        return Stated(named)
+    return Stated((Out(path.removesuffix(".dvc"), why=f"{path} cannot be read: {NO_MAPPING}"),))
 
 
 def of_lock(path: str, data: bytes, folders: dict[str, str]) -> Stated:
     """A ``dvc.lock``; ``folders``: stage → where its paths start, when that is not beside the file."""
-    told = mapping(parsed(path, data))
+    told = mapping(whole := parsed(path, data))
     stages = mapping(told.get("stages") if "schema" in told else told)
     outs: list[Out] = []
     deps: list[tuple[str, str]] = []
@@ -64,12 +77,12 @@ def of_lock(path: str, data: bytes, folders: dict[str, str]) -> Stated:
         for file, values in mapping(stage.get("params")).items():
             beside = PurePosixPath(str(file)).name == "params.yaml"
             params |= {key if beside else f"{file}:{key}": value for key, value in flat(values)}
-    return Stated(tuple(outs), tuple(deps), tuple(params.items()))
+    return Stated(tuple(outs), tuple(deps), tuple(params.items()), unread=_unread(whole, data))
 
 
 def of_yaml(path: str, data: bytes) -> tuple[Stated, dict[str, str]]:
     """A ``dvc.yaml``: files of metrics, params and plots; and where the paths of its stages start."""
-    told = mapping(parsed(path, data))
+    told = mapping(whole := parsed(path, data))
     here = _folder(path)
     metrics = [_joined(here, name) for name in _names(told.get("metrics"))]
     params = [_joined(here, name) for name in _names(told.get("params"))]
@@ -83,7 +96,13 @@ def of_yaml(path: str, data: bytes) -> tuple[Stated, dict[str, str]]:
         metrics += [_joined(folder, metric) for metric in _names(stage.get("metrics"))]
         plots += [_joined(folder, plot) for plot in _names(stage.get("plots"))]
     beside = _joined(here, "params.yaml")
-    return Stated(metric_files=tuple(metrics), param_files=(*params, beside), plots=tuple(plots)), folders
+    files = (*params, beside)
+    unread = _unread(whole, data)
+    return Stated(metric_files=tuple(metrics), param_files=files, plots=tuple(plots), unread=unread), folders
+
+
+def _unread(told: Any, data: bytes) -> str:
+    return "" if isinstance(told, Mapping) or not data.strip() else NO_MAPPING
 
 
 def _out(folder: str, out: Any, source: str = "") -> Out | None:

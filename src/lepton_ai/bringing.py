@@ -1,0 +1,211 @@
+"""Bringing what a branch has here together with what it has at another place."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
+
+from lepton_ai.errors import Diverged, InUse, NotFound, UsageError
+from lepton_ai.history import graph, states
+from lepton_ai.history.changes.attempt import Result, attempt
+from lepton_ai.history.leases import is_alive, present
+from lepton_ai.history.refs.contract import ABSENT, Commit, Move
+from lepton_ai.later import Later
+from lepton_ai.together import Together
+
+if TYPE_CHECKING:
+    from lepton_ai.client.remotes import Remote
+    from lepton_ai.history.merging import picking, report
+    from lepton_ai.history.merging.asked import Asked
+    from lepton_ai.history.merging.plan import Plan
+    from lepton_ai.history.merging.report import Preview
+    from lepton_ai.history.refs.contract import VersionRow
+else:
+    picking = Later("lepton_ai.history.merging.picking")
+    report = Later("lepton_ai.history.merging.report")
+
+How = Literal["ff-only", "merge", "rebase"]
+"""What to do with a branch that has versions of its own on both sides."""
+
+
+class Bringing(Together):
+    """What a pull does with a branch that has versions of its own on both sides.
+
+    The branch stands at theirs meanwhile, and ours on a branch beside. A mark (:class:`states.PullState`) says so: who
+    finds that of a process that is gone puts everything back.
+    """
+
+    def _take_up(self, name: str) -> None:
+        """Put back what a pull left that was killed in the middle.
+
+        Raises:
+            InUse: a pull is at it.
+        """
+        keys = (f"pulling/{name}", f"branch/{name}", f"merge/{name}")
+        there = self.home.history.get(keys)
+        mark, branch = there.get(keys[0]), there.get(keys[1])
+        if mark is None:
+            return
+        state = states.decode(states.PullState, mark)
+        if is_alive(state.who):
+            raise InUse(
+                f"process {state.who.pid} on {state.who.host} pulls {name!r} already",
+                hint="wait until it has ended",
+            )
+        key = f"branch/{state.kept}"
+        beside = self.home.history.get([key]).get(key)
+        heads = [states.decode(states.BranchState, ref).head for ref in (branch, beside) if ref is not None]
+        if heads == [state.there, state.before.head] and keys[2] not in there:
+            self._put_back(state.kept, name, state.before)
+        else:
+            self._unmark(name)  # it was killed when it had done its work, or people have gone on since
+
+    def _unmark(self, name: str) -> None:
+        key = f"pulling/{name}"
+
+        def build() -> Result[None]:
+            mark = self.home.history.get([key]).get(key)
+            moves = () if mark is None else (replace(states.clear(mark), logged=False),)
+            return Result(Commit(self._act().actor, "pull", moves=moves) if moves else None, None)
+
+        attempt(self.home.history, build)
+
+    def _bring_together(self, remote: Remote, name: str, how: How, asked: Asked) -> tuple[str, bool]:
+        """Let the branch stand where it stands there, and take in our versions from a branch beside; its name, and
+        whether that made a version.
+        """
+        kept, before = self._put_beside(remote, name)
+        came = True
+        try:
+            if how == "merge":
+                self._whole.merge_branch(kept, name, **asked)
+            else:
+                came = self._rebase(kept, name, asked)
+        except BaseException as problem:  # Ctrl-C, too, leaves everything as it was
+            if f"merge/{name}" in self.home.history.get([f"merge/{name}"]):
+                self._unmark(name)
+                raise  # as was asked for: the merge waits for decisions
+            self._put_back(kept, name, before)
+            if isinstance(problem, Diverged):
+                raise Diverged(
+                    f"{problem.message}; your branch {name!r} stands where it stood", hint=problem.hint
+                ) from problem
+            raise
+        self._unmark(name)
+        return kept, came
+
+    def _put_beside(self, remote: Remote, name: str) -> tuple[str, states.BranchState]:
+        """Move the branch to where it stands at the remote; a new branch keeps where it stood."""
+
+        def build() -> Result[tuple[str, states.BranchState]]:
+            branch = self.lines.branch(name)
+            key = remote.key(f"branch/{name}")
+            seen = self.home.history.get([key]).get(key)
+            if seen is None or branch.head is None:
+                raise NotFound(f"{remote.name} has no branch {name!r}", hint="lepton pull")
+            there = states.decode(states.BranchState, seen)
+            kept, checks = self._free_name(f"{name}-mine")
+            own = replace(branch.state, uid=secrets.token_hex(8), base=branch.state.head)
+            state = replace(branch.state, head=there.head, high=max(there.high, branch.state.high))
+            mark = f"pulling/{name}"
+            pulling = states.PullState(present("pull"), kept, state.head, branch.state)
+            marked = states.set_(mark, self.home.history.get([mark]).get(mark), pulling)
+            moves = (
+                states.set_(branch.ref.key, branch.ref, state),
+                replace(marked, logged=False),
+                Move(f"branch/{kept}", ABSENT, states.encode(own)),
+                Move(f"line/{own.uid}", ABSENT, states.encode(states.LineState(kept)), logged=False),
+            )
+            act = self._act()
+            checks |= {seen.key: seen.stamp}
+            return Result(
+                Commit(act.actor, "pull", at=act.at, moves=moves, checks=checks), (kept, branch.state)
+            )
+
+        return attempt(self.home.history, build)
+
+    def _free_name(self, stem: str) -> tuple[str, dict[str, int]]:
+        for number in count(1):
+            name = stem if number == 1 else f"{stem}-{number}"
+            if f"branch/{name}" in self.home.history.get([f"branch/{name}"]):
+                continue
+            try:
+                return name, self.lines.free("branch", name)
+            except UsageError:
+                continue
+        raise AssertionError("unreachable")
+
+    def _put_back(self, kept: str, name: str, before: states.BranchState) -> None:
+        """As it was: what came in between stays only as versions that have no branch."""
+
+        def build() -> Result[None]:
+            branch, beside = self.lines.branch(name), self.lines.branch(kept)
+            keys = (f"line/{beside.state.uid}", f"pulling/{name}")
+            there = self.home.history.get(keys)
+            moves = (
+                states.set_(
+                    branch.ref.key, branch.ref, replace(branch.state, head=before.head, high=before.high)
+                ),
+                states.clear(beside.ref),
+                *(replace(states.clear(there[key]), logged=False) for key in keys if key in there),
+            )
+            act = self._act()
+            return Result(Commit(act.actor, "take a pull back", at=act.at, moves=moves), None)
+
+        attempt(self.home.history, build)
+
+    def _rebase(self, kept: str, name: str, asked: Asked) -> bool:
+        """Take our own versions over, one by one, upon the remote's newest; whether that made any."""
+        came = False
+        for made in self._steps(kept, name, asked):
+            report.refuse(made, name)
+            came = came or made.same_as != 0
+        return came
+
+    def _foretold(self, kept: str, name: str, asked: Asked) -> tuple[Preview, ...]:
+        """What a rebase would do at each version, up to the first that it cannot take over."""
+        told = []
+        for made in self._steps(kept, name, asked):
+            told.append(picking.foretold(made, name))
+            if not told[-1].possible:
+                break
+        return tuple(told)
+
+    def _steps(self, kept: str, name: str, asked: Asked) -> Iterator[Plan]:
+        """Take our own versions over, each as soon as the next one is asked for. One whose change is there already is
+        left out.
+        """
+        wanted, verbs = self.merging.request(self.merging.whole(asked)), self.merging.picking
+        for row in self._own(kept, name):
+            found = self.lines.version(row.id)
+            made, head = verbs.plan("cherry-pick", found, name, wanted)
+            yield made
+            if made.same_as != 0:
+                message = found.record.message
+                verbs.make("cherry-pick", found, name, made, head, self._act(message), message)
+
+    def _own(self, kept: str, name: str) -> list[VersionRow]:
+        """Our versions that the remote's branch lacks, oldest first.
+
+        Raises:
+            Diverged: both have nothing in common.
+        """
+        head, base = self.lines.branch(kept).head, self.lines.branch(name).head
+        assert head is not None  # noqa: S101  (it had versions of its own)
+        theirs = graph.ancestors(self.home.history, [base] if base else [])
+        firsts = {row.first for row in self.home.history.versions(list(theirs)).values()}
+        own = []
+        for row in graph.first_parents(self.home.history, graph.row(self.home.history, head)):
+            if row.first in firsts:
+                break
+            own.append(row)
+        if not own or not own[-1].parents:
+            raise Diverged(
+                f"{name!r} and {kept!r} have no version in common, so nothing can be taken over",
+                hint="lepton pull --merge",
+            )
+        return own[::-1]

@@ -27,12 +27,13 @@ demo: env-demo ## see it work: trains, saves, branches, rolls back … in ./lept
 	@$(BIN)/lepton demo $(DEMO)
 
 test: env-test ## install what the tests need, then run all of them (linters too)
-	@tools/system-packages.sh git strace mariadbd
+	@tools/system-packages.sh git strace mariadbd kubectl systemd-analyze
 	@tools/run-tests.sh -n $(WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 test-slow: env-test ## the long tests: a thousand killed saves, long histories, a built wheel
-	@tools/system-packages.sh git strace mariadbd radosgw ceph-mon ceph-osd nginx caddy buildah mmdebstrap
+	@tools/system-packages.sh git strace mariadbd radosgw ceph-mon ceph-osd nginx caddy buildah mmdebstrap git-lfs
 	@tools/azurite.sh
+	@tools/import-sources.sh
 	@tools/run-tests.sh -m slow $(PYTEST_ARGS)
 
 lint: env-test ## ruff, mypy --strict and the import contracts

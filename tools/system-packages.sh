@@ -25,6 +25,8 @@ for name in "$@"; do
         cc) can_compile || missing+=(gcc libc6-dev) ;;
         strace) [ "$(uname -s)" != Linux ] || command -v strace >/dev/null || missing+=(strace) ;;
         mariadbd) has_mariadb || missing+=(mariadb-server-core mariadb-client-core) ;;
+        kubectl) [ "$(uname -s)" != Linux ] || command -v kubectl >/dev/null || missing+=(kubernetes-client) ;;
+        systemd-analyze) [ "$(uname -s)" != Linux ] || command -v systemd-analyze >/dev/null || missing+=(systemd) ;;
         python3-venv) missing+=(python3-venv) ;;
         *) command -v "$name" >/dev/null || missing+=("$name") ;;
     esac

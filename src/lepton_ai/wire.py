@@ -16,6 +16,9 @@ PREFIX = "/api/v1"
 PART_SIZE = 8 << 20
 """Bytes of a pack that one request carries, up or down; a cut connection costs at most what the server has not kept."""
 
+MOST_PIECES = 1_000
+"""Pieces of packs in one question; together they have at most ``PART_SIZE`` bytes."""
+
 MOST_IDS = 50_000
 """Object ids in one question."""
 
@@ -129,6 +132,26 @@ class Packs(msgspec.Struct, frozen=True, omit_defaults=True):
     next: str | None = None
     last: str | None = None
     gone: bool = False
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """``length`` bytes of a pack from ``offset``."""
+
+    pack: str
+    offset: int
+    length: int
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """Pieces of several packs."""
+
+    pieces: tuple[Piece, ...]
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """The bytes of each piece that was asked for, in order; empty where the pack is gone, or ends before."""
+
+    data: tuple[bytes, ...]
 
 
 class Ids(msgspec.Struct, frozen=True):

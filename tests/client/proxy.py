@@ -13,11 +13,11 @@ class Wire:
     ``cut_after``: bytes, both ways together, after which all connections are torn; ``down``: none is made any more.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, scheme: str = "http") -> None:
         self._target = port
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._door.getsockname()[1])
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.address = f"{scheme}://127.0.0.1:{self.port}"
         self.up = self.back = self.cuts = self.requests = 0
         self.cut_after: int | None = None
         self.down = False

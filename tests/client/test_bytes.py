@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lepton_ai import ModelRepository
+from lepton_ai.client.blobs import HttpBlobs
 from tests.client.conftest import Server
 from tests.client.places import begun, content, names, place, save, size_of, tuned, weights
 from tests.client.proxy import Wire
@@ -91,6 +92,27 @@ def test_a_first_push_and_a_clone_cost_what_is_stored(wire: Wire, running: Serve
             assert names(copy) == names(ours)
     with ModelRepository(place(running, tmp_path)) as far:
         assert far.verify().clean
+
+
+def test_a_clone_of_many_small_packs_asks_few_questions(wire: Wire, running: Server, tmp_path: Path) -> None:
+    with ModelRepository(tmp_path / "ours", author="ana") as ours:
+        ours.add_remote("origin", place(wire, tmp_path))
+        for seed in range(30):
+            save(ours, tmp_path / "in", {"w": weights(seed)["layer0"][:1000]})
+            ours.push()
+        wire.reset()
+        with ModelRepository.clone(place(wire, tmp_path), tmp_path / "copy") as copy:
+            assert wire.requests <= 12
+            assert names(copy) == names(ours)
+            assert content(copy, "v7", tmp_path / "out") == content(ours, "v7", tmp_path / "own")
+    with ModelRepository(place(wire, tmp_path)) as far:  # its index is kept from before
+        far.home.store._index.path.unlink()
+        blobs = far.home.blobs
+        assert isinstance(blobs, HttpBlobs)
+        blobs._pieces._path += "-of-tomorrow"  # a server that does not know of this
+        wire.reset()
+        assert far.verify().clean
+        assert wire.requests > 30
 
 
 def test_who_has_everything_is_told_so_in_few_words(

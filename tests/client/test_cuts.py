@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 import threading
 import time
@@ -15,44 +14,26 @@ from lepton_ai import ModelRepository
 from lepton_ai.client import waiting
 from lepton_ai.errors import Diverged, LeptonError, StorageFailed
 from tests.client.conftest import PROGRAM, Server
+from tests.client.cutting import check, clone, travel
 from tests.client.places import begun, content, names, place, save, size_of, tuned, weights
 from tests.client.proxy import Wire
 
-LEAST = 5_000
-"""Bytes that a push or pull says besides, at least."""
 RARE = 20
 """Every so many versions one is no fine-tune, but a model of its own, which costs 2 MiB."""
 
 
 def cut_everywhere(wire: Wire, running: Server, tmp_path: Path, points: int) -> None:
     """Push and pull ``points`` versions, then clone them; every journey is cut once at a random byte."""
-    chance, cuts = random.Random(7), 0
-    url = place(wire, tmp_path)
+    chance, url = random.Random(7), place(wire, tmp_path)
+    models = (
+        weights(2 + number) if number % RARE == RARE // 2 else tuned(weights(), 2 + number)
+        for number in range(points)
+    )
     with begun(wire, tmp_path) as ours, ModelRepository.clone(url, tmp_path / "theirs") as theirs:
-        for number in range(points):
-            before = size_of(ours)
-            new = number % RARE == RARE // 2
-            save(ours, tmp_path / "in", weights(2 + number) if new else tuned(weights(), 2 + number))
-            grown = max(0, size_of(ours) - before)
-            for journey in (ours.push, theirs.pull):
-                wire.reset(chance.randrange(grown + LEAST))
-                assert journey().branches == ("main",)
-                cuts += wire.cuts
-        assert cuts > 1.9 * points
-        wire.reset()
-        with ModelRepository(place(running, tmp_path)) as far:
-            assert names(far) == names(ours) == names(theirs)
-            assert far.verify().clean
-        assert theirs.verify().clean
-        whole = size_of(ours)
-    for number in range(max(2, points // 4)):
-        wire.reset(chance.randrange(whole))
-        folder = tmp_path / f"copy{number}"
-        with ModelRepository.clone(url, folder) as copy:
-            assert wire.cuts == 1
-            assert len(names(copy)) == points + 1
-            assert number % 8 or copy.verify().clean
-        shutil.rmtree(folder)
+        assert travel(wire, ours, theirs, models, tmp_path / "in", chance) > 1.9 * points
+        check(place(running, tmp_path), ours, theirs, tmp_path)
+        assert len(names(ours)) == points + 1
+        clone(wire, url, ours, tmp_path, chance, max(2, points // 4))
 
 
 def test_a_cut_at_any_byte_is_gone_on_after(wire: Wire, running: Server, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from obstore import exceptions
 
 from lepton_ai.errors import MissingExtra, NotFound, StorageFailed, UsageError
 from lepton_ai.store.blobs import bucket, objects
@@ -55,6 +56,7 @@ def test_a_store_that_cannot_be_reached(s3_url: str, s3_server: str, monkeypatch
         with pytest.raises(StorageFailed) as caught:
             asked()
         assert not isinstance(caught.value, Refused)
+        assert "nobody listens there" in str(caught.value)
         assert "can it be reached" in str(caught.value)
 
 
@@ -98,6 +100,9 @@ def test_a_folder(address: str, tmp_path: Path) -> None:
         ("s3://bucket?allow_http=yes", "true or false"),
         ("s3://bucket?secret_access_key=hush", "no option"),
         ("s3://key:hush@bucket/x", "carries a name or password"),
+        ("s3://bucket?endpoint=store", "no address"),
+        ("s3://bucket?endpoint=https://store:x", "no address"),
+        ("s3://bucket?public=ftp://store", "no address"),
         ("gs://bucket?region=x", "no option"),
         ("az://container", "cannot be opened"),
     ],
@@ -105,6 +110,54 @@ def test_a_folder(address: str, tmp_path: Path) -> None:
 def test_addresses_that_are_none(url: str, said: str, s3_server: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         open_objects(url)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_endpoint_in_the_environment(
+    name: str, s3_url: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain HTTP too, as the clouds' own tools take it; the one for S3 counts, and the address before both."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    put(open_objects(s3_url), tmp_path, NAME, b"data")
+    monkeypatch.setenv(name, s3_server)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    blobs = open_objects(s3_url.partition("?")[0])
+    assert blobs.get(NAME, 0, 4) == b"data"
+    keeper = presigning(blobs)
+    assert keeper is not None
+    assert keeper.presign_get(NAME, 60).startswith(s3_server)
+    with pytest.raises(UsageError, match="plain HTTP"):
+        open_objects(s3_url.partition("?")[0] + "?allow_http=false")
+    with pytest.raises(UsageError, match="plain HTTP"):
+        open_objects(s3_url.partition("?")[0] + "?endpoint=http://127.0.0.1:1")
+    monkeypatch.setenv(name, "store.example.org")
+    with pytest.raises(UsageError, match=f"{name} in the environment is no address"):
+        open_objects(s3_url.partition("?")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: Connect, ConnectError( 'dns error', ...)", "not reached: its name is not known"),
+        ("kind: Connect, Os { code: 111, kind: ConnectionRefused }", "not reached: nobody listens there"),
+        ("HttpError { kind: Timeout }", "not reached: no answer in time"),
+        ("HttpError { kind: Connect, InvalidCertificate(UnknownIssuer) }", "its certificate is not valid"),
+        (
+            "performing PUT http://169.254.169.254/latest: status code: 403 Forbidden",
+            "there are no credentials",
+        ),
+        ("the server said status 500", "the object store failed \\(status 500\\)"),
+        ("<Code>SlowDown</Code> https://store/?X-Amz-Signature=hush", "failed \\(SlowDown\\)"),
+        ("something new https://store/?X-Amz-Signature=hush", "the object store failed \\("),
+    ],
+)
+def test_why_a_store_does_not_answer_is_told_in_plain_words(text: str, said: str, tmp_path: Path) -> None:
+    blobs = open_objects(f"memory://{uuid.uuid4()}")
+    assert isinstance(blobs, bucket.ObjectBlobs)
+    with pytest.raises(StorageFailed, match=said) as caught, blobs.asking(NAME):
+        raise exceptions.GenericError(text)
+    assert "GenericError" not in str(caught.value)
     assert "hush" not in str(caught.value)
 
 

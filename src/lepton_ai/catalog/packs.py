@@ -98,6 +98,17 @@ def find(catalog: Catalog, number: int, name: str) -> wire.Pack:
     return wire.Pack(row[0], row[1], row[2] / 1_000_000)
 
 
+def sizes(catalog: Catalog, number: int, names: Iterable[str]) -> dict[str, int]:
+    """Bytes of those of the packs ``names`` (64 hexadecimal digits) that the repository has."""
+    wanted, found = sorted(set(names)), dict[str, int]()
+    with catalog.reading() as connection:
+        for start in range(0, len(wanted), _BATCH):
+            of_them = PACKS.c.name.in_(wanted[start : start + _BATCH])
+            query = select(PACKS.c.name, PACKS.c.size).where(PACKS.c.repository == number, of_them)
+            found.update((row[0], row[1]) for row in connection.execute(query))
+    return found
+
+
 def remove(catalog: Catalog, number: int, names: Iterable[str]) -> None:
     """Take packs off the list; those that are not on it are no error."""
     wanted = list(names)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lepton_ai import wire
-from lepton_ai.client import listed, waiting
+from lepton_ai.client import waiting
 from lepton_ai.client.connection import Connection, Elsewhere
+from lepton_ai.client.listed import Listed, Listing
+from lepton_ai.client.pieces import Pieces
 from lepton_ai.client.reaching import Unreached
 from lepton_ai.client.windows import Windows
 from lepton_ai.errors import Damaged, LostRace, NotFound, StorageFailed, Unsupported, UsageError
-from lepton_ai.store.contract import BlobInfo
+from lepton_ai.store.contract import BlobInfo, Piece
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.packs.format import HEAD_SIZE, blob_name, pack_name
 from lepton_ai.store.pipeline import Pool
@@ -44,12 +46,13 @@ class HttpBlobs:
         connection: Connection,
         path: str,
         told: Callable[[int], None] | None = None,
-        known: listed.Listed | None = None,
+        known: Listed | None = None,
     ) -> None:
         self._connection, self._path = connection, path
-        self._list, self._known = known, listed.Known()
+        self._listing = Listing(connection, path, known)
         self.told: Callable[[int], None] = told or (lambda _: None)
         self._direct, self._windows = True, Windows()
+        self._pieces = Pieces(connection, path)
         self._times: dict[str, float] = {}
         self._sizes: dict[str, int] = {}
 
@@ -77,7 +80,10 @@ class HttpBlobs:
                     self._finish(upload, etags)
             except (Unreached, LostRace, Elsewhere) as problem:
                 failures += 1
-                if failures >= waiting.ATTEMPTS or (isinstance(problem, Elsewhere) and failures > 1):
+                silent = isinstance(problem, Unreached) and problem.silent
+                if waiting.enough(failures, silent=silent) or (
+                    isinstance(problem, Elsewhere) and failures > 1
+                ):
                     raise
                 time.sleep(waiting.pause(failures))
                 continue
@@ -111,6 +117,12 @@ class HttpBlobs:
         if len(wanted) < length:
             raise _cut(name, length, offset)
         return wanted
+
+    def bring_near(self, pieces: Iterable[Piece]) -> None:
+        """Ask for many small pieces at once, so that none is asked for when it is read; as far as the server can."""
+        wanted = (piece for piece in pieces if piece.length <= ALONE and self._windows.find(*piece) is None)
+        for piece, data in self._pieces.brought(wanted):
+            self._windows.keep(piece.blob, piece.offset, data)
 
     def stream(self, name: str, offset: int, length: int) -> Iterator[bytes]:
         """The bytes from ``offset`` in portions as they come; fewer when the connection breaks off.
@@ -156,40 +168,11 @@ class HttpBlobs:
         """Every pack whose name starts with ``prefix``."""
         if not ("packs/".startswith(prefix) or prefix.startswith("packs/")):
             return
-        for pack in self._listing():
+        for pack in self._listing.packs():
             at = float(int(pack.written_at))  # whole seconds, as a header tells them
             self._times[pack.name], self._sizes[pack.name] = at, pack.size
             if blob_name(pack.name).startswith(prefix):
                 yield BlobInfo(blob_name(pack.name), pack.size, at)
-
-    def _listing(self) -> tuple[wire.Pack, ...]:
-        """The packs, oldest first; of those that are known from before none travels again."""
-        known = self._known
-        if known.last is None and self._list is not None:
-            known = self._list.read()
-        fresh, gone = self._going_on(known)
-        if gone:
-            fresh, _ = self._going_on(listed.Known())
-        if self._list is not None and fresh != known:
-            self._list.write(fresh)
-        self._known = fresh
-        return fresh.packs
-
-    def _going_on(self, known: listed.Known) -> tuple[listed.Known, bool]:
-        """What is known and what came since, as far as nothing of it has gone; and whether something has."""
-        page, fresh = self._page(known.last), known
-        while not (page.gone and known.last is not None):
-            fresh = fresh.and_then(page)
-            if page.next is None:
-                return fresh, False
-            page = self._page(page.next)
-        return fresh, True
-
-    def _page(self, after: str | None) -> wire.Packs:
-        query = {"after": after} if after else None
-        path = f"{self._path}/packs"
-        page: wire.Packs = self._connection.call("GET", path, None, wire.Packs, query=query, packed=True)
-        return page
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove packs, durably; those that are gone already are no error."""
@@ -220,7 +203,7 @@ class HttpBlobs:
                 last = "?finish=true" if held == upload.size else ""
                 path = f"{self._path}/uploads/{upload.id}{last}"
                 answer = self._connection.send(
-                    "PUT", path, data, headers={"Content-Range": told}, repeat=False
+                    "PUT", path, data, headers={"Content-Range": told}, repeat=False, works=bool(last)
                 )
                 self.told(len(data))
                 answer.close()
@@ -237,7 +220,7 @@ class HttpBlobs:
 
     def _finish(self, upload: wire.Upload, etags: tuple[str, ...]) -> None:
         path = f"{self._path}/uploads/{upload.id}/finish"
-        self._connection.call("POST", path, wire.Parts(etags), wire.Upload, repeat=True)
+        self._connection.call("POST", path, wire.Parts(etags), wire.Upload, repeat=True, works=True)
 
     def _range(self, name: str, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes; a range that begins behind the end is empty."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
 AGENT = f"lepton-ai/{__version__}"
-CONNECT, READ = 10.0, 120.0
-"""Seconds to wait for a connection, and between two portions of an answer."""
 STREAMS = 8
 """Connections to one server that are kept."""
 LARGEST = 1 << 30
@@ -60,11 +59,13 @@ class Connection:
         repeat: bool | None = None,
         query: Mapping[str, str] | None = None,
         packed: bool = False,
+        works: bool = False,
     ) -> Any:
         """Ask ``/api/v1`` + ``path``; the answer as ``tells`` (None: nothing is expected).
 
         ``repeat``: whether it may be sent again although the first may have arrived (default: all but POST and PATCH).
         ``packed``: both bodies travel packed, and squeezed where that saves something; not every address takes that.
+        ``works``: the server may have to look through much before it answers.
 
         Raises:
             LeptonError: what the server says. StorageFailed: it cannot be reached, or answers what nobody can read.
@@ -75,8 +76,9 @@ class Connection:
         if small is not None:
             sent, own["Content-Encoding"] = small, ZSTD
         answer = self.send(
-            method, path, sent, kind, headers={**own, **(headers or {})}, repeat=repeat, query=query
-        )
+            method, path, sent, kind,
+            headers={**own, **(headers or {})}, repeat=repeat, query=query, works=works,
+        )  # fmt: skip
         if tells is None:
             return None
         try:
@@ -102,12 +104,14 @@ class Connection:
         query: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         stream: bool = False,
+        works: bool = False,
     ) -> BaseHTTPResponse:
         """Send a request under ``/api/v1``; the answer, of a status below 300 or in ``accept``.
 
         Nobody is followed elsewhere: what a proxy or a page of a login redirects was not done.
 
         ``stream``: its body is read by :meth:`portions`, and the answer closed by the caller.
+        ``works``: see :meth:`call`.
 
         Raises:
             LeptonError: what the server says. StorageFailed: it cannot be reached.
@@ -116,7 +120,7 @@ class Connection:
         own |= {} if body is None else {"Content-Type": content_type}
         own |= headers or {}
         url = f"{self.server}{wire.PREFIX}{path}"
-        asked = Asked(method, url, body, own, query, stream)
+        asked = Asked(method, url, body, own, query, stream, waiting.WORK if works else waiting.READ)
         answer = self._tried(asked, method not in ("POST", "PATCH") if repeat is None else repeat)
         if answer.status >= 300 and answer.status not in accept:
             data = opened(answer)
@@ -144,7 +148,7 @@ class Connection:
         where = store.split("/")[2]
         if address.is_loopback(address.host(store)) and not address.is_loopback(address.host(self.server)):
             raise UsageError(f"{self.server} sends to {where}, which is this machine", hint="ask who runs it")
-        answer = self._tried(Asked(method, url, body, dict(headers), None, stream), again=True)
+        answer = self._tried(Asked(method, url, body, dict(headers), None, stream, waiting.READ), again=True)
         if answer.status >= 300 and answer.status not in accept:
             answer.close()
             raise Elsewhere(
@@ -160,7 +164,7 @@ class Connection:
         """
         count = 0
         try:
-            with reached(self.server):
+            with reached(self.server, waiting.READ):
                 for data in answer.stream(PORTION):
                     count += len(data)
                     yield data
@@ -177,10 +181,11 @@ class Connection:
         for attempt in range(attempts):
             last = attempt == attempts - 1
             try:
-                with reached(self.server):
+                with reached(self.server, asked.patience):
                     answer = self._once(asked)
             except Unreached as problem:
-                if last or not (again or problem.before) or (problem.lasting and attempt):
+                given_up = last or waiting.enough(attempt + 1, silent=problem.silent)
+                if given_up or not (again or problem.before) or (problem.lasting and attempt):
                     raise
                 time.sleep(waiting.pause(attempt))
                 continue
@@ -194,13 +199,19 @@ class Connection:
     def _once(self, asked: Asked) -> BaseHTTPResponse:
         import urllib3
 
+        headers = {"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **asked.headers}
+        body: bytes | BytesIO | None = asked.body
+        if (
+            asked.body
+        ):  # as a file it goes in small portions, each with its own time: a slow line is no silent one
+            body, headers["Content-Length"] = BytesIO(asked.body), str(len(asked.body))
         return self._pool.request(
             asked.method,
             asked.url,
             fields=dict(asked.query) if asked.query else None,
-            body=asked.body,
-            headers={"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **asked.headers},
-            timeout=urllib3.Timeout(connect=CONNECT, read=READ),
+            body=body,
+            headers=headers,
+            timeout=urllib3.Timeout(connect=waiting.CONNECT, read=asked.patience),
             retries=False,
             redirect=False,
             preload_content=not asked.stream,
@@ -209,7 +220,7 @@ class Connection:
 
 
 class Asked(NamedTuple):
-    """A request."""
+    """A request; ``patience``: seconds without a byte after which its answer is not waited for any more."""
 
     method: str
     url: str
@@ -217,6 +228,7 @@ class Asked(NamedTuple):
     headers: Mapping[str, str]
     query: Mapping[str, str] | None
     stream: bool
+    patience: float
 
 
 class Elsewhere(StorageFailed):
@@ -256,7 +268,7 @@ def _pool(server: str) -> urllib3.PoolManager:
 
     import urllib3
 
-    options: dict[str, Any] = {"maxsize": STREAMS, "block": False}
+    options: dict[str, Any] = {"maxsize": STREAMS, "block": False, "socket_options": _watched()}
     if server.startswith("https:"):
         options["ssl_context"] = _certificates()
     scheme, _, host = server.partition("://")
@@ -264,6 +276,25 @@ def _pool(server: str) -> urllib3.PoolManager:
     if proxy and not address.is_loopback(address.host(server)) and not proxy_bypass(host):
         return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)
+
+
+def _watched() -> list[tuple[int, int, int]]:
+    """Options of a socket: no waiting for more to send, and a look from time to time whether the other end is there."""
+    import socket
+
+    tcp = socket.IPPROTO_TCP
+    named = {
+        "TCP_KEEPIDLE": waiting.PROBED,
+        "TCP_KEEPALIVE": waiting.PROBED,
+        "TCP_KEEPINTVL": waiting.PROBED // 2,
+    }
+    named |= {
+        "TCP_KEEPCNT": waiting.PROBES
+    }  # what a system calls otherwise, or does not know, stays as it has it
+    found = [
+        (tcp, int(getattr(socket, name)), value) for name, value in named.items() if hasattr(socket, name)
+    ]
+    return [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *found]
 
 
 def _certificates() -> ssl.SSLContext:

@@ -72,9 +72,10 @@ class HttpHistory:
         headers, doubtful = {KEY: secrets.token_hex(16)}, False
         for attempt in range(waiting.ATTEMPTS):
             try:
-                self._connection.call("POST", f"{self._path}/commit", change, headers=headers, packed=True)
+                path = f"{self._path}/commit"
+                self._connection.call("POST", path, change, headers=headers, packed=True, works=True)
             except Unreached as problem:
-                if problem.before or attempt == waiting.ATTEMPTS - 1:
+                if problem.before or waiting.enough(attempt + 1, silent=problem.silent):
                     raise
                 doubtful = True  # it may have arrived, or be under way still
                 time.sleep(waiting.pause(attempt))

@@ -64,7 +64,9 @@ class FarHome(AnyHome):
         for start in range(0, len(ids), AT_ONCE):
             asked = wire.Ids(b"".join(ids[start : start + AT_ONCE]))
             path = f"{self.path}/objects/missing"
-            told: wire.Ids = self.connection.call("POST", path, asked, wire.Ids, repeat=True, packed=True)
+            told: wire.Ids = self.connection.call(
+                "POST", path, asked, wire.Ids, repeat=True, packed=True, works=True
+            )
             found.update(told.ids[at : at + ID_SIZE] for at in range(0, len(told.ids), ID_SIZE))
         return found
 

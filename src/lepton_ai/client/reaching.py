@@ -9,16 +9,23 @@ from lepton_ai.errors import StorageFailed, UsageError
 
 
 class Unreached(StorageFailed):
-    """No whole answer came. ``before``: the request was not even sent; ``lasting``: nor will it be soon."""
+    """No whole answer came. ``before``: the request was not even sent; ``lasting``: nor will it be soon; ``silent``:
+    nothing came within the time.
+    """
 
-    def __init__(self, message: str, *, hint: str, before: bool, lasting: bool = False) -> None:
+    def __init__(
+        self, message: str, *, hint: str, before: bool, lasting: bool = False, silent: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
-        self.before, self.lasting = before, lasting
+        self.before, self.lasting, self.silent = before, lasting, silent
 
 
 @contextmanager
-def reached(server: str) -> Iterator[None]:
-    """Turn what urllib3 raises into our error; its own words may hold addresses that are signed."""
+def reached(server: str, patience: float) -> Iterator[None]:
+    """Turn what urllib3 raises into our error; its own words may hold addresses that are signed.
+
+    ``patience``: seconds without a byte after which it raises.
+    """
     import urllib3.exceptions as wrong
 
     try:
@@ -34,6 +41,13 @@ def reached(server: str) -> Iterator[None]:
             hint="check the address and the network, then repeat",
             before=True,
             lasting=isinstance(problem, wrong.NameResolutionError),
+        ) from None
+    except wrong.ReadTimeoutError:
+        raise Unreached(
+            f"{server} is silent: nothing came for {patience:.0f} seconds",
+            hint="it may have too much to do: repeat later, what has arrived stays",
+            before=False,
+            silent=True,
         ) from None
     except wrong.HTTPError as problem:
         raise Unreached(

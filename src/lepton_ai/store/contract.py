@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -99,6 +99,26 @@ class Blobs(Protocol):
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove blobs, durably; those that are gone already are no error."""
+
+
+class Piece(NamedTuple):
+    """``length`` bytes of a blob from ``offset``, which is not negative."""
+
+    blob: str
+    offset: int
+    length: int
+
+
+@runtime_checkable
+class BringingNear(Protocol):
+    """What keepers of blobs across a network can do besides: many small reads for the price of few questions."""
+
+    def bring_near(self, pieces: Iterable[Piece]) -> None:
+        """Have these pieces at hand when they are read next, as far as that can be: what is not there is no error.
+
+        Raises:
+            StorageFailed.
+        """
 
 
 class Refused(StorageFailed):

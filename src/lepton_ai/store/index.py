@@ -14,12 +14,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from lepton_ai.errors import Busy, Damaged, NoSpace, NotFound, StorageFailed
+from lepton_ai.errors import Busy, NoSpace, StorageFailed
 from lepton_ai.store.contract import Blobs, PackInfo
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.indexfile import BROKEN, TIMEOUT, open_index, pack_file, replace_index, within
+from lepton_ai.store.packs.contents import Entry, contents
 from lepton_ai.store.packs.format import Header, headers, pack_name
-from lepton_ai.store.packs.reader import read_footer, scan
 
 T = TypeVar("T")
 _AT_ONCE, _PACKS_AT_ONCE, SHORT, _LOOKS = 500, 64, 8, 5
@@ -163,21 +163,13 @@ class Index:
 
     def _load(self, packs: Sequence[PackInfo]) -> int:
         """Enter packs by their footers, a damaged one with what can still be found in it; how many were gone."""
-        entries: list[tuple[PackInfo, Iterator[tuple[int, Header]]]] = []
-        for info in packs:
-            try:
-                footer = read_footer(self._blobs, info.name, info.size)
-                entries.append((info, headers(footer)))
-            except Damaged:
-                entries.append((info, iter(list(scan(self._blobs, info.name, info.size)))))
-            except NotFound:  # dropped since the listing
-                continue
+        entries = contents(self._blobs, packs)
         self._enter(entries)
         return len(packs) - len(entries)
 
-    def _enter(self, packs: Sequence[tuple[PackInfo, Iterator[tuple[int, Header]]]]) -> None:
+    def _enter(self, packs: Sequence[Entry]) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            for info, contents in packs:
+            for info, objects in packs:
                 cursor = connection.execute(
                     "INSERT OR IGNORE INTO packs(name, size, objects, stored, written_at) VALUES (?, ?, 0, 0, ?)",
                     (info.name, info.size, info.written_at),
@@ -190,7 +182,7 @@ class Index:
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         (number, place, h.id, h.size, h.plain_length, h.base, h.depth, h.kind, h.codec)
-                        for place, h in _counting(contents, counted)
+                        for place, h in _counting(objects, counted)
                     ),
                 )
                 connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -97,6 +98,40 @@ def test_packs_come_back_byte_for_byte_in_ranges(ada: TestClient, client: Client
     tag = whole.headers["etag"]
     assert ada.get(f"{PLACE}/packs/{name}", headers={"If-None-Match": tag}).status_code == 304
     assert ada.get(f"{PLACE}/packs/{'0' * 64}").json()["kind"] == "not-found"
+
+
+def test_pieces_of_many_packs_come_in_one_answer(ada: TestClient, called: Called, client: Client) -> None:
+    announce(ada, client)
+    push(ada, client)
+    held = packs_of(client)
+    asked = [
+        wire.Piece(name, start, length)
+        for name, data in held.items()
+        for start, length in ((0, 8), (len(data) - 70, 70), (5, 0), (len(data) - 1, 2), (10**30, 1))
+    ]
+    asked += [wire.Piece("0" * 64, 0, 1)]
+
+    def brought(pieces: list[wire.Piece], **headers: str) -> Any:
+        body = msgspec.json.encode(wire.Pieces(tuple(pieces)))
+        return called("guest").post(f"{PLACE}/packs/pieces", content=body, headers=headers)
+
+    expected = [
+        held.get(name, b"")[start:][:length] for name, start, length in map(msgspec.structs.astuple, asked)
+    ]
+    whole = [data if len(data) == piece.length else b"" for data, piece in zip(expected, asked, strict=True)]
+    answer = brought(asked)
+    assert answer.status_code == 200, answer.text
+    assert list(msgspec.json.decode(answer.content, type=wire.Brought).data) == whole
+    packed = brought(asked, accept="application/msgpack")
+    assert list(msgspec.msgpack.decode(packed.content, type=wire.Brought).data) == whole
+    name = asked[0].pack
+    for wrong in (
+        [wire.Piece("../x", 0, 1)], [wire.Piece(name, -1, 1)], [wire.Piece(name, 0, -1)],
+        [wire.Piece(name, 0, wire.PART_SIZE + 1)], [wire.Piece(name, 0, 1)] * (wire.MOST_PIECES + 1),
+    ):  # fmt: skip
+        assert (brought(wrong).status_code, brought(wrong).json()["kind"]) == (400, "usage")
+    ada.headers.pop("Authorization")
+    assert ada.post(f"{PLACE}/packs/pieces", content=b"{}").status_code == 401
 
 
 def test_the_key_is_handed_to_who_may_read(

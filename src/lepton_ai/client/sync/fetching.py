@@ -100,8 +100,8 @@ class Fetching:
                         sink.write(data)
                         have += len(data)
                         self._told(len(data))
-            except Unreached:
-                if failures >= waiting.ATTEMPTS:
+            except Unreached as problem:
+                if waiting.enough(failures + 1, silent=problem.silent):
                     raise
             failures = 0 if have > before else failures + 1
             if failures > waiting.ATTEMPTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -9,20 +10,24 @@ from starlette.responses import RedirectResponse, Response
 
 from lepton_ai import wire
 from lepton_ai.catalog import packs
-from lepton_ai.errors import InUse, NotFound, Unsupported, UsageError
+from lepton_ai.errors import Damaged, InUse, NotFound, Unsupported, UsageError
 from lepton_ai.server.asked import WHERE, Keeping, Reading
-from lepton_ai.server.bodies import Shape, Told, told
+from lepton_ai.server.bodies import Form, Shape, Told, told
 from lepton_ai.server.cursors import Cursor, Limit
 from lepton_ai.server.ranges import ranged
 from lepton_ai.server.raw_bodies import Raw, read, takes
 from lepton_ai.store.contract import ID_SIZE, presigning
 from lepton_ai.store.packs.format import blob_name
+from lepton_ai.store.pipeline import Pool
 
 router = APIRouter(prefix=WHERE, tags=["sync"])
 
 VALID = 3600
 """Seconds for which a presigned address may be used."""
+AT_ONCE = 8
+"""Pieces that are read side by side: an object store lets one wait."""
 PackName = Annotated[str, Path(description="64 hexadecimal digits", pattern=r"^[0-9a-f]{64}$")]
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 @router.get("/packs", summary="The packs of a repository, oldest first")
@@ -58,6 +63,32 @@ def get_pack(
         request, found.size, pack, lambda offset, length: blobs.get(name, offset, length),
         lasting=True, written_at=found.written_at,
     )  # fmt: skip
+
+
+@router.post("/packs/pieces", summary="Pieces of several packs at once", openapi_extra=takes(wire.Pieces))
+def get_pieces(asked: Reading, body: Raw) -> Told[wire.Brought]:
+    """What whoever opens a repository for the first time wants of every pack, in one journey."""
+    wanted = read(body, wire.Pieces).pieces
+    if any(piece.offset < 0 or piece.length < 0 or not _NAME.fullmatch(piece.pack) for piece in wanted):
+        raise UsageError("a piece is a pack (64 hexadecimal digits), an offset and a length in bytes")
+    if len(wanted) > wire.MOST_PIECES or sum(piece.length for piece in wanted) > wire.PART_SIZE:
+        raise UsageError(
+            f"at most {wire.MOST_PIECES:,} pieces with {wire.PART_SIZE:,} bytes in one question",
+            hint="ask for them in several",
+        )
+    sizes = packs.sizes(asked.here.catalog, asked.row.number, [piece.pack for piece in wanted])
+    blobs = asked.opened.blobs
+
+    def brought(piece: wire.Piece) -> bytes:
+        if piece.offset + piece.length > sizes.get(piece.pack, 0):
+            return b""
+        try:
+            return blobs.get(blob_name(piece.pack), piece.offset, piece.length)
+        except (NotFound, Damaged):  # who asks for it alone is told what is wrong
+            return b""
+
+    with Pool(AT_ONCE) as pool:
+        return told(wire.Brought(tuple(pool.map(brought, wanted))), form=Form(body.form.packed))
 
 
 @router.delete(

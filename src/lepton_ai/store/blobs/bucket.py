@@ -13,6 +13,7 @@ import obstore
 from obstore import exceptions
 
 from lepton_ai.errors import Damaged, LeptonError, NoSpace, NotFound, StorageFailed
+from lepton_ai.store.blobs.reasons import NO_CREDENTIALS, reason
 from lepton_ai.store.contract import BlobInfo, Refused
 from lepton_ai.store.durable import storage_errors
 from lepton_ai.store.pipeline import portions
@@ -178,25 +179,27 @@ def _info(meta: ObjectMeta, name: str) -> BlobInfo:
     return BlobInfo(name, meta["size"], float(int(meta["last_modified"].timestamp())))
 
 
-def _translated(error: Exception, blob: str, place: str) -> LeptonError:
-    text = str(error)
+def _translated(error: Exception, blob: str, place: str) -> LeptonError:  # noqa: PLR0911  (one for each reaction)
+    text, why = str(error), reason(str(error))
     code = re.search(r"<Code>(\w{1,64})</Code>", text)
     status = re.search(r"status(?: code)?:? (\d{3})\b", text)
-    said = code.group(1) if code else f"status {status.group(1)}" if status else type(error).__name__
+    said = code.group(1) if code else f"status {status.group(1)}" if status else ""
+    told = f" ({said})" if said else ""
     if said in ("NoSuchBucket", "ContainerNotFound") or "NoSuchBucket" in text:
         return Refused(f"There is no bucket at {place}.", hint="make it first, or correct the address")
     if isinstance(error, FileNotFoundError):
         return NotFound(f"There is no {blob}.")
     if isinstance(error, exceptions.AlreadyExistsError):
         return _Exists(f"There is a {blob} already.")
+    if why == NO_CREDENTIALS:
+        return Refused(f"{place}: {why}", hint="set what the store wants to be told (docs/deployment.md)")
     denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
     if isinstance(error, denied) or said in _DENIED:
         return Refused(
-            f"{blob}: the object store does not let us in ({said})",
+            f"{blob}: the object store does not let us in{told}",
             hint="check the credentials in the environment and what they may do",
         )
     if said in ("QuotaExceeded", "XMinioStorageFull", "status 507"):
         return NoSpace(f"No space left in {place}.", hint="free some space or raise its quota, and repeat")
-    return StorageFailed(
-        f"{blob}: the object store failed ({said})", hint="is it running and can it be reached?"
-    )
+    failed = f"is not reached: {why}" if why and not said else f"failed{told}"
+    return StorageFailed(f"{blob}: the object store {failed}", hint="is it running and can it be reached?")

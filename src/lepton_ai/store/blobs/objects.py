@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -33,6 +34,13 @@ _SECRETS = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
 }
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": (),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Where the environment may name an endpoint, for whoever does not in the address; the first that is there counts."""
+
 _RETRY: dict[str, Any] = {"max_retries": 4}
 _CLIENT: dict[str, Any] = {"timeout": "120s", "connect_timeout": "10s"}
 
@@ -44,7 +52,8 @@ def open_objects(url: str, prefix: str = "") -> Blobs:
     with the process). Options: ``endpoint=https://…``, ``region=…``, ``path_style=true|false``, ``account=…``, and
     ``allow_http=true`` for an endpoint without TLS; ``public=https://…`` is the endpoint in presigned addresses, where
     clients reach the store by another name, ``presign=false`` when they do not reach it. Credentials come from the
-    environment, as each cloud names them.
+    environment, as each cloud names them; so does an endpoint that is not in the address (``AWS_ENDPOINT_URL_S3``,
+    ``AWS_ENDPOINT_URL``), as the clouds' own tools take it: with or without TLS.
     Nothing is asked of the store yet.
 
     Raises:
@@ -109,15 +118,16 @@ def _in_a_cloud(url: str, place: str, path: str) -> Blobs:
     options = _options(url)
     if not parts.hostname:
         raise UsageError(f"{place} names no bucket", hint=f"{parts.scheme}://BUCKET/PREFIX")
+    around = _around(place)
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 
     def made(endpoint: str) -> Any:
-        client = _CLIENT | {"allow_http": _plain(place, endpoint, options)}
+        client = _CLIENT | {"allow_http": _plain(place, endpoint, options, around)}
         config = _config(parts.scheme, parts.netloc, endpoint, options)
         settings = {"config": config, "client_options": client, "retry_config": _RETRY}
         return _made(place, kinds[parts.scheme], parts.netloc, **settings)
 
-    store = made(options.get("endpoint", ""))
+    store = made(options.get("endpoint") or around)
     suffixes = parts.scheme != "az"
     if not _truth(options, "presign", True):
         return bucket.ObjectBlobs(store, place, path, suffixes)
@@ -125,13 +135,37 @@ def _in_a_cloud(url: str, place: str, path: str) -> Blobs:
     return presigning.PresigningBlobs(store, place, path, suffixes, outside)
 
 
-def _plain(place: str, endpoint: str, options: dict[str, str]) -> bool:
-    """Whether plain HTTP is allowed.
+def _around(place: str) -> str:
+    """The endpoint that the environment names, "" if it names none."""
+    for name in _ENDPOINTS[urlsplit(place).scheme]:
+        if endpoint := os.environ.get(name, ""):
+            return _checked(f"{name} in the environment", endpoint)
+    return ""
+
+
+def _checked(what: str, endpoint: str) -> str:
+    """An address of a store.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:  # no number of a port
+        good = False
+    if not good or "@" in endpoint:
+        raise UsageError(f"{what} is no address of a store", hint="https://HOST or http://HOST:PORT is meant")
+    return endpoint
+
+
+def _plain(place: str, endpoint: str, options: dict[str, str], around: str) -> bool:
+    """Whether plain HTTP is allowed: where the address says so, or it is what the environment names (``around``).
 
     Raises:
         UsageError: it is not, and meant.
     """
-    allowed = _truth(options, "allow_http")
+    allowed = _truth(options, "allow_http", bool(around) and endpoint == around)
     if endpoint.startswith("http://") and not allowed:
         raise UsageError(
             f"The endpoint of {place} is plain HTTP: whoever listens could read and change what is stored.",
@@ -176,6 +210,9 @@ def _options(url: str) -> dict[str, str]:
             hint=f"set {_SECRETS[parts.scheme]} in the environment",
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in ("endpoint", "public"):
+        if options.get(name):
+            _checked(f"{name}=… in the address", options[name])
     for name in options:
         if name not in _OPTIONS[parts.scheme]:
             raise UsageError(

@@ -135,8 +135,10 @@ class PresigningBlobs(ObjectBlobs):
             answer = self._http.request(method, address, body=body.encode())
         except urllib3.exceptions.HTTPError as error:
             # Its text holds the signed address.
+            silent = isinstance(getattr(error, "reason", error), urllib3.exceptions.ReadTimeoutError)
             raise StorageFailed(
-                f"{self.place}/{name}: the object store cannot be reached ({type(error).__name__})"
+                f"{self.place}/{name}: the object store {'gives no answer' if silent else 'is not reached'}",
+                hint="is it running and can it be reached?",
             ) from None
         text = answer.data.decode("utf-8", "replace")
         if answer.status < 300 and "<Error>" not in text:  # joining may fail after its status was sent

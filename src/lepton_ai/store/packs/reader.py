@@ -25,7 +25,8 @@ from lepton_ai.store.packs.format import (
     unpack_trailer,
 )
 
-_TAIL_READ = 1 << 16
+TAIL_READ = 1 << 16
+"""Bytes at the end of a pack in which its footer probably is."""
 _STEP = 4 << 20
 
 
@@ -54,7 +55,7 @@ def read_footer(blobs: Blobs, pack: str, size: int) -> bytes:
 def _footer(blobs: Blobs, name: str, size: int) -> bytes:
     if size < HEAD_SIZE + TRAILER_SIZE:
         raise Damaged("it is cut")
-    end = blobs.get(name, size - min(size, _TAIL_READ), min(size, _TAIL_READ))
+    end = blobs.get(name, size - min(size, TAIL_READ), min(size, TAIL_READ))
     length, objects, digest = unpack_trailer(end[-TRAILER_SIZE:])
     if length > size - HEAD_SIZE - TRAILER_SIZE:
         raise Damaged("the footer's length is wrong")

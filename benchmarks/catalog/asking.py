@@ -129,6 +129,9 @@ class Asker:
             ),
             "search: NOT metric < x": search_(lambda: f"NOT metrics.accuracy < {rng.uniform(0.9, 0.999)}"),
             "search: by a param, then by a metric": search_(lambda: "", "params.batch DESC, metrics.loss"),
+            "search: on a branch, metric > x, best first": lambda: self._of_branch(
+                f"metrics.accuracy > {rng.uniform(0.5, 0.99)}", "metrics.accuracy DESC"
+            ),
             "search: page after page, best first": self._pages("", "metrics.accuracy DESC"),
             "search: nothing fits": search_(lambda: "metrics.accuracy > 2 AND params.lr < 0.1"),
             "search: nothing fits, though much does alone": search_(
@@ -180,10 +183,11 @@ class Asker:
     def _found(self, number: int, where: str = "", order: str = "") -> search.Page:
         return search.versions(self.catalog, number, where, order, None, 50)
 
-    def _of_branch(self) -> search.Page:
-        main = Lines(self.history(LARGEST)).branch("main")
-        standing = Standing(main.head, main.state.uid)
-        return search.versions(self.catalog, LARGEST, limit=50, branch=standing)
+    def _of_branch(self, where: str = "", order: str = "") -> search.Page:
+        with self.catalog.at_once():  # as the server does
+            main = Lines(self.history(LARGEST)).branch("main")
+            standing = Standing(main.head, main.state.uid)
+            return search.versions(self.catalog, LARGEST, where, order, limit=50, branch=standing)
 
     def _pages(self, where: str, order: str) -> Question:
         after: list[str | None] = [None]
@@ -199,9 +203,10 @@ class Asker:
         return self.history(LARGEST).page(before=self.rng.randrange(2, self.sizes[0]), limit=50)
 
     def _show(self) -> object:
-        lines = Lines(self.history(LARGEST))
-        found = lines.resolve(f"v{self.rng.randrange(1, self.sizes[0] + 1)}")
-        return listing.info_of(lines, found.row), lines.history.revisions([found.row.first])
+        with self.catalog.at_once():  # as the server does
+            lines = Lines(self.history(LARGEST))
+            found = lines.resolve(f"v{self.rng.randrange(1, self.sizes[0] + 1)}")
+            return listing.info_of(lines, found.row), lines.history.revisions([found.row.first])
 
     def _move(self, number: int) -> None:
         history = self.history(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -27,7 +28,7 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT, _TOP = 720, 380, 50, 40, 130, 20
 
 
 def page(told: dict[str, Any]) -> str:
-    """A row for every question: median and 99th percentile in ms, measured, and beyond that as the fit says."""
+    """A row for every question: median and 99th percentile in ms, measured, and beyond that as the medians grow."""
     sizes = told["sizes"]
     beyond = BEYOND if len(sizes) > 2 else ()
     heads = [f"{size['versions']:,}" for size in sizes] + [f"*{n:,}*" for n in beyond]
@@ -40,8 +41,7 @@ def page(told: dict[str, Any]) -> str:
     for row in zip(*(size["timed"] for size in sizes), strict=True):
         cells = [f"{one['p50']:.1f} / {one['p99']:.1f}" for one in row]
         if beyond:
-            curves = [_curve(told, row[0]["name"], which) for which in ("p50", "p99")]
-            cells += [f"*{curves[0].at(n):.0f} / {curves[1].at(n):.0f}*" for n in beyond]
+            cells += [_beyond(told, row[0]["name"], n) for n in beyond]
         lines.append(f"| {row[0]['name']} | {' | '.join(cells)} |")
     empty = " |" * len(beyond)
     for called, shown in (
@@ -67,7 +67,9 @@ def curve(told: dict[str, Any]) -> str:
     """The 99th percentiles as SVG: points that were measured, and dashed what the fit says beyond them."""
     last = told["sizes"][-1]["versions"]
     first, end = told["sizes"][0]["versions"], BEYOND[-1]
-    highest = max(60.0, *(_curve(told, name, "p99").at(end) for name in SHOWN))
+    grown = {name: _grown(told, name) for name in SHOWN}
+    measured_ = [taken for name in SHOWN for _, taken in _points(told, name, "p99")]
+    highest = max(60.0, *measured_, *(found(end)[1] for found in grown.values() if found))
 
     def x(versions: float) -> float:
         share = (math.log10(versions) - math.log10(first)) / (math.log10(end) - math.log10(first))
@@ -81,18 +83,18 @@ def curve(told: dict[str, Any]) -> str:
     ends: list[tuple[float, str, str]] = []
     for (name, called), colour in zip(SHOWN.items(), _COLOURS, strict=True):
         points = _points(told, name, "p99")
-        fitted = _curve(told, name, "p99")
+        fitted = grown[name]
         measured = " ".join(f"{x(n):.1f},{y(taken):.1f}" for n, taken in points)
-        steps = [last * (end / last) ** (step / 20) for step in range(21)]
-        beyond = " ".join(f"{x(n):.1f},{y(fitted.at(n)):.1f}" for n in steps)
         parts.append(f'<polyline points="{measured}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(
-            f'<polyline points="{beyond}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-dasharray="5 4"/>'
-        )
+        if fitted is not None:
+            steps = [last * (end / last) ** (step / 20) for step in range(21)]
+            beyond = " ".join(f"{x(n):.1f},{y(fitted(n)[1]):.1f}" for n in steps)
+            dashed = f'stroke="{colour}" stroke-width="1.5" stroke-dasharray="5 4"'
+            parts.append(f'<polyline points="{beyond}" fill="none" {dashed}/>')
         parts += [
             f'<circle cx="{x(n):.1f}" cy="{y(taken):.1f}" r="3" fill="{colour}"/>' for n, taken in points
         ]
-        ends.append((y(fitted.at(end)), called, colour))
+        ends.append((y(fitted(end)[1] if fitted else points[-1][1]), called, colour))
     parts += _names(ends)
     return "\n".join([*parts, "</svg>\n"])
 
@@ -109,7 +111,7 @@ def _axes(first: float, end: float, highest: float, x: Any, y: Any) -> list[str]
     parts += [f'<text x="{x(n):.1f}" y="{below}" text-anchor="middle">{n:,}</text>' for n in powers]
     parts.append(f'<path d="M{_LEFT} {y(50):.1f}H{_WIDTH - _RIGHT}" stroke="#d00" stroke-dasharray="2 3"/>')
     parts.append(
-        f'<text x="{_LEFT}" y="{_HEIGHT - 4}">versions; dashed: not measured, as the fit says</text>'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 4}">versions; dashed: not measured, as the medians grow</text>'
     )
     parts.append(f'<text x="{_LEFT + 4}" y="{_TOP - 6}">99th percentile, ms</text>')
     return parts
@@ -136,5 +138,23 @@ def _points(told: dict[str, Any], name: str, which: str) -> list[tuple[float, fl
     ]
 
 
-def _curve(told: dict[str, Any], name: str, which: str) -> Any:
-    return fit(_points(told, name, which))
+def _grown(told: dict[str, Any], name: str) -> Callable[[float], tuple[float, float]] | None:
+    """From a number of versions to median and 99th percentile: both grow from what was measured last as the curve
+    does that fits the medians. None: no curve does.
+    """
+    fitted = fit(_points(told, name, "p50"))
+    if fitted is None:
+        return None
+    last, p50 = _points(told, name, "p50")[-1]
+    p99 = _points(told, name, "p99")[-1][1]
+
+    def at(versions: float) -> tuple[float, float]:
+        growth = fitted.at(versions) / fitted.at(last)
+        return p50 * growth, p99 * growth
+
+    return at
+
+
+def _beyond(told: dict[str, Any], name: str, versions: float) -> str:
+    found = _grown(told, name)
+    return "*–*" if found is None else "*{:.0f} / {:.0f}*".format(*found(versions))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from lepton_ai.catalog import search
+from lepton_ai.catalog.as_written import in_steps
 from lepton_ai.catalog.database import Catalog
 
 MOST = 50.0
@@ -63,8 +63,7 @@ def explained(catalog: Catalog, ask: Callable[[], object]) -> list[str]:
     told = []
     for statement, values in asked:
         with catalog.reading() as connection:
-            if not statement.startswith("WITH"):
-                connection.exec_driver_sql(search.IN_STEPS)
+            in_steps(connection)
             plan = connection.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + statement, values)
             told.append(statement + "\n    " + "\n    ".join(row[0] for row in plan))
     return told

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import pytest
 
 from lepton_ai import wire
-from lepton_ai.catalog import hooks, on_branch, repositories, search
+from lepton_ai.catalog import branch_line, hooks, on_branch, repositories, search
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.on_branch import Standing
 from lepton_ai.catalog.refs import CatalogHistory
 from lepton_ai.errors import UsageError
-from lepton_ai.history import finding
+from lepton_ai.history import finding, graph
 from lepton_ai.history.changes import branches, deletion, saving
 from lepton_ai.history.changes.attempt import Act, attempt
 from lepton_ai.history.lines import Lines
+from lepton_ai.telling import lineage
 from lepton_ai.types import Operation, Record
 
-BRANCHES = ("main", "feature", "early", "nothing")
+BRANCHES = ("main", "feature", "early", "crossed", "nothing")
 
 
 class World:
@@ -90,6 +92,13 @@ def world(shared: Catalog) -> Iterator[World]:
         made.save("main", 20 - number)
         made.save("early", 30 + number)
     made.save("feature", 50)
+    made.branch("crossed", "v5")
+    crossed = made.act()
+    attempt(
+        made.lines.history,
+        lambda: saving.merge(made.lines, "feature", "crossed", crossed, fast_forward=False),
+    )
+    made.save("crossed", 70)
     last = made.save("main", 60)
     gone = made.act()
     attempt(made.lines.history, lambda: deletion.delete(made.lines, last, gone))
@@ -101,13 +110,21 @@ def world(shared: Catalog) -> Iterator[World]:
     catalog.close()
 
 
+WAYS: list[tuple[dict[str, int], tuple[int, ...]]] = [
+    ({}, (1, 100)),
+    ({"SHORT": 0, "_ASKING": 0}, (3,)),
+    ({"SHORT": 0, "_ASKING": 1}, (2,)),
+]
+"""Branches are listed at once; asked about every version; asked, and listed when it gets too much. Sizes of pages."""
+
+
 @pytest.mark.parametrize("branch", BRANCHES)
 @pytest.mark.parametrize("deleted", [False, True])
 @pytest.mark.parametrize(
     ("where", "order_by"),
     [
         ("", ""), ("metrics.loss >= 4", ""), ("", "metrics.loss"), ("metrics.loss < 40", "metrics.loss DESC"),
-        ("status = 'Deleted'", ""),
+        ("status = 'Deleted'", ""), ("", "author, metrics.loss DESC"),
     ],
 )  # fmt: skip
 def test_a_branch_has_what_its_list_shows(
@@ -116,8 +133,12 @@ def test_a_branch_has_what_its_list_shows(
     expected = [info.id for info in finding.versions(world.lines, branch, where, order_by, deleted=deleted)]
     if not order_by:
         expected.reverse()
-    for size in (1, 3, 100):
-        assert world.pages(branch, where, order_by, size, deleted=deleted) == expected
+    for way, sizes in WAYS:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in way.items():
+                patch.setattr(branch_line, name, value)
+            for size in sizes:
+                assert world.pages(branch, where, order_by, size, deleted=deleted) == expected
 
 
 def test_the_world_is_what_it_is_made_for(world: World) -> None:
@@ -142,3 +163,30 @@ def test_a_cursor_of_another_branch_is_refused(world: World) -> None:
     for standing in (Standing(other.head, other.state.uid), None):
         with pytest.raises(UsageError, match="cursor"):
             search.versions(world.catalog, world.number, "", "", page.next, 1, branch=standing)
+
+
+@pytest.mark.parametrize("branch", ["main", "crossed", "nothing"])
+@pytest.mark.parametrize(("placed", "told"), [(True, 100), (True, 0), (False, 100)])
+def test_what_a_branch_is_built_upon_comes_page_by_page(
+    world: World, branch: str, placed: bool, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage, "LEAST", 1)
+    head = world.lines.branch(branch).head
+    ids = graph.ancestors(world.lines.history, [head] if head else [])
+    firsts = {row.first for row in world.lines.history.versions(sorted(ids)).values()}
+    expected = [row.first for _, row in world.lines.history.page() if row.first in firsts]
+
+    def places(wanted: Sequence[bytes]) -> dict[bytes, int]:
+        with world.catalog.reading() as connection:
+            return on_branch.places(connection, world.number, wanted)
+
+    for size in (1, 4, 100):
+        begin, found = lineage.Begin(), list[bytes]()
+        while True:
+            built = lineage.Built(world.lines, size, places if placed else None)
+            rows = list(islice(built.rows(branch, begin), size))
+            found += [row.first for _, row in rows]
+            if not built.open:
+                break
+            begin = lineage.Begin(rows[-1][0], tuple(built.open)[:told])
+        assert found == expected

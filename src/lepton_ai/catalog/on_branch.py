@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
+from lepton_ai.catalog.as_written import in_this_order
 from lepton_ai.catalog.tables.history import REFS, VERSIONS
 from lepton_ai.catalog.tables.search import FOUND
 from lepton_ai.catalog.tables.types import Bytes
@@ -40,16 +41,32 @@ class Member(msgspec.Struct, frozen=True, order=True):
     at: bytes
 
 
+def places(connection: Connection, repository: int, firsts: Sequence[bytes]) -> dict[bytes, int]:
+    """The places of the versions with these first revisions, as far as there are any."""
+    query = select(FOUND.c.first, FOUND.c.place).where(FOUND.c.repository == repository)
+    found: dict[bytes, int] = {}
+    for start in range(0, len(firsts), _BATCH):
+        rows = connection.execute(query.where(FOUND.c.first.in_(firsts[start : start + _BATCH])))
+        found |= {bytes(first): place for first, place in rows}
+    return found
+
+
 def members(
-    connection: Connection, repository: int, branch: Standing, start: bytes | None = None
+    connection: Connection,
+    repository: int,
+    branch: Standing,
+    start: bytes | None = None,
+    ahead: int = _BATCH,
 ) -> Iterator[Member]:
     """The versions of a branch, newest first, read as they are asked for; the line from its revision ``start`` on.
+
+    ``ahead`` of the line are read at first.
 
     Raises:
         Damaged: a version on the line is missing.
     """
     aside = _aside(connection, repository, branch.uid)
-    line = _line(connection, repository, branch.head if start is None else start)
+    line = _line(connection, repository, branch.head if start is None else start, ahead)
     last: bytes | None = None
     for one in heapq.merge(line, aside, key=lambda member: -member.place):
         if one.first != last:
@@ -57,33 +74,37 @@ def members(
         last = one.first
 
 
-def _line(connection: Connection, repository: int, start: bytes | None) -> Iterator[Member]:
+def _line(connection: Connection, repository: int, start: bytes | None, ahead: int) -> Iterator[Member]:
     known: dict[bytes, tuple[Member, bytes]] = {}
     current = start
     while current:
         if current not in known:
-            known = _below(connection, repository, current)
+            known = _below(connection, repository, current, min(ahead, _BATCH))
+            ahead *= 2
         member, current = known[current]
         yield member
 
 
-def _below(connection: Connection, repository: int, start: bytes) -> dict[bytes, tuple[Member, bytes]]:
-    """A revision and those that were made on the same branch before, with the first parents of each."""
-    mine = (VERSIONS.c.repository == repository, FOUND.c.repository == repository)
-    joined = VERSIONS.join(
-        FOUND, (FOUND.c.repository == VERSIONS.c.repository) & (FOUND.c.first == VERSIONS.c.first)
-    )
-    parent = func.substr(VERSIONS.c.parents, 1, _ID, type_=Bytes())
-    told = (FOUND.c.place, FOUND.c.first, FOUND.c.line, FOUND.c.status)
-    query = select(VERSIONS.c.id, parent, *told).select_from(joined).where(*mine)
-    first = connection.execute(query.where(VERSIONS.c.id == start)).first()
-    if first is None:
+def _below(
+    connection: Connection, repository: int, start: bytes, count: int
+) -> dict[bytes, tuple[Member, bytes]]:
+    """A revision and ``count`` of those that were made on the same branch before, with the first parents of each."""
+    here = (VERSIONS.c.repository == repository, FOUND.c.repository == repository, VERSIONS.c.id == start)
+    one = select(FOUND.c.line, FOUND.c.place).join(VERSIONS, VERSIONS.c.first == FOUND.c.first).where(*here)
+    top = connection.execute(one).first()
+    if top is None:
         raise Damaged(
             f"version {start.hex()[:12]} is pointed at but missing from the history",
             hint="run lepton verify, then restore from a backup",
         )
-    same = query.where(FOUND.c.line == first.line, FOUND.c.place <= first.place)
-    rows = [first, *connection.execute(same.order_by(FOUND.c.place.desc()).limit(_BATCH))]
+    same = (FOUND.c.repository == repository, FOUND.c.line == top.line, FOUND.c.place <= top.place)
+    told = select(FOUND.c.place, FOUND.c.first, FOUND.c.line, FOUND.c.status).where(*same)
+    walk = told.order_by(FOUND.c.place.desc()).limit(count).subquery("walk")
+    parent = func.substr(VERSIONS.c.parents, 1, _ID, type_=Bytes())
+    query = in_this_order(select(VERSIONS.c.id, parent, *walk.c)).select_from(
+        walk.join(VERSIONS, (VERSIONS.c.repository == repository) & (VERSIONS.c.first == walk.c.first))
+    )
+    rows = connection.execute(query)
     return {
         bytes(id_): (
             Member(place, bytes(one), line, status in GONE, bytes(id_)),

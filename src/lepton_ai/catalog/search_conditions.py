@@ -1,7 +1,9 @@
 """From a filter to a condition in SQL that says the same as :func:`lepton_ai.history.filters.judge.fits`.
 
 Values are bound, never written into the statement. A condition is true or false, never NULL: the columns of
-``search_versions`` have no NULL, and whatever is elsewhere is asked for by EXISTS.
+``search_versions`` have no NULL, and whatever is elsewhere is a question of its own, false where there is nothing.
+Never EXISTS or IN: of these a database makes joins, and begins with what it wrongly takes for little. A question of its
+own is asked of one version after the other, in the order in which they come.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Double, and_, exists, false, literal, not_, or_, select, true
+from sqlalchemy import Double, and_, false, func, literal, not_, or_, select, true
 from sqlalchemy.sql import ColumnElement
 
 from lepton_ai.catalog.search_texts import contains, like
@@ -31,6 +33,7 @@ from lepton_ai.history.filters.nodes import (
     Not,
     Span,
     Value,
+    fields,
 )
 
 Condition = ColumnElement[bool]
@@ -41,14 +44,20 @@ SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 """How two things are compared."""
-_FOLDED = {"name": FOUND.c.name_folded, "author": FOUND.c.author_folded, "message": FOUND.c.message_folded}
+_FOLDED = ("name", "author", "message")
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """Conditions on rows of ``search_versions`` of one repository, as ``dialect`` writes them."""
+    """Conditions on rows of ``search_versions`` of one repository, as ``dialect`` writes them.
+
+    ``place`` is the column that has their places: what can be said by it alone is, before the row is read. ``found``
+    are the columns of the rows.
+    """
 
     repository: int
     dialect: str
+    place: Any = FOUND.c.place
+    found: Any = FOUND.c
 
     def of(self, expression: Expression) -> Condition:
         """The condition that a filter is."""
@@ -83,7 +92,7 @@ class Conditions(msgspec.Struct, frozen=True):
 
     def _compared(self, field: Field, sign: str, value: Value) -> Condition:
         if isinstance(value, Span):
-            return in_time(FOUND.c[field.name], sign, value)
+            return in_time(self.found[field.name], sign, value)
         if isinstance(value, str):
             if sign == "=":
                 return self._among(field, (value,))
@@ -91,7 +100,7 @@ class Conditions(msgspec.Struct, frozen=True):
             return or_(different, self.number(field, true())) if field.kind == "param" else different
         compared = SIGNS[sign]
         if field.kind == "number":
-            found: Condition = compared(FOUND.c[field.name], literal(value, Double()))
+            found: Condition = compared(self.found[field.name], literal(value, Double()))
             return found
         number = self.number(field, compared(NUMBERS.c.value, value))
         return or_(number, self.word(field, true())) if field.kind == "param" and sign == "!=" else number
@@ -100,12 +109,12 @@ class Conditions(msgspec.Struct, frozen=True):
         texts = [value for value in values if isinstance(value, str)]
         numbers = [value for value in values if isinstance(value, int | float)]
         found: list[Condition] = [
-            in_time(FOUND.c[field.name], "=", value) for value in values if isinstance(value, Span)
+            in_time(self.found[field.name], "=", value) for value in values if isinstance(value, Span)
         ]
         if texts:
             found.append(self._text(field, lambda plain, _: plain.in_(texts)))
         if numbers and field.kind == "number":
-            found.append(FOUND.c[field.name].in_([literal(number, Double()) for number in numbers]))
+            found.append(self.found[field.name].in_([literal(number, Double()) for number in numbers]))
         elif numbers:
             found.append(self.number(field, NUMBERS.c.value.in_(numbers)))
         return or_(false(), *found)
@@ -117,10 +126,9 @@ class Conditions(msgspec.Struct, frozen=True):
         if field.kind == "param":
             return self.word(field, test(WORDS.c.value, WORDS.c.folded))
         if field.name == "branch":
-            lines = select(LINES.c.line).where(LINES.c.repository == self.repository)
-            return FOUND.c.line.in_(lines.where(test(LINES.c.name, LINES.c.folded)))
-        column = FOUND.c[field.name]
-        return test(column, _FOLDED.get(field.name, column))
+            return self._asked(LINES, test(LINES.c.name, LINES.c.folded), LINES.c.line == self.found.line)
+        column = self.found[field.name]
+        return test(column, self.found[f"{field.name}_folded"] if field.name in _FOLDED else column)
 
     def number(self, field: Field, test: Condition) -> Condition:
         """Whether the version has a metric or param of this name that is a number and passes."""
@@ -130,13 +138,36 @@ class Conditions(msgspec.Struct, frozen=True):
         """Whether the version has a param of this name that is a text and passes."""
         return self._value(WORDS, field, test)
 
+    def lacks(self, field: Field) -> Condition:
+        """Whether the version has nothing there that one could sort by."""
+        if field.name == "branch":
+            return not_(self._asked(LINES, true(), LINES.c.line == self.found.line))
+        number = self.number(field, NUMBERS.c.value.is_not(None))
+        return not_(or_(number, self.word(field, true())) if field.kind == "param" else number)
+
     def _value(self, table: Any, field: Field, test: Condition) -> Condition:
-        mine = (table.c.repository == self.repository, table.c.name == value_name(field))
-        return exists().where(*mine, table.c.place == FOUND.c.place, test)
+        return self._asked(table, test, table.c.name == value_name(field), table.c.place == self.place)
 
     def _label(self, field: Field, test: Condition) -> Condition:
-        mine = (LABELS.c.repository == self.repository, LABELS.c.kind == field.name)
-        return exists().where(*mine, LABELS.c.place == FOUND.c.place, test)
+        mine = (LABELS.c.kind == field.name, LABELS.c.place == self.place)
+        return self._asked(LABELS, true(), *mine, test, several=True)
+
+    def _asked(self, table: Any, test: Condition, *which: Condition, several: bool = False) -> Condition:
+        """Whether the row of ``table`` passes; false when there is none."""
+        query = select(test).where(table.c.repository == self.repository, *which)
+        query = (query.limit(1) if several else query).correlate_except(table)
+        found: Condition = func.coalesce(query.scalar_subquery(), false())
+        return found
+
+
+def columns_of(wanted: Expression) -> set[str]:
+    """The columns of ``search_versions`` that conditions look at."""
+    found = {"status"}
+    for field in fields(wanted):
+        if field.kind in ("text", "time", "number"):
+            found |= {"line"} if field.name == "branch" else {field.name}
+            found |= {f"{field.name}_folded"} if field.name in _FOLDED else set()
+    return found
 
 
 def value_name(field: Field) -> str:

@@ -1,28 +1,29 @@
-"""From an order to statements in SQL that read a page of it, however far it is.
+"""From a key of an order to statements in SQL that go through an index.
 
-An order by a metric is read in two phases, by a param in three: the versions that have the number, in the order of its
-index; those that have a text; the rest. So a page takes what it shows, and what is missing comes last everywhere.
+An order by a metric has two phases, by a param three: the versions that have the number, in the order of its index;
+those that have a text; the rest. So a page takes what it shows, and what is missing comes last everywhere.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.sql import ColumnElement
 
-from lepton_ai.catalog.search_conditions import Conditions, value_name
+from lepton_ai.catalog.search_conditions import in_time, value_name
 from lepton_ai.catalog.search_few import numeric, parts_of
 from lepton_ai.catalog.tables.search import FOUND, LINES, NUMBERS, WORDS
-from lepton_ai.history.filters.nodes import EVERYTHING, Among, Compare, Contains, Expression, Like, field_of
+from lepton_ai.history.filters.nodes import Among, Compare, Contains, Expression, Field, Like, Span, field_of
 from lepton_ai.history.filters.order import Key, Order
 
 Sorted = int | float | str | None
 """What a version has in a column of an order."""
+_TEXTS = [Field("text", name) for name in ("name", "author", "status")]
 
 
-class Column(msgspec.Struct, frozen=True):
+class Column(NamedTuple):
     """A column to sort by. ``kind`` is what its values are; ``nullable``: NULL comes last."""
 
     expression: Any
@@ -32,89 +33,187 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """A part of an order: the versions of ``source`` that fit ``conditions``, by ``columns``, then by ``place``."""
+    """A part of an order: the versions of ``source`` that have a ``value`` there (None: all), in the order of an index.
+
+    ``column`` is which of the key's columns the value is.
+    """
 
     source: Any
     place: Any
-    conditions: tuple[ColumnElement[bool], ...]
-    columns: tuple[Column, ...]
+    value: Any
+    given: tuple[ColumnElement[bool], ...]
+    descending: bool
     newest_first: bool
+    column: int = 0
     possible: bool = True
     """False: the filter lets nothing through that is in this part."""
+    met: tuple[Expression, ...] = ()
+    """What of the filter all of them meet."""
 
-    def statement(
-        self,
-        wanted: ColumnElement[bool],
-        after: tuple[tuple[Sorted, ...], int] | None,
-        *,
-        little: bool = False,
-    ) -> Select[Any]:
-        """Places, ids of first revisions and values, behind what ``after`` says (values and place).
+    def walk(self, after: tuple[Sorted, int | None] | None, *more: Any) -> Select[Any]:
+        """``place`` and ``value`` of the versions behind a value and place; without a place behind all of the value.
 
-        With ``little`` all that fits is put together before it is ordered: the database is not to hope that it comes
-        upon a page of it sooner by going through the order.
+        And ``more`` columns of the source.
         """
-        columns = self.columns
-        named = [column.expression.label(f"by{number}") for number, column in enumerate(columns)]
-        query = select(self.place.label("place"), FOUND.c.first, *named).select_from(self.source)
-        query = query.where(*self.conditions, wanted)
+        place = self.place.label("place")
+        query = (
+            select(place, *more) if self.value is None else select(place, self.value.label("value"), *more)
+        )
+        query = query.select_from(self.source).where(*self.given)
         if after is not None:
             query = query.where(self._behind(*after))
-        place = self.place
-        if little:
-            found = query.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-            query, place = select(*found.c), found.c.place
-            columns = tuple(
-                msgspec.structs.replace(column, expression=found.c[f"by{number}"])
-                for number, column in enumerate(columns)
-            )
-        for column in columns:
-            if column.nullable:
-                query = query.order_by(column.expression.is_(None))
-            query = query.order_by(column.expression.desc() if column.descending else column.expression)
-        return query.order_by(place.desc() if self.newest_first else place)
+        return query.order_by(*self.sorting(self.value, self.place))
 
-    def _behind(self, values: tuple[Sorted, ...], place: int) -> ColumnElement[bool]:
-        last = Column(self.place, self.newest_first, int)
-        alike: list[ColumnElement[bool]] = []
-        found = []
-        for column, value in zip((*self.columns, last), (*values, place), strict=True):
-            if value is not None:
-                found.append(and_(*alike, _beyond(column, value)))
-            alike.append(column.expression.is_(None) if value is None else column.expression == value)
-        bound = _bound(self.columns[0], values[0]) if self.columns else None
-        return or_(*found) if bound is None else and_(bound, or_(*found))
+    def sorting(self, value: Any, place: Any) -> list[Any]:
+        """The order, told by these columns."""
+        by_value = [] if value is None else [value.desc() if self.descending else value]
+        return [*by_value, place.desc() if self.newest_first else place]
+
+    def _behind(self, value: Sorted, place: int | None) -> ColumnElement[bool]:
+        if place is None:
+            return _beyond(self.value, value, descending=self.descending)
+        further = _beyond(self.place, place, descending=self.newest_first)
+        if self.value is None:
+            return further
+        # The first says nothing new, but is one range, which an index can begin with.
+        bound: ColumnElement[bool] = self.value <= value if self.descending else self.value >= value
+        beyond = _beyond(self.value, value, descending=self.descending)
+        return and_(bound, or_(beyond, and_(self.value == value, further)))
 
 
-def phases(conditions: Conditions, order: Order, wanted: Expression = EVERYTHING) -> list[Phase]:
-    """The parts of an order, one after the other; what ``wanted`` says of its first key is asked of that one."""
-    mine = FOUND.c.repository == conditions.repository
-    if not order.keys or order.keys[0].field.kind not in ("metric", "param"):
-        return [_phase(conditions, order.keys, order, FOUND, FOUND.c.place, (mine,), ())]
-    key, rest = order.keys[0], order.keys[1:]
-    tables = [(NUMBERS, float)] if key.field.kind == "metric" else [(NUMBERS, float), (WORDS, str)]
-    said = [part for part in parts_of(wanted) if field_of(part) == key.field]
-    kinds = set.intersection({float, str, None}, *(_kinds(part) for part in said))
+def newest(repository: int, order: Order, wanted: Expression) -> Phase:
+    """All versions, as they came."""
+    met = tuple(
+        part
+        for part in parts_of(wanted)
+        if isinstance(part, Compare) and part.sign == "=" and part.field in _TEXTS
+    )
+    same = [FOUND.c[part.field.name] == part.value for part in met]
+    given = (FOUND.c.repository == repository, *same)
+    return Phase(FOUND, FOUND.c.place, None, given, order.newest_first, order.newest_first, met=met)
+
+
+def phases(repository: int, order: Order, wanted: Expression) -> list[Phase]:
+    """The parts of the order's first key, one after the other, without the versions that have nothing there.
+
+    What ``wanted`` says of that key is asked of it here.
+    """
+    key = order.keys[0]
+    # Where there are more keys, it is they who say how those follow that are alike in the first.
+    newest_first = order.newest_first if len(order.keys) == 1 else key.descending
+    field, ways = key.field, (key.descending, newest_first)
+    if field.kind in ("metric", "param"):
+        return _by_value(repository, key, newest_first, wanted)
+    mine = FOUND.c.repository == repository
+    if field.name == "branch" and field.kind == "text":
+        named = (LINES.c.repository == repository) & (LINES.c.line == FOUND.c.line)
+        return [Phase(LINES.join(FOUND, named), FOUND.c.place, LINES.c.name, (mine,), *ways)]
+    said = {
+        part: in_time(FOUND.c[field.name], part.sign, part.value)
+        for part in _said(field, wanted)
+        if isinstance(part, Compare) and isinstance(part.value, Span)
+    }
+    given = (mine, *said.values())
+    return [Phase(FOUND, FOUND.c.place, FOUND.c[field.name], given, *ways, met=tuple(said))]
+
+
+def _by_value(repository: int, key: Key, newest_first: bool, wanted: Expression) -> list[Phase]:
+    said = _said(key.field, wanted)
+    kinds = _kinds_of(said)
     found = []
-    for table, kind in tables:
+    for column, (table, kind) in enumerate(tables_of(key.field)):
         values = table.alias("ordered")
-        joined = (values.c.repository == conditions.repository) & (values.c.name == value_name(key.field))
-        source = values.join(FOUND, mine & (FOUND.c.place == values.c.place))
-        first = Column(values.c.value, key.descending, kind)
         # Said of the version already, but here it is where the walk through the index begins and ends.
-        ends = [numeric(values.c.value, part) for part in said] if kind is float else []
-        given = (joined, values.c.value.is_not(None), *(end for end in ends if end is not None))
-        part = _phase(conditions, rest, order, source, values.c.place, given, (first,))
-        found.append(msgspec.structs.replace(part, possible=kind in kinds))
-    missing = [~conditions.number(key.field, NUMBERS.c.value.is_not(None))]
-    if key.field.kind == "param":
-        missing.append(~conditions.word(key.field, WORDS.c.value.is_not(None)))
-    without = _phase(conditions, rest, order, FOUND, FOUND.c.place, (mine, *missing), ())
-    return [*found, msgspec.structs.replace(without, possible=None in kinds)]
+        ends = {part: numeric(values.c.value, part) for part in said if kind is float}
+        met = tuple(part for part, end in ends.items() if end is not None)
+        given = (
+            values.c.repository == repository,
+            values.c.name == value_name(key.field),
+            values.c.value.is_not(None),
+            *(end for end in ends.values() if end is not None),
+        )
+        ways = (key.descending, newest_first, column, kind in kinds, met)
+        found.append(Phase(values, values.c.place, values.c.value, given, *ways))
+    return found
+
+
+def may_lack(field: Field, wanted: Expression) -> bool:
+    """Whether versions that fit may have nothing there to sort by."""
+    if field.kind == "text" and field.name == "branch":
+        return True
+    return field.kind in ("metric", "param") and None in _kinds_of(_said(field, wanted))
+
+
+def tables_of(field: Field) -> list[tuple[Any, type[float] | type[str]]]:
+    """Where the values of a metric or param are, and what they are."""
+    return [(NUMBERS, float)] if field.kind == "metric" else [(NUMBERS, float), (WORDS, str)]
+
+
+def columns(repository: int, order: Order) -> list[Column]:
+    """All that the order goes by, asked of rows of ``search_versions``."""
+    return [column for key in order.keys for column in _columns(repository, key)]
+
+
+def width(field: Field) -> int:
+    """How many columns a key has."""
+    return 2 if field.kind == "param" else 1
+
+
+def _columns(repository: int, key: Key) -> list[Column]:
+    field = key.field
+    if field.kind in ("metric", "param"):
+        found = []
+        for table, kind in tables_of(field):
+            mine = (table.c.repository == repository, table.c.name == value_name(field))
+            query = select(table.c.value).where(*mine, table.c.place == FOUND.c.place).correlate_except(table)
+            found.append(Column(query.scalar_subquery(), key.descending, kind, nullable=True))
+        return found
+    if field.kind == "text" and field.name == "branch":
+        mine = (LINES.c.repository == repository, LINES.c.line == FOUND.c.line)
+        name = select(LINES.c.name).where(*mine).correlate_except(LINES).scalar_subquery()
+        return [Column(name, key.descending, str, nullable=True)]
+    return [Column(FOUND.c[field.name], key.descending, str if field.kind == "text" else int)]
+
+
+def behind(columns: list[Column], values: tuple[Sorted, ...]) -> ColumnElement[bool]:
+    """Whether a row comes after these values of the columns."""
+    alike: list[ColumnElement[bool]] = []
+    found = []
+    for column, value in zip(columns, values, strict=True):
+        if value is not None:
+            further = _beyond(column.expression, value, descending=column.descending)
+            found.append(
+                and_(*alike, or_(further, column.expression.is_(None)) if column.nullable else further)
+            )
+        alike.append(column.expression.is_(None) if value is None else column.expression == value)
+    return or_(*found)
+
+
+def sorting(columns: list[Column]) -> list[Any]:
+    """The order of the columns, what is missing last."""
+    found = []
+    for column in columns:
+        if column.nullable:
+            found.append(column.expression.is_(None))
+        found.append(column.expression.desc() if column.descending else column.expression)
+    return found
+
+
+def _beyond(expression: Any, value: Sorted, *, descending: bool) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = expression < value if descending else expression > value
+    return found
+
+
+def _said(field: Field, wanted: Expression) -> list[Expression]:
+    return [part for part in parts_of(wanted) if field_of(part) == field]
+
+
+def _kinds_of(said: list[Expression]) -> set[type[float] | type[str] | None]:
+    """What a version may have in a metric or param to pass all of it; None: nothing."""
+    return set.intersection({float, str, None}, *(_kinds(part) for part in said))
 
 
 def _kinds(asked: Expression) -> set[type[float] | type[str] | None]:
-    """What a version may have in a metric or param to pass; None: nothing."""
     if isinstance(asked, Contains | Like):
         return {str}
     if isinstance(asked, Compare | Among):
@@ -123,48 +222,3 @@ def _kinds(asked: Expression) -> set[type[float] | type[str] | None]:
             return {float, str}
         return {str if isinstance(value, str) else float for value in values}
     return {float, str, None}
-
-
-def _phase(
-    conditions: Conditions,
-    keys: tuple[Key, ...],
-    order: Order,
-    source: Any,
-    place: Any,
-    given: tuple[ColumnElement[bool], ...],
-    first: tuple[Column, ...],
-) -> Phase:
-    columns = list(first)
-    for number, key in enumerate(keys):
-        field = key.field
-        if field.name == "branch" and field.kind == "text":
-            lines = LINES.alias(f"lines{number}")
-            mine = (lines.c.repository == conditions.repository) & (lines.c.line == FOUND.c.line)
-            source = source.outerjoin(lines, mine)
-            columns.append(Column(lines.c.name, key.descending, str, nullable=True))
-        elif field.kind in ("metric", "param"):
-            tables = [(NUMBERS, float)] if field.kind == "metric" else [(NUMBERS, float), (WORDS, str)]
-            for table, kind in tables:
-                values = table.alias(f"{table.name}{number}")
-                mine = (values.c.repository == conditions.repository) & (values.c.place == FOUND.c.place)
-                source = source.outerjoin(values, mine & (values.c.name == value_name(field)))
-                columns.append(Column(values.c.value, key.descending, kind, nullable=True))
-        else:
-            columns.append(Column(FOUND.c[field.name], key.descending, str if field.kind == "text" else int))
-    return Phase(source, place, given, tuple(columns), order.newest_first)
-
-
-def _beyond(column: Column, value: Sorted) -> ColumnElement[bool]:
-    further = column.expression < value if column.descending else column.expression > value
-    found: ColumnElement[bool] = or_(further, column.expression.is_(None)) if column.nullable else further
-    return found
-
-
-def _bound(column: Column, value: Sorted) -> ColumnElement[bool] | None:
-    """Says nothing new, but is one range, which an index can begin with."""
-    if column.nullable or value is None:
-        return None
-    found: ColumnElement[bool] = (
-        column.expression <= value if column.descending else column.expression >= value
-    )
-    return found

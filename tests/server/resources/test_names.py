@@ -237,6 +237,12 @@ def test_the_log_and_the_graph(ada: TestClient, called: Called, parted: str) -> 
     assert nodes[2]["labels"] == ["tag/t"]
     only = ada.get(f"{parted}/graph?branch=feature").json()["versions"]
     assert [(n["branch"], n["name"]) for n in only] == [("feature", "v2"), ("main", "v1")]
+    one = ada.get(f"{parted}/graph?branch=feature&limit=1").json()
+    other = ada.get(f"{parted}/graph?branch=feature&limit=1&after={one['next']}").json()
+    assert one["versions"] + other["versions"] == only
+    assert "next" not in other
+    for wrong in (first["next"], "!", one["next"][:-4]):
+        assert ada.get(f"{parted}/graph?branch=feature&after={wrong}").status_code == 400
 
 
 def test_readers_change_nothing(called: Called, ada: TestClient, parted: str) -> None:

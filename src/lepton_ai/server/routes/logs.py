@@ -10,9 +10,10 @@ from lepton_ai.server import cursors
 from lepton_ai.server.asked import WHERE, Reading
 from lepton_ai.server.bodies import Told
 from lepton_ai.server.cursors import Cursor, Limit
+from lepton_ai.server.finding import places_of
 from lepton_ai.server.name_shapes import Graph, Moves
 from lepton_ai.server.shapes import shaped
-from lepton_ai.telling.lineage import drawn_page
+from lepton_ai.telling.lineage import Begin, built_upon_page, drawn_page
 from lepton_ai.telling.moves import move_page
 
 router = APIRouter(prefix=WHERE, tags=["history"])
@@ -44,8 +45,13 @@ def graph(
     limit: Limit = 100,
 ) -> Told[Graph]:
     """The newest first, each before those that it comes from. ``next`` continues."""
+    more: object
     with asked.at_once():
-        drawn, more = drawn_page(asked.names, branch, before=cursors.decode(after, int), limit=limit)
+        if branch is None:
+            drawn, more = drawn_page(asked.names, before=cursors.decode(after, int), limit=limit)
+        else:
+            begin = cursors.decode(after, Begin) or Begin()
+            drawn, more = built_upon_page(asked.names, branch, begin, places_of(asked), limit=limit)
     nodes = [
         {
             "first": each.node.id.hex(),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
+from lepton_ai import wire
 from lepton_ai.client import login, waiting
 from lepton_ai.client.address import Address, parse, server
 from lepton_ai.client.connection import Connection
-from lepton_ai.errors import StorageFailed, UsageError
+from lepton_ai.errors import StorageFailed, TooManyRequests, UsageError
 from lepton_ai.history import home as homes
 
 
@@ -93,3 +96,27 @@ def test_a_name_that_is_not_known_will_not_be_so_in_a_moment(
     with pytest.raises(StorageFailed, match="its name is not known"):
         Connection("https://models.example.com").call("GET", "/me")
     assert len(pauses) == 1
+
+
+def test_who_is_asked_to_wait_long_hears_so_instead(
+    pauses: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = wire.Problem("Too many", 429, "too-many-requests", "too many failed logins", "wait 25 s")
+
+    def answered(asked: str) -> None:
+        answer = SimpleNamespace(
+            status=429, headers={"Retry-After": asked}, data=msgspec.json.encode(told), close=lambda: None
+        )
+        monkeypatch.setattr(Connection, "_once", lambda *_: answer)
+
+    answered("25")
+    with pytest.raises(TooManyRequests, match="wait 25 s"):
+        Connection("https://models.example.com").call("GET", "/me")
+    assert not pauses, "coming again before that is of no use"
+    answered("5")
+    with pytest.raises(TooManyRequests):
+        login.by_password("https://models.example.com", "ana", "correct horse battery")
+    assert not pauses
+    with pytest.raises(TooManyRequests):
+        Connection("https://models.example.com").call("GET", "/me")
+    assert len(pauses) == waiting.ATTEMPTS - 1

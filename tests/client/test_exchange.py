@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -330,3 +331,25 @@ def test_remotes_are_listed_and_forgotten(
         ours.push("backup")
     with pytest.raises(AlreadyExists, match="origin"):
         ours.add_remote("origin", tmp_path)
+
+
+def test_a_clone_that_was_killed_as_it_began_goes_on(
+    ours: ModelRepository, theirs: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it had made the repository, and before."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lepton_ai.client.sync.cloning.Home", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ModelRepository.clone(tmp_path / "theirs", tmp_path / "copy")
+    with ModelRepository.clone(tmp_path / "theirs", tmp_path / "copy") as copy:
+        assert names(copy) == names(ours)
+    left = tmp_path / "other" / ".lepton-new-0123abcd"
+    (left / "keys").mkdir(parents=True)
+    os.utime(left, (1, 1))
+    with ModelRepository.clone(tmp_path / "theirs", tmp_path / "other") as other:
+        assert names(other) == names(ours)
+    assert [entry.name for entry in (tmp_path / "other").iterdir()] == [".lepton"]

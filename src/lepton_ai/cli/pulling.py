@@ -150,7 +150,14 @@ def _way(merge: bool, rebase: bool, ff_only: bool) -> How:
 
 def _told(done: Pulled, *, dry_run: bool, everything: bool) -> int:
     """Say what came; the exit code."""
-    tell(done, "would pull" if dry_run else "pulled", f"from {done.remote}", f"nothing new in {done.remote}")
+    foretold = done.preview is not None or bool(done.steps)
+    if not foretold or done.versions or done.branches or done.labels:
+        tell(
+            done,
+            "would pull" if dry_run else "pulled",
+            f"from {done.remote}",
+            f"nothing new in {done.remote}",
+        )
     if done.preview is not None:
         return print_preview(msgspec.to_builtins(done.preview), everything=everything, as_json=False)
     if done.steps:

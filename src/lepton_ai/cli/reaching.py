@@ -38,6 +38,8 @@ def server_meant(named: str | None, how: str = "--server https://HOST") -> str:
     if named is not None:
         return address.server(named)
     known = list(credentials.entries())
+    if credentials.meant() is not None:
+        return address.server(str(credentials.meant()))
     if len(known) != 1:
         where = f"you are logged in to {', '.join(known)}" if known else "you are not logged in anywhere"
         raise UsageError(f"which server? {where}", hint=f"name it: {how}")
@@ -62,7 +64,7 @@ def reached(named: str | None, how: str = "--server https://HOST") -> Iterator[c
 @contextmanager
 def closing_connection(server: str, token: str | None = None) -> Iterator[connection.Connection]:
     """A connection to a server for the time of a block."""
-    found = connection.Connection(server, token)
+    found = connection.Connection(server, token, hurried=token is None)
     try:
         yield found
     finally:

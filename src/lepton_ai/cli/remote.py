@@ -43,6 +43,9 @@ def list_(repo: Repo = None, as_json: Json = False) -> None:
     if as_json:
         print_json([_plain(each) for each in found])
         return
+    if not found:
+        note("there are no remotes; lepton remote add origin URL names one")
+        return
     print_table(COLUMNS, [(r.name, r.url, "fetched when needed" if r.state.partial else "") for r in found])
 
 

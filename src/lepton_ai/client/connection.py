@@ -33,14 +33,14 @@ PORTION = 1 << 16
 class Connection:
     """Requests to one server (``https://host[:port][/path]``), from any thread; ``token`` says who asks.
 
-    A request is repeated when it is known that nothing was done, or when doing it twice is doing it once: ``attempts``
-    times in all (default: those of :mod:`lepton_ai.client.waiting`).
+    A request is repeated when it is known that nothing was done, or when doing it twice is doing it once. ``hurried``:
+    a person waits for it, and has perhaps mistyped something: it is repeated once, and soon or not at all.
     """
 
-    def __init__(self, server: str, token: str | None = None, *, attempts: int | None = None) -> None:
+    def __init__(self, server: str, token: str | None = None, *, hurried: bool = False) -> None:
         self.server = server
         self._token = token
-        self._attempts = attempts
+        self._hurried = hurried
         self._pool = pool(server)
 
     def call(
@@ -172,7 +172,8 @@ class Connection:
         self._pool.clear()
 
     def _tried(self, asked: Asked, again: bool) -> BaseHTTPResponse:
-        attempts = self._attempts or waiting.ATTEMPTS
+        attempts = waiting.HURRIED if self._hurried else waiting.ATTEMPTS
+        longest = waiting.SOON if self._hurried else waiting.LONGEST
         for attempt in range(attempts):
             last = attempt == attempts - 1
             try:
@@ -185,7 +186,7 @@ class Connection:
                 time.sleep(waiting.pause(attempt))
                 continue
             later = answer.status in waiting.LATER or (again and answer.status in waiting.BROKEN)
-            if last or not later:
+            if last or not later or waiting.asked(answer.headers) > longest:
                 return answer
             answer.close()
             time.sleep(waiting.pause(attempt, answer.headers))

@@ -57,8 +57,13 @@ def given(server: str) -> str | None:
     Raises:
         UsageError: ``LEPTON_AI_TOKEN_FOR`` is no address.
     """
-    named, meant = os.environ.get(VARIABLE), os.environ.get(MEANT)
-    return named.strip() if named and (not meant or address.server(meant) == server) else None
+    named, only = os.environ.get(VARIABLE), meant()
+    return named.strip() if named and (not only or address.server(only) == server) else None
+
+
+def meant() -> str | None:
+    """The one server that the token of the environment is for; None: there is no token, or it is for any."""
+    return os.environ.get(MEANT) or None if os.environ.get(VARIABLE) else None
 
 
 def kept(server: str) -> str | None:

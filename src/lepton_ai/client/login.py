@@ -12,8 +12,6 @@ from lepton_ai.errors import Forbidden, NotAllowed, NotFound, Unauthenticated, U
 EVERYTHING = ("read", "write", "admin")
 DAYS = 90
 """Days until the token of a login ends."""
-TRIES = 2
-"""Of a request: who logs in may have mistyped the address, and should not wait to hear so."""
 
 
 def by_password(server: str, user: str, password: str, *, days: int = DAYS) -> wire.Me:
@@ -22,13 +20,18 @@ def by_password(server: str, user: str, password: str, *, days: int = DAYS) -> w
     Raises:
         Unauthenticated: the name or the password is wrong. TooManyRequests: there were too many failures.
     """
-    connection = Connection(server, attempts=TRIES)
+    connection = Connection(server, hurried=True)
     try:
         token = _token(connection, user, password, days)
     except (NotFound, Unauthenticated) as problem:
         path = server.partition("//")[2].partition("/")[2]
         if "/" not in path:
-            raise
+            if isinstance(problem, NotFound):
+                raise
+            hint = "type them again; an administrator sets a new one: lepton user password NAME"
+            raise Unauthenticated(
+                problem.message, hint=hint
+            ) from problem  # that it takes a login is no help here
         alone = server.removesuffix(
             f"/{path}"
         )  # the address of a repository, perhaps: it does not say who we are
@@ -64,7 +67,7 @@ def by_token(server: str, token: str) -> wire.Me:
     Raises:
         Unauthenticated: it does not.
     """
-    connection = Connection(server, token, attempts=TRIES)
+    connection = Connection(server, token, hurried=True)
     try:
         me: wire.Me = connection.call("GET", "/me", None, wire.Me)
     finally:

@@ -49,17 +49,15 @@ def located(url: str | Path) -> str:
     return str(homes.located(url))
 
 
-def add(
-    history: History, name: str, url: str | Path, act: Act, *, partial: bool = False, only: str = ""
-) -> Remote:
-    """Call another place of this repository ``name``; ``partial`` and ``only`` as in :class:`RemoteState`.
+def add(history: History, name: str, url: str | Path, act: Act) -> Remote:
+    """Call another place of this repository ``name``.
 
     Raises:
         AlreadyExists: there is a remote of this name. InvalidName. UsageError: ``url`` is no place.
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise InvalidName(f"{name!r} cannot name a remote", hint="use letters, digits, '.', '_' and '-'")
-    state = RemoteState(located(url), partial, only)
+    state = RemoteState(located(url))
 
     def build() -> Result[None]:
         ref = history.get([f"remote/{name}"]).get(f"remote/{name}")

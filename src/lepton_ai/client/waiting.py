@@ -18,6 +18,8 @@ SILENT = 2
 """Tries after which a server that says nothing is left alone."""
 FIRST, LONGEST = 0.2, 15.0
 """Seconds before the second try, and at most before any."""
+HURRIED, SOON = 2, 1.0
+"""Tries where a person waits, and seconds before the second at most."""
 LATER = frozenset({429, 503})
 """Answers of a server that has not begun: come again."""
 BROKEN = frozenset({502, 504})
@@ -31,8 +33,13 @@ def enough(tries: int, *, silent: bool) -> bool:
 
 def pause(attempt: int, headers: Mapping[str, str] | None = None) -> float:
     """Seconds to wait after the try number ``attempt`` (from 0): what the server asks for, else longer each time."""
-    asked = (headers or {}).get("Retry-After", "")
     spread = random.uniform(0.5, 1.0)  # noqa: S311  (spreads retries, keeps no secret)
-    if asked.isdigit():
-        return min(float(asked), LONGEST) + 0.1 * spread
+    if headers is not None and "Retry-After" in headers:
+        return min(asked(headers), LONGEST) + 0.1 * spread
     return min(FIRST * 2.0**attempt, LONGEST) * spread
+
+
+def asked(headers: Mapping[str, str]) -> float:
+    """The seconds that a server asks to be left alone; 0 when it does not say."""
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() and text.isascii() else 0.0

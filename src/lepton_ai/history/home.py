@@ -161,8 +161,16 @@ def create(
     return recovery[0] if ours and recovery else None
 
 
-def plant(folder: Path, config: Config, keys: Callable[[Path], None], at: int, actor: str) -> None:
-    """Make an empty repository in ``folder`` with the keys that ``keys`` puts into the folder it is given.
+def plant(
+    folder: Path,
+    config: Config,
+    keys: Callable[[Path], None],
+    at: int,
+    actor: str,
+    moves: tuple[Move, ...] = (),
+) -> None:
+    """Make an empty repository in ``folder`` with the keys that ``keys`` puts into the folder it is given, and what
+    ``moves`` say.
 
     It appears whole or not at all; whoever loses a race to make one there leaves it as it is.
 
@@ -175,7 +183,7 @@ def plant(folder: Path, config: Config, keys: Callable[[Path], None], at: int, a
             keys(draft / "keys")
             for name in ("packs", "tmp", "backups"):
                 (draft / name).mkdir()
-            _first_branch(draft / "history.db", at, actor)
+            _first_branch(draft / "history.db", at, actor, moves)
             write_file(draft / "config.json", msgspec.json.format(msgspec.json.encode(config)) + b"\n")
             try:
                 draft.rename(folder / FOLDER)
@@ -204,13 +212,20 @@ def _wrap(keyring: Keyring, recovery_file: Path | None, key_file: Path | None, m
     return recovery
 
 
-def _first_branch(database: Path, at: int, actor: str) -> None:
+def is_free(folder: Path) -> bool:
+    """Whether nothing is in ``folder`` but what killed processes left that were to make a repository there."""
+    with storage_errors(folder):
+        return not folder.exists() or all(entry.name.startswith(DRAFT) for entry in folder.iterdir())
+
+
+def _first_branch(database: Path, at: int, actor: str, more: tuple[Move, ...]) -> None:
     uid = secrets.token_hex(8)
     moves = (
         Move(
             f"branch/{MAIN}", ABSENT, states.encode(states.BranchState(uid, created_at=at, created_by=actor))
         ),
         Move(f"line/{uid}", ABSENT, states.encode(states.LineState(MAIN)), logged=False),
+        *more,
     )
     database.touch()  # by umask: SQLite would not let the group write
     with closing(SqliteHistory(database)) as history:

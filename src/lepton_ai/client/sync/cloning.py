@@ -14,11 +14,13 @@ from lepton_ai.client.sync.ends import End
 from lepton_ai.client.sync.gather import objects
 from lepton_ai.errors import AlreadyExists, KeyMissing
 from lepton_ai.history import home as homes
+from lepton_ai.history import states
 from lepton_ai.history.any_home import AnyHome
 from lepton_ai.history.changes.attempt import Act
 from lepton_ai.history.config import read_config
 from lepton_ai.history.home import FOLDER, Home
 from lepton_ai.history.record import digests as digests_of
+from lepton_ai.history.refs.contract import ABSENT, Move
 from lepton_ai.progress import Progress
 from lepton_ai.store.durable import make_folder
 from lepton_ai.store.seal.envelopes import BY_KEY_FILE
@@ -28,10 +30,8 @@ SERVERS_OWN = "envelope-server.json"
 """The key as a server wraps it for itself: of no use elsewhere."""
 
 
-def begin(
-    theirs: AnyHome, folder: Path, act: Act, *, partial: bool, only: str = "", name: str = ORIGIN
-) -> Remote:
-    """Make an empty repository in ``folder`` with the keys of ``theirs``, which it calls ``name``; or find it begun.
+def begin(theirs: AnyHome, folder: Path, act: Act, *, partial: bool, only: str = "") -> Remote:
+    """Make an empty repository in ``folder`` with the keys of ``theirs``, its remote ``origin``; or find it begun.
 
     Raises:
         AlreadyExists: there is another repository, or the folder is not empty.
@@ -41,14 +41,14 @@ def begin(
     homes.check_writable(folder)
     if homes.exists(folder):
         return _found(theirs, folder, url)
-    if folder.exists() and any(folder.iterdir()):
+    if not homes.is_free(folder):
         raise AlreadyExists(f"{folder} is not empty", hint="name an empty folder, or a new one")
-    homes.plant(folder, theirs.config, lambda place: _keys(theirs, place), act.at, act.actor)
-    home = Home(folder)
-    try:
-        return remotes.add(home.history, name, url, act, partial=partial, only=only)
-    finally:
-        home.close()
+    state = states.RemoteState(url, partial, only)
+    moves = (
+        Move(f"remote/{ORIGIN}", ABSENT, states.encode(state)),
+    )  # it says from the first that it is a clone
+    homes.plant(folder, theirs.config, lambda place: _keys(theirs, place), act.at, act.actor, moves)
+    return _found(theirs, folder, url)
 
 
 def _found(theirs: AnyHome, folder: Path, url: str) -> Remote:

@@ -113,7 +113,7 @@ def test_who_is_asked_to_wait_long_hears_so_instead(
     with pytest.raises(TooManyRequests, match="wait 25 s"):
         Connection("https://models.example.com").call("GET", "/me")
     assert not pauses, "coming again before that is of no use"
-    answered("5")
+    answered("6")
     with pytest.raises(TooManyRequests):
         login.by_password("https://models.example.com", "ana", "correct horse battery")
     assert not pauses

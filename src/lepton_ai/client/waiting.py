@@ -18,7 +18,7 @@ SILENT = 2
 """Tries after which a server that says nothing is left alone."""
 FIRST, LONGEST = 0.2, 15.0
 """Seconds before the second try, and at most before any."""
-HURRIED, SOON = 2, 1.0
+HURRIED, SOON = 2, 5.0
 """Tries where a person waits, and seconds before the second at most."""
 LATER = frozenset({429, 503})
 """Answers of a server that has not begun: come again."""

@@ -41,7 +41,7 @@ def test_a_cut_at_any_byte_is_gone_on_after(wire: Wire, running: Server, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_a_cut_at_any_byte_is_gone_on_after_at_length(wire: Wire, running: Server, tmp_path: Path) -> None:
     cut_everywhere(wire, running, tmp_path, 200)
 

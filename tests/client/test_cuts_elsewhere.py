@@ -44,6 +44,7 @@ def secret_wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
         wire.close()
 
 
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("cuts", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_cuts_under_tls(cuts: int, secret_wire: tuple[Wire, Server], tmp_path: Path) -> None:
     wire, server = secret_wire
@@ -72,7 +73,7 @@ def large(seed: int) -> dict[str, Any]:
     return {"w": np.random.default_rng(seed).standard_normal(5 << 20, dtype=np.float32)}
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("cuts", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_cuts_on_the_way_to_the_store(cuts: int, s3_url: str, wire_to_store: Wire, tmp_path: Path) -> None:
     chance, wire = random.Random(12), wire_to_store

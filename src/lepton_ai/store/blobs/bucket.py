@@ -192,7 +192,7 @@ def _translated(error: Exception, blob: str, place: str) -> LeptonError:  # noqa
     if isinstance(error, exceptions.AlreadyExistsError):
         return _Exists(f"There is a {blob} already.")
     if why == NO_CREDENTIALS:
-        return Refused(f"{place}: {why}", hint="set what the store wants to be told (docs/deployment.md)")
+        return Refused(f"{place}: {why}", hint="set what docs/deployment.md names for this kind of store")
     denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
     if isinstance(error, denied) or said in _DENIED:
         return Refused(

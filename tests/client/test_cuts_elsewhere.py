@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from lepton_ai import ModelRepository
-from lepton_ai.client import login, waiting
+from lepton_ai.client import credentials, login, waiting
+from lepton_ai.client.connection import Connection
+from lepton_ai.errors import UsageError
+from lepton_ai.wire import Me
 from tests.client.cutting import check, clone, travel
 from tests.client.places import save, tuned, weights
 from tests.client.proxy import Wire
@@ -58,6 +61,22 @@ def test_cuts_under_tls(cuts: int, secret_wire: tuple[Wire, Server], tmp_path: P
             assert travel(wire, ours, theirs, models, tmp_path / "in", chance) >= 2 * len(models) - 1
             clone(wire, url, ours, tmp_path, chance, cuts - 2 * len(models))
             check(f"{server.address}/ana/digits", ours, theirs, tmp_path)
+
+
+def test_a_cut_before_anything_is_said(
+    secret_wire: tuple[Wire, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While keys are agreed upon: that the line breaks says nothing about the certificate."""
+    wire, _ = secret_wire
+    for after in (1, 100, 500, 800, 1200, 1600):
+        wire.reset(after)
+        connection = Connection(wire.address, credentials.token(wire.address))
+        assert connection.call("GET", "/me", None, Me).user == "ana"
+        assert wire.cuts == 1
+        connection.close()
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(UsageError, match=r"certificate of .* is not valid: .*self-signed"):
+        Connection(wire.address).call("GET", "/me", None, Me)
 
 
 @pytest.fixture

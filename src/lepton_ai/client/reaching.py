@@ -31,6 +31,12 @@ def reached(server: str, patience: float) -> Iterator[None]:
     try:
         yield
     except wrong.SSLError as problem:
+        if _is_cut(problem):
+            raise Unreached(
+                f"the connection to {server} broke off: it was closed in the middle",
+                hint="repeat: what has arrived stays",
+                before=False,
+            ) from None
         raise UsageError(
             f"the certificate of {server} is not valid: {_certificate(problem)}",
             hint="name the authority's file in SSL_CERT_FILE if it is your own",
@@ -70,6 +76,15 @@ def _reason(problem: Exception) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
     return "it was closed in the middle"
+
+
+def _is_cut(problem: Exception) -> bool:
+    """Whether a connection under TLS ended before its time: OpenSSL has no word of its own for it."""
+    import ssl
+
+    inner = problem.args[0] if problem.args else problem
+    ends = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return isinstance(inner, ends) or "EOF" in str(getattr(inner, "reason", ""))
 
 
 def _certificate(problem: Exception) -> str:

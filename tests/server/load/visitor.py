@@ -134,8 +134,8 @@ class Visitor:
 
     def search(self, repository: str) -> None:
         """Versions by a filter."""
-        loss = self.chance.random()
-        query = {"where": f"metrics.loss < {loss:.3f} AND NOT tag = 'none'", "order_by": "metrics.loss DESC"}
+        loss = round(self.chance.random(), 3)
+        query = {"where": f"metrics.loss < {loss} AND NOT tag = 'none'", "order_by": "metrics.loss DESC"}
         told = self.ask("GET", f"/repositories/{repository}/versions", params=query | {"limit": "20"}).json()
         found = [one["metrics"]["loss"] for one in told["versions"]]
         assert all(each < loss for each in found), "the filter lets others through"

@@ -13,6 +13,7 @@ Exit code 1 when one of the answers takes more than 50 ms at the 99th percentile
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -123,6 +124,7 @@ def ask(url: str, given: argparse.Namespace, versions: int, known: dict[str, Any
     repositories = min(given.repositories, versions)
     catalog = hooks.attach(Catalog(url))
     asker = Asker(catalog, repositories, versions, given.people, known["secret"])
+    gc.freeze()  # as a server does once it has started
     timed = _timed(catalog, asker.questions(), given)
     if not given.only or "block" in given.only:
         with blocks.questions(asker) as about:

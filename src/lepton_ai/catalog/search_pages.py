@@ -34,8 +34,10 @@ STEPS = {"postgresql": 2000}
 when the page is full; the others look at all of them first.
 """
 _STEPS = 250
-_FURTHER = 4
-_FAR = 1 << 30
+_FURTHER = 8
+_TWICE = 10_000
+"""Whoever has looked at more at a time looks at all the rest."""
+_ALL = 1 << 30
 _GONE = ("Deleted", "Purged")
 _IN_ORDER = [nodes.Field("text", name) for name in ("name", "author", "status")]
 
@@ -171,13 +173,13 @@ class Pages:
         steps = STEPS.get(self._dialect, _STEPS) if _left(asked, phase) or asked.lacking else count
         while True:
             found += self._connection.execute(self._fitting(asked, phase, here, steps, count - len(found)))
-            if len(found) >= count:
+            if len(found) >= count or steps == _ALL:
                 return found
             end = self._connection.execute(phase.walk(here).offset(steps - 1).limit(1)).first()
             if end is None:
                 return found
             looked += steps
-            ahead = min(_FAR, (count - len(found)) * looked // max(1, len(found)))
+            ahead = min(_ALL, (count - len(found)) * looked // max(1, len(found)))
             if ahead > 2 * counted:
                 few = search_few.few(
                     self._connection, self._repository, asked.filter, self._dialect, ahead, asked.lacking
@@ -185,7 +187,8 @@ class Pages:
                 if few is not None:
                     return few
                 counted = ahead
-            here, steps = (end.value if phase.value is not None else None, end.place), steps * _FURTHER
+            here = (end.value if phase.value is not None else None, end.place)
+            steps = steps * _FURTHER if steps < _TWICE else _ALL
 
     def _fitting(
         self, asked: Asked, phase: Phase, after: tuple[Sorted, int | None] | None, steps: int, count: int

@@ -205,7 +205,9 @@ def application() -> FastAPI:
     )  # Python's own: the command line looks for cycles seldom, but a server lives long
     logs.install(settings.log_level)
     end_with_the_parent()
-    return create_app(settings)
+    made = create_app(settings)
+    gc.freeze()  # what is there now stays: to look through it for cycles would keep an answer waiting now and then
+    return made
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Callable
-from itertools import accumulate
+from collections.abc import Callable, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 from sqlalchemy import select
 
 from benchmarks.catalog import leaving, making
-from lepton_ai.catalog import events, packs, repositories, search, tokens
+from lepton_ai.catalog import events, on_branch, packs, repositories, search, tokens
 from lepton_ai.catalog.database import Catalog
 from lepton_ai.catalog.on_branch import Standing
 from lepton_ai.catalog.refs import CatalogHistory
@@ -20,6 +20,7 @@ from lepton_ai.history import listing, states
 from lepton_ai.history.lines import Lines
 from lepton_ai.history.record import timestamp
 from lepton_ai.history.refs.contract import ABSENT, Commit, Move
+from lepton_ai.telling import lineage
 
 Question = Callable[[], object]
 LARGEST = 1
@@ -152,6 +153,7 @@ class Asker:
             "log, newest 50 moves, largest": lambda: largest.log(limit=50),
             "log of one branch, 50, largest": lambda: largest.log("branch/main", limit=50),
             "log of one version, largest": lambda: largest.log(f"version/{rng.choice(self.ids).hex()}"),
+            "graph of a branch, newest 50, largest": self._graph,
             "find by the beginning of an id": lambda: largest.find(rng.choice(self.ids).hex()[:8]),
             "packs since, 100, largest": lambda: packs.page(catalog, LARGEST, str(rng.randrange(size)), 100),
             "events since, 100, largest": lambda: events.after(catalog, LARGEST, 2 * size - 300, limit=100),
@@ -188,6 +190,15 @@ class Asker:
             main = Lines(self.history(LARGEST)).branch("main")
             standing = Standing(main.head, main.state.uid)
             return search.versions(self.catalog, LARGEST, where, order, limit=50, branch=standing)
+
+    def _graph(self) -> object:
+        def places(firsts: Sequence[bytes]) -> dict[bytes, int]:
+            with self.catalog.reading() as connection:
+                return on_branch.places(connection, LARGEST, firsts)
+
+        with self.catalog.at_once():
+            built = lineage.Built(Lines(self.history(LARGEST)), 50, places)
+            return list(islice(built.rows("main"), 50))
 
     def _pages(self, where: str, order: str) -> Question:
         after: list[str | None] = [None]

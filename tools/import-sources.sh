@@ -8,5 +8,10 @@ packages=(dvc mlflow-skinny sqlalchemy alembic huggingface_hub)
 [ "$(cat "$place/.ready" 2>/dev/null)" = "${packages[*]}" ] && exit 0
 echo "Installing ${packages[*]} into $place (once) …"
 "${VENV:-.venv}/bin/python" -m venv --clear "$place"
-"$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${packages[@]}"
+if ! "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${packages[@]}"; then
+    echo "Not installed: ${packages[*]}." >&2
+    [ "${CI:-}" != true ] || exit 3
+    echo "Going on without; the tests that need it say so." >&2
+    exit 0
+fi
 echo "${packages[*]}" >"$place/.ready"

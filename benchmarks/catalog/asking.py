@@ -23,6 +23,10 @@ from lepton_ai.history.refs.contract import ABSENT, Commit, Move
 from lepton_ai.telling import lineage
 
 Question = Callable[[], object]
+WHOLE = ("search: a word that no message has", "search: nothing fits, though much does alone")
+"""What looks at every version of a repository."""
+WHOLE_AT_TIMES = ("search: NOT metric < x",)
+"""What does so for some values."""
 LARGEST = 1
 """The number of the repository with the most versions."""
 

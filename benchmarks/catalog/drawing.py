@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from benchmarks.catalog.fitting import fit
+from benchmarks.catalog.asking import WHOLE, WHOLE_AT_TIMES
+from benchmarks.catalog.fitting import logarithm, proportional
 
 _PLACE = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 BEYOND = (10_000_000, 100_000_000)
@@ -140,12 +141,13 @@ def _points(told: dict[str, Any], name: str, which: str) -> list[tuple[float, fl
 
 def _grown(told: dict[str, Any], name: str) -> Callable[[float], tuple[float, float]] | None:
     """From a number of versions to median and 99th percentile: both grow from what was measured last as the curve
-    does that fits the medians. None: no curve does.
+    does that fits the medians. None: nothing can be said.
     """
-    fitted = fit(_points(told, name, "p50"))
-    if fitted is None:
+    points = _points(told, name, "p50")
+    fitted = proportional(points) if name in WHOLE else logarithm(points)
+    if fitted is None or name in WHOLE_AT_TIMES:
         return None
-    last, p50 = _points(told, name, "p50")[-1]
+    last, p50 = points[-1]
     p99 = _points(told, name, "p99")[-1][1]
 
     def at(versions: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from benchmarks.catalog import drawing, filling, fitting, making
-from benchmarks.catalog.asking import Asker
+from benchmarks.catalog.asking import WHOLE, WHOLE_AT_TIMES, Asker
 from lepton_ai.catalog import hooks
 from lepton_ai.catalog.database import Catalog
 
@@ -87,18 +87,37 @@ def test_every_version_is_in_a_repository(versions: int) -> None:
 
 
 def test_what_was_not_measured_is_what_the_fit_says() -> None:
-    index = fitting.fit([(1e4, 4.0), (1e5, 5.1), (1e6, 5.9)])
+    index = fitting.logarithm([(1e4, 4.0), (1e5, 5.1), (1e6, 5.9)])
     assert index is not None
-    assert not index.linear
     assert 7.4 < index.at(1e8) < 8.2
-    whole = fitting.fit([(1e4, 2.1), (1e5, 3.0), (1e6, 12.0)])
-    assert whole is not None
-    assert whole.linear
-    assert 900 < whole.at(1e8) < 1100
-    falling = fitting.fit([(1e4, 9.0), (1e5, 7.0), (1e6, 7.0)])
+    falling = fitting.logarithm([(1e4, 9.0), (1e5, 7.0), (1e6, 7.0)])
     assert falling is not None
     assert falling.at(1e4) == falling.at(1e8)
-    assert fitting.fit([(1e4, 13.0), (1e5, 151.0), (1e6, 16.0)]) is None
+    assert fitting.logarithm([(1e4, 13.0), (1e5, 151.0), (1e6, 16.0)]) is None
+    assert fitting.proportional([(1e4, 2.1), (1e5, 3.0), (1e6, 12.0)]).at(1e8) == pytest.approx(1200)
+
+
+@pytest.mark.parametrize(
+    ("name", "medians", "beyond"),
+    [
+        ("count", (3.0, 3.0, 3.0), "| *3 / 6* | *3 / 6* |"),
+        ("count", (13.0, 151.0, 16.0), "| *–* | *–* |"),
+        (WHOLE[0], (1.0, 2.0, 10.0), "| *100 / 200* | *1000 / 2000* |"),
+        (WHOLE_AT_TIMES[0], (3.0, 3.0, 3.0), "| *–* | *–* |"),
+    ],
+)
+def test_what_is_said_of_sizes_beyond(name: str, medians: tuple[float, ...], beyond: str) -> None:
+    sizes = [
+        {
+            "versions": n,
+            "largest": 1,
+            "rows": 1,
+            "bytes": 1,
+            "timed": [{"name": name, "p50": p50, "p99": 2 * p50}],
+        }
+        for n, p50 in zip((10_000, 100_000, 1_000_000), medians, strict=True)
+    ]
+    assert beyond in drawing.page({"machine": "2 cores", "at": "2026-11-22", "sizes": sizes})
 
 
 def test_the_page_tells_what_was_measured_from_what_was_not(tmp_path: Path) -> None:

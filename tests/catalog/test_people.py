@@ -60,11 +60,20 @@ def test_only_a_hash_is_kept(catalog: Catalog, ada: people.User) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["short", "a" * 30, "x" * 1025, "é" * 600, "half \ud800 a character", "the-user-name"]
-)
+    "password",
+    ["short", "a" * 30, "x" * 1025, "é" * 600, "half \ud800 a character", "the-user-name", "password123",
+     "P@ssw0rd2026!", "1234567890", "0987654321", "qwertyuiop", "lepton-ai-2026", "the-user-name2026", "abababababab"],
+)  # fmt: skip
 def test_passwords_that_may_not_be_chosen(password: str) -> None:
     with pytest.raises(UsageError):
         passwords.check(password, "the-user-name")
+
+
+@pytest.mark.parametrize(
+    "password", ["a first password", "correct horse battery", "my password is 7", "tr0ub4dor&3x"]
+)
+def test_passwords_that_may_be_chosen(password: str) -> None:
+    assert passwords.check(password, "ana") == password
 
 
 def test_a_password_typed_on_another_keyboard_fits(catalog: Catalog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -266,3 +267,28 @@ def test_a_certificate_that_does_not_fit_is_told_before_an_address_is(
         assert (done.returncode, done.stdout) == (2, ""), done
         assert "cannot be used for TLS" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_a_second_host_takes_the_key_and_the_people_of_the_first(tmp_path: Path, lepton: Run) -> None:
+    shared = ("--database", f"sqlite:///{tmp_path}/shared.db", "--objects", f"file://{tmp_path}/objects")
+    first, second = make(tmp_path / "first", *shared), tmp_path / "second"
+    words = ("server", "init", str(second), "--password-stdin", *shared, "--admin")
+    done = lepton(*words, "eve", stdin=PASSWORD + "\n")
+    assert (done.returncode, "administrator of theirs" in done.stderr) == (2, True), done.stderr
+    assert not (second / "keys").exists()
+    with started(first) as server:
+        token = server.token()
+        made = httpx.post(
+            f"{server.address}/api/v1/repositories", headers=token, json={"owner": "ana", "name": "x"}
+        )
+        assert made.status_code == 201
+        other = lepton(*words, "ana", stdin=PASSWORD + "\n")
+        assert (other.returncode, "copy keys/server.key" in other.stderr) == (3, True), other.stderr
+        assert not (second / "keys" / "server.key").exists()
+        assert not (second / "server.json").exists()
+        shutil.copytree(first / "keys", second / "keys", dirs_exist_ok=True)
+        assert lepton(*words, "ana", stdin=PASSWORD + "\n").returncode == 0
+        alone = make(tmp_path / "alone")
+        shutil.copy(alone / "keys" / "server.key", second / "keys" / "server.key")
+        with started(second) as another:
+            assert any("not the key of the servers" in str(line.get("message")) for line in another.lines())

@@ -5,6 +5,7 @@ Source: RFC 9106; Unicode is compared in form NFKC (NIST SP 800-63B), so that a 
 
 from __future__ import annotations
 
+import re
 import threading
 import unicodedata
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ LONGEST = 1024
 """Bytes of UTF-8: hashing takes time in proportion."""
 HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1, hash_len=32, salt_len=16)
 """64 MiB and some 0.1 s for each try."""
+_TRIED_FIRST = frozenset(
+    (
+        "password", "passwort", "passwd", "passphrase", "secret", "letmein", "welcome", "admin", "administrator", "root",
+        "user", "login", "changeme", "change", "default", "test", "testing", "qwerty", "qwertz", "azerty", "iloveyou",
+        "monkey", "dragon", "football", "baseball", "master", "superman", "lepton", "leptonai", "passwordpassword",
+        "adminadmin", "testtest", "qwertyqwerty",
+    )
+)  # fmt: skip
+"""Words, without what people hang on to them."""
+_AROUND = re.compile(r"^[\W\d_]+|[\W\d_]+$")
+_AS_LETTERS = str.maketrans("013457@$", "oieastas")
+_ROWS = ("1234567890" * 3, "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p")
 _AT_ONCE = threading.BoundedSemaphore(4)
 """So that many logins at once wait, and do not take the memory of the machine."""
 WAITING = 16
@@ -33,7 +46,7 @@ def check(password: str, name: str = "") -> str:
     """The password in the form that is hashed, when it may be chosen by the user called ``name``.
 
     Raises:
-        UsageError: it is too short or too long, or is the user's name.
+        UsageError: it is too short or too long, or is what people try first.
     """
     plain = _normal(password)
     if plain is None:
@@ -44,9 +57,16 @@ def check(password: str, name: str = "") -> str:
         raise UsageError(
             f"the password has fewer than {SHORTEST} characters", hint="a sentence is easy to remember"
         )
-    if len(set(plain)) == 1 or plain.casefold() == name.casefold():
+    if _is_easy(plain.casefold(), name.casefold()):
         raise UsageError("the password is too easy to guess", hint="choose another")
     return plain
+
+
+def _is_easy(plain: str, name: str) -> bool:
+    """Whether it is one word that everybody tries, or the name, with what people hang on to it; or a row of keys."""
+    word = re.sub(r"\W|_", "", _AROUND.sub("", plain).translate(_AS_LETTERS))
+    row = any(plain in keys or plain in keys[::-1] for keys in _ROWS)
+    return len(set(plain)) <= 2 or row or plain == name or word in {*_TRIED_FIRST, re.sub(r"\W|_", "", name)}
 
 
 @contextmanager

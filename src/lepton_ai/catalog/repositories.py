@@ -191,6 +191,14 @@ def keys(catalog: Catalog, number: int) -> tuple[wire.KeyFile, ...]:
         return tuple(wire.KeyFile(*row) for row in connection.execute(query.order_by(KEY_FILES.c.name)))
 
 
+def newest_key(catalog: Catalog, name: str) -> bytes | None:
+    """The wrapped key of this name of the newest repository that has one."""
+    query = select(KEY_FILES.c.content).where(KEY_FILES.c.name == name)
+    with catalog.reading() as connection:
+        found = connection.execute(query.order_by(KEY_FILES.c.repository.desc()).limit(1)).scalar()
+    return None if found is None else bytes(found)
+
+
 def key_names(catalog: Catalog, numbers: Sequence[int]) -> dict[int, list[str]]:
     """The names of the wrapped keys of each of these repositories, in order, in one question."""
     found: dict[int, list[str]] = {number: [] for number in numbers}

@@ -9,7 +9,8 @@ import msgspec
 
 from lepton_ai.catalog import passwords, people
 from lepton_ai.catalog.database import Catalog
-from lepton_ai.errors import AlreadyExists, Forbidden
+from lepton_ai.errors import AlreadyExists, Forbidden, Unauthenticated
+from lepton_ai.server.own_key import check_own_key
 from lepton_ai.server.running import try_objects
 from lepton_ai.server.settings import CATALOG, FILE, OBJECTS, ServerSettings
 from lepton_ai.store.durable import make_folder, storage_errors, write_file, write_new_file
@@ -28,6 +29,8 @@ def found(settings: ServerSettings, admin: str, password: str) -> None:
     Raises:
         AlreadyExists: there is a server in the folder.
         UsageError: the name or the password may not be chosen.
+        KeyMissing: other servers use the database, and the key file is not theirs.
+        Unauthenticated, Forbidden: they do, and do not know ``admin`` as an administrator.
         LeptonError: database or object store cannot be used.
     """
     folder = settings.folder
@@ -35,12 +38,13 @@ def found(settings: ServerSettings, admin: str, password: str) -> None:
     people.check_name(admin)
     passwords.check(password, admin)
     _keep_to_itself(settings)
-    make_key(settings.key_file)
     try_objects(settings)
     migrate(settings)
     catalog = Catalog(settings.database_url)
     try:
+        check_own_key(catalog, settings.key_file)
         _first(catalog, admin, password, embedded=not settings.database)
+        make_key(settings.key_file)
     finally:
         catalog.close()
     with storage_errors(folder / FILE):
@@ -99,15 +103,19 @@ def _keep_to_itself(settings: ServerSettings) -> None:
 
 
 def _first(catalog: Catalog, admin: str, password: str, *, embedded: bool) -> None:
-    try:
-        people.add_user(catalog, admin, password, admin=True)
-    except AlreadyExists:
-        if embedded:  # an earlier init was cut off
+    if embedded or not people.count(catalog):
+        try:
+            people.add_user(catalog, admin, password, admin=True)
+        except AlreadyExists:  # an earlier init was cut off
             people.set_password(catalog, admin, password)
-            return
+        return
+    try:
         user = people.check_password(catalog, admin, password)
-        if not user.admin:
-            raise Forbidden(f"{admin} is no administrator there", hint="name one who is") from None
+    except Unauthenticated as problem:
+        hint = "other servers use this database: name an administrator of theirs, with the password"
+        raise Unauthenticated(problem.message, hint=hint) from problem
+    if not user.admin:
+        raise Forbidden(f"{admin} is no administrator there", hint="name one who is")
 
 
 def _kept(settings: ServerSettings) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import os
 import shutil
@@ -20,16 +21,18 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from lepton_ai.errors import Busy, InfrastructureError, NotFound, UsageError
+from lepton_ai.errors import Busy, InfrastructureError, KeyMissing, NotFound, UsageError
 from lepton_ai.server import founding, logs, metrics
 from lepton_ai.server.app import create_app
 from lepton_ai.server.holding import Holder, held
+from lepton_ai.server.own_key import check_own_key
 from lepton_ai.server.running import Running, close_all, open_all, try_objects
 from lepton_ai.server.settings import LOOPBACK, WHOLE, ServerSettings, decode, encode
 from lepton_ai.store.durable import make_folder, storage_errors
 
 MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 """How workers keep what is freed (glibc), as the command line does: an arena for every thread grows with each."""
+LOG = logging.getLogger("lepton_ai.server")
 APPLICATION = "lepton_ai.server.process:application"
 STUCK = 90
 """Seconds without an answer after which a worker is replaced: more than a slow machine takes to import everything."""
@@ -47,7 +50,7 @@ def start(settings: ServerSettings, announce: Callable[[str], None]) -> None:
     check(settings)
     with ExitStack() as stack:
         lock = stack.enter_context(held(settings.folder))
-        preflight(settings)
+        wrong_key = preflight(settings)
         listener = stack.enter_context(bind(settings))
         address = address_of(settings, listener)
         lock.write(msgspec.json.encode(Holder(os.getpid(), address)).decode())
@@ -55,6 +58,8 @@ def start(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         stack.enter_context(_environment(settings))
         announce(address)
         logs.install(settings.log_level)
+        if wrong_key is not None:  # who has lost it goes on without: clients with keys of their own still can
+            LOG.error("%s (%s)", wrong_key.message, wrong_key.hint)
         _run(settings, listener)
 
 
@@ -97,8 +102,8 @@ def _check_certificate(settings: ServerSettings) -> None:
         ) from problem
 
 
-def preflight(settings: ServerSettings) -> None:
-    """Open everything once, so that what is wrong is said here and not by every worker.
+def preflight(settings: ServerSettings) -> KeyMissing | None:
+    """Open everything once, so that what is wrong is said here and not by every worker; what is wrong with its own key.
 
     An embedded database is brought to the newest form; one that others may use is not, before somebody says so.
 
@@ -110,7 +115,13 @@ def preflight(settings: ServerSettings) -> None:
         founding.migrate(settings)
     running = Running(settings)
     open_all(running)
-    close_all(running)
+    try:
+        check_own_key(running.catalog, settings.key_file)
+    except KeyMissing as problem:
+        return problem
+    finally:
+        close_all(running)
+    return None
 
 
 @contextmanager

@@ -25,10 +25,10 @@ HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1, hash_
 """64 MiB and some 0.1 s for each try."""
 _TRIED_FIRST = frozenset(
     (
-        "password", "passwort", "passwd", "passphrase", "secret", "letmein", "welcome", "admin", "administrator", "root",
-        "user", "login", "changeme", "change", "default", "test", "testing", "qwerty", "qwertz", "azerty", "iloveyou",
-        "monkey", "dragon", "football", "baseball", "master", "superman", "lepton", "leptonai", "passwordpassword",
-        "adminadmin", "testtest", "qwertyqwerty",
+        "password", "passwort", "passwd", "passphrase", "secret", "letmein", "welcome", "admin", "administrator",
+        "root", "user", "login", "changeme", "change", "default", "test", "testing", "qwerty", "qwertz", "azerty",
+        "iloveyou", "monkey", "dragon", "football", "baseball", "master", "superman", "lepton", "leptonai",
+        "passwordpassword", "adminadmin", "testtest", "qwertyqwerty",
     )
 )  # fmt: skip
 """Words, without what people hang on to them."""

@@ -38,7 +38,7 @@ from lepton_ai.history.filters.nodes import (
 
 MOST = 2000
 """Versions: more of them are not listed one by one, the search goes through the order and looks at each."""
-LACKING = 10_000
+LACKING = 6000
 """Only who would look at more versions than that counts how many lack a metric: there is no index of what is not. And
 so far the rest is counted before.
 """

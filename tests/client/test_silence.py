@@ -16,7 +16,7 @@ from lepton_ai.client.reaching import Unreached
 from lepton_ai.errors import StorageFailed
 
 DONE = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
-BODY = 8 << 20
+BODY = 16 << 20
 
 Talk = Callable[[socket.socket], None]
 
@@ -126,12 +126,13 @@ def test_an_answer_that_drips_is_read_to_its_end(slow: Start, monkeypatch: pytes
 def test_a_large_body_goes_over_a_slow_line(slow: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as it moves: the time is for a portion, not for all of it."""
     monkeypatch.setattr(waiting, "CONNECT", 0.5)
+    monkeypatch.setattr(waiting, "READ", 3.0)
     came = []
 
     def talk(line: socket.socket) -> None:
         while sum(came) < BODY - (1 << 12):  # the first bytes are read already
             came.append(len(line.recv(1 << 16)))
-            time.sleep(0.002)
+            time.sleep(0.01)
         line.sendall(DONE)
 
     server, connection = slow(talk)

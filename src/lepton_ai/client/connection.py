@@ -197,9 +197,8 @@ class Connection:
 
         headers = {"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **asked.headers}
         body: bytes | BytesIO | None = asked.body
-        if (
-            asked.body
-        ):  # as a file it goes in small portions, each with its own time: a slow line is no silent one
+        if asked.body:
+            # As a file it goes in small portions, each with its own time: a slow line is no silent one.
             body, headers["Content-Length"] = BytesIO(asked.body), str(len(asked.body))
         return self._pool.request(
             asked.method,

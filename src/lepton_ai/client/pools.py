@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from lepton_ai.client import address, waiting
 from lepton_ai.errors import UsageError
+from lepton_ai.later import Later
 
 if TYPE_CHECKING:
     import ssl
 
     import urllib3
+
+    from lepton_ai.client import lines
+else:
+    lines = Later("lepton_ai.client.lines")
 
 STREAMS = 8
 """Connections to one server that are kept."""
@@ -29,8 +34,11 @@ def pool(server: str) -> urllib3.PoolManager:
     scheme, _, host = server.partition("://")
     proxy = getproxies().get(scheme)
     if proxy and not address.is_loopback(address.host(server)) and not proxy_bypass(host):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
+        manager: urllib3.PoolManager = urllib3.ProxyManager(proxy, **options)
+    else:
+        manager = urllib3.PoolManager(**options)
+    manager.pool_classes_by_scheme = lines.KINDS
+    return manager
 
 
 def _watched() -> list[tuple[int, int, int]]:

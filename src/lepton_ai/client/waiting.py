@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 
 CONNECT, READ = 10.0, 60.0
-"""Seconds for a connection, or for a portion of a request to go out; and for the next bytes of an answer to come."""
+"""Seconds for a connection; and for a portion of a request to go out, or the next bytes of an answer to come."""
 WORK = 630.0
 """The same where it may look through a whole repository before it answers; after ten minutes it gives up by itself."""
 PROBED, PROBES = 20, 4

@@ -97,6 +97,11 @@ def few(
     return None
 
 
+def can_count(repository: int, wanted: Expression, dialect: str) -> bool:
+    """Whether a search for ``wanted`` could begin anywhere but at its order."""
+    return any(_places(repository, some, dialect) is not None for some in _conditions(_opened(wanted)))
+
+
 def _begin(
     wanted: Expression,
     found: list[Together],

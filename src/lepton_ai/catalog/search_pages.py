@@ -171,6 +171,8 @@ class Pages:
         found: list[Any] = []
         here, looked, counted = begin, 0, 0
         steps = STEPS.get(self._dialect, _STEPS) if _left(asked, phase) or asked.lacking else count
+        if self._dialect == "postgresql" and not asked.lacking and self._is_only_way(asked, phase):
+            steps = _ALL
         while True:
             found += self._connection.execute(self._fitting(asked, phase, here, steps, count - len(found)))
             if len(found) >= count or steps == _ALL:
@@ -189,6 +191,11 @@ class Pages:
                 counted = ahead
             here = (end.value if phase.value is not None else None, end.place)
             steps = steps * _FURTHER if steps < _TWICE else _ALL
+
+    def _is_only_way(self, asked: Asked, phase: Phase) -> bool:
+        """Whether all there is to do is to look at one version after the other."""
+        left = Every(tuple(_left(asked, phase)))
+        return not search_few.can_count(self._repository, left, self._dialect)
 
     def _fitting(
         self, asked: Asked, phase: Phase, after: tuple[Sorted, int | None] | None, steps: int, count: int

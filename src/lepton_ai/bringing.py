@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from lepton_ai.errors import Diverged, InUse, NotFound, UsageError
+from lepton_ai.errors import Diverged, InUse, LeptonError, NotFound, UsageError
 from lepton_ai.history import graph, states
 from lepton_ai.history.changes.attempt import Result, attempt
 from lepton_ai.history.leases import is_alive, present
@@ -39,30 +39,24 @@ class Bringing(Together):
     finds that of a process that is gone puts everything back.
     """
 
-    def _take_up(self, name: str) -> None:
-        """Put back what a pull left that was killed in the middle.
+    def _take_up(self, name: str) -> tuple[str, ...]:
+        """Put back what a pull left that was killed in the middle; what to tell when people have gone on since.
 
         Raises:
             InUse: a pull is at it.
         """
-        keys = (f"pulling/{name}", f"branch/{name}", f"merge/{name}")
-        there = self.home.history.get(keys)
-        mark, branch = there.get(keys[0]), there.get(keys[1])
+        key = f"pulling/{name}"
+        mark = self.home.history.get([key]).get(key)
         if mark is None:
-            return
+            return ()
         state = states.decode(states.PullState, mark)
         if is_alive(state.who):
             raise InUse(
                 f"process {state.who.pid} on {state.who.host} pulls {name!r} already",
                 hint="wait until it has ended",
             )
-        key = f"branch/{state.kept}"
-        beside = self.home.history.get([key]).get(key)
-        heads = [states.decode(states.BranchState, ref).head for ref in (branch, beside) if ref is not None]
-        if heads == [state.there, state.before.head] and keys[2] not in there:
-            self._put_back(state.kept, name, state.before)
-        else:
-            self._unmark(name)  # it was killed when it had done its work, or people have gone on since
+        kept = self._put_back(name)
+        return () if kept is None else (f"an earlier pull broke off; what was yours is on branch {kept!r}",)
 
     def _unmark(self, name: str) -> None:
         key = f"pulling/{name}"
@@ -78,7 +72,7 @@ class Bringing(Together):
         """Let the branch stand where it stands there, and take in our versions from a branch beside; its name, and
         whether that made a version.
         """
-        kept, before = self._put_beside(remote, name)
+        kept = self._put_beside(remote, name)
         came = True
         try:
             if how == "merge":
@@ -89,19 +83,19 @@ class Bringing(Together):
             if f"merge/{name}" in self.home.history.get([f"merge/{name}"]):
                 self._unmark(name)
                 raise  # as was asked for: the merge waits for decisions
-            self._put_back(kept, name, before)
-            if isinstance(problem, Diverged):
-                raise Diverged(
-                    f"{problem.message}; your branch {name!r} stands where it stood", hint=problem.hint
-                ) from problem
+            stays = self._put_back(name)
+            if stays is not None and isinstance(problem, LeptonError):
+                problem.message += f"; somebody went on with {name!r} meanwhile, yours is on branch {stays!r}"
+            elif isinstance(problem, Diverged):
+                problem.message += f"; your branch {name!r} stands where it stood"
             raise
         self._unmark(name)
         return kept, came
 
-    def _put_beside(self, remote: Remote, name: str) -> tuple[str, states.BranchState]:
-        """Move the branch to where it stands at the remote; a new branch keeps where it stood."""
+    def _put_beside(self, remote: Remote, name: str) -> str:
+        """Move the branch to where it stands at the remote; a new branch keeps where it stood: its name."""
 
-        def build() -> Result[tuple[str, states.BranchState]]:
+        def build() -> Result[str]:
             branch = self.lines.branch(name)
             key = remote.key(f"branch/{name}")
             seen = self.home.history.get([key]).get(key)
@@ -122,9 +116,7 @@ class Bringing(Together):
             )
             act = self._act()
             checks |= {seen.key: seen.stamp}
-            return Result(
-                Commit(act.actor, "pull", at=act.at, moves=moves, checks=checks), (kept, branch.state)
-            )
+            return Result(Commit(act.actor, "pull", at=act.at, moves=moves, checks=checks), kept)
 
         return attempt(self.home.history, build)
 
@@ -139,22 +131,47 @@ class Bringing(Together):
                 continue
         raise AssertionError("unreachable")
 
-    def _put_back(self, kept: str, name: str, before: states.BranchState) -> None:
-        """As it was: what came in between stays only as versions that have no branch."""
+    def _put_back(self, name: str) -> str | None:
+        """As it was: what the pull itself made stays only as versions that have no branch.
+
+        Where somebody else has gone on since, on the branch or on the one beside, or a merge waits for decisions, both
+        stay as they are; the name of the one beside.
+        """
+        key, waiting = f"pulling/{name}", f"merge/{name}"
+
+        def build() -> Result[str | None]:
+            there = self.home.history.get([key, waiting])
+            if key not in there:
+                return Result(None, None)
+            state = states.decode(states.PullState, there[key])
+            moves = [replace(states.clear(there[key]), logged=False)]
+            living = {branch.name: branch for branch in self.lines.branches()}
+            branch, beside = living.get(name), living.get(state.kept)
+            stays = None if beside is None else state.kept
+            heads = [one.state.head for one in (branch, beside) if one is not None]
+            if branch and beside and heads == [state.there, state.before.head] and waiting not in there:
+                stood = replace(branch.state, head=state.before.head, high=state.before.high)
+                moves += [states.set_(branch.ref.key, branch.ref, stood), states.clear(beside.ref)]
+                lines = self.home.history.get([f"line/{beside.state.uid}"])
+                moves += [replace(states.clear(line), logged=False) for line in lines.values()]
+                stays = None
+            act, checks = self._act(), {waiting: there[waiting].stamp if waiting in there else ABSENT}
+            commit = Commit(act.actor, "take a pull back", at=act.at, moves=tuple(moves), checks=checks)
+            return Result(commit, stays)
+
+        return attempt(self.home.history, build)
+
+    def _follow(self, name: str, head: bytes) -> None:
+        """Note how far a rebase is: what it made itself is nobody's new work."""
+        key = f"pulling/{name}"
 
         def build() -> Result[None]:
-            branch, beside = self.lines.branch(name), self.lines.branch(kept)
-            keys = (f"line/{beside.state.uid}", f"pulling/{name}")
-            there = self.home.history.get(keys)
-            moves = (
-                states.set_(
-                    branch.ref.key, branch.ref, replace(branch.state, head=before.head, high=before.high)
-                ),
-                states.clear(beside.ref),
-                *(replace(states.clear(there[key]), logged=False) for key in keys if key in there),
-            )
-            act = self._act()
-            return Result(Commit(act.actor, "take a pull back", at=act.at, moves=moves), None)
+            mark = self.home.history.get([key]).get(key)
+            if mark is None:
+                return Result(None, None)
+            state = replace(states.decode(states.PullState, mark), there=head.hex())
+            move = replace(states.set_(key, mark, state), logged=False)
+            return Result(Commit(self._act().actor, "pull", moves=(move,)), None)
 
         attempt(self.home.history, build)
 
@@ -186,7 +203,8 @@ class Bringing(Together):
             yield made
             if made.same_as != 0:
                 message = found.record.message
-                verbs.make("cherry-pick", found, name, made, head, self._act(message), message)
+                saved = verbs.make("cherry-pick", found, name, made, head, self._act(message), message)
+                self._follow(name, saved.row.id)
 
     def _own(self, kept: str, name: str) -> list[VersionRow]:
         """Our versions that the remote's branch lacks, oldest first.

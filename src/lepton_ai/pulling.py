@@ -58,8 +58,7 @@ class Pulling(Bringing):
         """
         _check(how, updates, asked)
         found, name = remotes.find(self._here().history, remote), self._branch_name(branch)
-        if not dry_run:
-            self._take_up(name)
+        notes = () if dry_run else self._take_up(name)
         with self._other_end(found.url) as theirs:
             one = pull.Pull(
                 self.home,
@@ -72,6 +71,7 @@ class Pulling(Bringing):
                 taking=updates,
             )
             pulled = one.rehearse() if dry_run else one.run()
+            pulled = replace(pulled, notes=(*notes, *pulled.notes))
             if dry_run and how != "ff-only" and name in pulled.apart:
                 with self._twin(theirs, found, name, updates) as (twin, kept):
                     if how == "merge":
@@ -108,7 +108,7 @@ class Pulling(Bringing):
             there = remotes.find(twin.home.history, remote.name)
             only = remote.state.only or None
             pull.Pull(twin.home, theirs, there, act, only=only, blocks=False, taking=updates).run()
-            kept, _ = twin._put_beside(there, name)  # noqa: SLF001  (one of us)
+            kept = twin._put_beside(there, name)  # noqa: SLF001  (one of us)
             yield twin, kept
 
     @contextmanager

@@ -174,6 +174,63 @@ def test_a_pull_that_was_killed_is_put_back_by_the_next(
     assert ours.verify().clean
 
 
+def test_a_rebase_that_was_killed_between_two_versions_is_put_back_by_the_next(
+    ours: ModelRepository, tmp_path: Path
+) -> None:
+    save(ours, tmp_path / "in", {**weights(), "layer3": weights(5)["layer3"]})
+    head, place = ours.lines.branch("main").head, tmp_path / "ours"
+    killed = (
+        "import os, signal, sys; from lepton_ai.history.merging.run import Merging; from lepton_ai.cli.app import run\n"
+        "make, done = Merging.make, []\n"
+        "die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Merging.make = lambda *given: die() if done else done.append(1) or make(*given)\n"
+        "run(sys.argv[1:])"
+    )
+    command = ["--repo", str(place), "pull", "--rebase", "--on-conflict", "theirs"]
+    done = subprocess.run([sys.executable, "-c", killed, *command], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert names(ours) == ["v1", "v2", "v4"], "it was killed when one of two versions was taken over"
+    with pytest.raises(Diverged):
+        ours.pull()
+    assert ours.lines.branch("main").head == head
+    assert [branch.name for branch in ours.branches()] == ["main"]
+
+
+def test_what_somebody_saved_after_a_pull_was_killed_stays(ours: ModelRepository, tmp_path: Path) -> None:
+    place = tmp_path / "ours"
+    killed = (
+        "import os, signal, sys; from lepton_ai.history.merging.run import Merging; from lepton_ai.cli.app import run\n"
+        "Merging.make = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "run(sys.argv[1:])"
+    )
+    command = ["--repo", str(place), "pull", "--merge", "--on-conflict", "theirs"]
+    subprocess.run([sys.executable, "-c", killed, *command], check=False, capture_output=True)
+    new = save(ours, tmp_path / "in", {**weights(), "layer3": weights(5)["layer3"]})
+    pulled = ours.pull()
+    assert ours.version("main").id == new.id
+    assert names(ours, "main-mine") == ["v1", "v2"]
+    assert "what was yours is on branch 'main-mine'" in " ".join(pulled.notes)
+    assert ours.pull().notes == ()
+
+
+def test_what_somebody_saves_while_a_pull_fails_stays(
+    ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+
+    def meanwhile(*_: object) -> None:
+        with ModelRepository(tmp_path / "ours", create=False) as other:
+            saved.append(save(other, tmp_path / "in", {**weights(), "layer3": weights(5)["layer3"]}).id)
+        raise Diverged("it cannot be merged")
+
+    monkeypatch.setattr(Merging, "make", meanwhile)
+    with pytest.raises(Diverged, match=r"somebody went on with 'main' .* on branch 'main-mine'"):
+        ours.pull(how="merge", on_conflict="theirs")
+    assert ours.version("main").id == saved[0]
+    assert names(ours, "main-mine") == ["v1", "v2"]
+    assert not ours.home.history.scan("pulling/")
+
+
 def test_two_pulls_at_once_do_not_put_each_other_back(
     ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

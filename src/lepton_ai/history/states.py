@@ -178,7 +178,8 @@ class RemoteState(msgspec.Struct, frozen=True, omit_defaults=True):
 class PullState(msgspec.Struct, frozen=True):
     """A pull that brings both sides of a branch together, and what puts everything back when it was killed.
 
-    The branch stands at ``there`` meanwhile; ``before`` is the branch as it stood; the branch ``kept`` has its head.
+    The branch stands at ``there`` meanwhile, with what a rebase has made so far; ``before`` is the branch as it stood;
+    the branch ``kept`` has its head.
     """
 
     who: LeaseState

@@ -77,6 +77,26 @@ def test_a_registry_names_no_folder_outside_of_its_store(tmp_path: Path) -> None
     assert told.place == outside / "id"
 
 
+def test_a_folder_of_a_registry_that_is_a_link_leads_nowhere_outside(tmp_path: Path) -> None:
+    outside, store = tmp_path / "secrets", tmp_path / "mlruns"
+    outside.mkdir()
+    (outside / "id").write_text("secret")
+    (store / RUN).mkdir(parents=True)
+    (store / RUN / "artifacts").symlink_to(outside)
+    (store / RUN / "file").symlink_to(outside / "id")
+    for location in (
+        f"{store}/{RUN}/artifacts",
+        f"/elsewhere/{RUN}/artifacts",
+        f"/elsewhere/mlruns/{RUN}/artifacts",
+        f"/elsewhere/{RUN}/file",
+    ):
+        (told,) = Artifacts(store, []).files(location, RUN)
+        assert told.place is None
+        assert told.lacking
+    (told,) = Artifacts(store, [outside]).files(f"{store}/{RUN}/artifacts", RUN)
+    assert told.place is not None, "whoever names the folder may have it"
+
+
 @pytest.mark.parametrize(
     "broken", [b"<<<<<<< HEAD\nouts:\n- md5: x\n=======\n", b"", b"\xff\xfe", b"[1, 2]", b"outs: {}"]
 )

@@ -69,8 +69,12 @@ class Artifacts:
         bases = [*self._own, self._beside] if _ID.fullmatch(owner) and owner in parts else self._own
         for base in bases:
             for first in range(last + 1):
-                if parts[first] != "/" and (base / Path(*parts[first:])).exists():
-                    return base / Path(*parts[first:])
+                if parts[first] == "/":
+                    continue
+                end = Path(*parts[first:])
+                plain = (base / end).resolve() == base.resolve() / end  # no link is on the way
+                if (base / end).exists() and (plain or self._is_own(base / end)):
+                    return base / end
         return None
 
     def _is_own(self, path: Path) -> bool:

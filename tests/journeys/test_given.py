@@ -78,6 +78,7 @@ USUAL: dict[str, dict[str, object]] = {
     "open_draft": {"branch": "main"},
     "fill_draft": {},
     "preview_merge": {"source": "main"},
+    "preview_pick": {"kind": "cherry-pick", "version": "v1"},
     "read_merge_config": {"config": "nope.yml"},
     "remove_alias": {"name": "nope"},
     "remove_tag": {"name": "nope"},

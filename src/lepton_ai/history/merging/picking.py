@@ -11,7 +11,7 @@ Source: Ilharco et al., Editing models with task arithmetic, 2022, https://arxiv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec.structs import replace
 
@@ -68,7 +68,13 @@ class Picking:
         return self._merging.planned([head, last], [first], asked), head
 
     def preview(self, kind: Kind, found: Found, into: str, asked: Request) -> Preview:
-        """What that would do; of a change that is there already, or undone, the way is "nothing"."""
+        """What that would do; of a change that is there already, or undone, the way is "nothing".
+
+        Raises:
+            UsageError: there is no such kind; see :meth:`plan`. NotFound: see there.
+        """
+        if not isinstance(kind, str) or kind not in get_args(Kind):
+            raise UsageError("there is no such kind of pick", hint=f"give one of {', '.join(get_args(Kind))}")
         made, _ = self.plan(kind, found, into, asked)
         return foretold(made, into)
 

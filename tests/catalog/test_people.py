@@ -255,6 +255,18 @@ def test_hashes_are_made_anew_when_parameters_change(
     assert people.check_password(catalog, "ada", GOOD).name == "ada"
 
 
+def test_whoever_chose_a_password_that_may_not_be_chosen_any_more_logs_in(
+    catalog: Catalog, ada: people.User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(passwords, "_is_easy", lambda *_: False)
+        people.set_password(catalog, "ada", "password123")
+    monkeypatch.setattr(passwords, "HASHER", PasswordHasher(time_cost=2, memory_cost=16, parallelism=1))
+    assert people.check_password(catalog, "ada", "password123").name == "ada"
+    with catalog.reading() as connection:
+        assert "m=16,t=2,p=1" in connection.execute(select(USERS.c.password)).scalar_one()
+
+
 def test_changing_a_password_ends_other_sessions(catalog: Catalog, ada: people.User) -> None:
     mine, other = (sessions.make(catalog, ada, device=device) for device in ("laptop", "phone"))
     token = tokens.make(catalog, ada, wire.NewToken("ci"))

@@ -90,6 +90,11 @@ def hashed(plain: str) -> str:
         return HASHER.hash(plain)
 
 
+def rehashed(password: str) -> str:
+    """The hash with today's parameters of a password that matched, whether or not it might be chosen today."""
+    return hashed(_normal(password) or "")
+
+
 def matches(kept: str | None, password: str) -> bool:
     """Whether the password is the one whose hash is kept; as slow when there is none."""
     plain = _normal(password)

@@ -124,7 +124,7 @@ def check_password(
         raise Unauthenticated(
             "the name or the password is wrong", hint="passwords are set anew by administrators"
         )
-    newer = passwords.hashed(passwords.check(password)) if passwords.outdated(row.password) else None
+    newer = passwords.rehashed(password) if passwords.outdated(row.password) else None
 
     def act(connection: Connection) -> None:
         lockout.forgive(connection, name, address, at)

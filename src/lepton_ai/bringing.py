@@ -13,7 +13,7 @@ from lepton_ai.errors import Diverged, InUse, LeptonError, NotFound, UsageError
 from lepton_ai.history import graph, states
 from lepton_ai.history.changes.attempt import Result, attempt
 from lepton_ai.history.leases import is_alive, present
-from lepton_ai.history.refs.contract import ABSENT, Commit, Move
+from lepton_ai.history.refs.contract import ABSENT, Commit, Move, Ref
 from lepton_ai.later import Later
 from lepton_ai.together import Together
 
@@ -49,12 +49,7 @@ class Bringing(Together):
         mark = self.home.history.get([key]).get(key)
         if mark is None:
             return ()
-        state = states.decode(states.PullState, mark)
-        if is_alive(state.who):
-            raise InUse(
-                f"process {state.who.pid} on {state.who.host} pulls {name!r} already",
-                hint="wait until it has ended",
-            )
+        _refuse_another(mark, name)
         kept = self._put_back(name)
         return () if kept is None else (f"an earlier pull broke off; what was yours is on branch {kept!r}",)
 
@@ -107,7 +102,10 @@ class Bringing(Together):
             state = replace(branch.state, head=there.head, high=max(there.high, branch.state.high))
             mark = f"pulling/{name}"
             pulling = states.PullState(present("pull"), kept, state.head, branch.state)
-            marked = states.set_(mark, self.home.history.get([mark]).get(mark), pulling)
+            another = self.home.history.get([mark]).get(mark)
+            if another is not None:  # it began while this one fetched
+                _refuse_another(another, name)
+            marked = states.set_(mark, another, pulling)
             moves = (
                 states.set_(branch.ref.key, branch.ref, state),
                 replace(marked, logged=False),
@@ -227,3 +225,10 @@ class Bringing(Together):
                 hint="lepton pull --merge",
             )
         return own[::-1]
+
+
+def _refuse_another(mark: Ref, name: str) -> None:
+    """Raise InUse when the pull that left ``mark`` is at it still."""
+    who = states.decode(states.PullState, mark).who
+    if is_alive(who):
+        raise InUse(f"process {who.pid} on {who.host} pulls {name!r} already", hint="wait until it has ended")

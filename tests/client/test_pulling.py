@@ -16,6 +16,7 @@ import pytest
 from lepton_ai import ModelRepository
 from lepton_ai.bringing import How
 from lepton_ai.cli.app import run
+from lepton_ai.client import remotes
 from lepton_ai.errors import Diverged, InUse, UsageError
 from lepton_ai.history.merging.run import Merging
 from tests.client.places import names, save, weights
@@ -247,6 +248,24 @@ def test_two_pulls_at_once_do_not_put_each_other_back(
     monkeypatch.setattr(Merging, "make", meanwhile)
     ours.pull(how="merge", on_conflict="theirs")
     assert names(ours) == ["v1", "v2", "v3"]
+
+
+def test_a_pull_that_began_while_another_fetched_is_not_written_over(
+    ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Merging.make
+
+    def meanwhile(*given: Any) -> Any:
+        with (
+            ModelRepository(tmp_path / "ours", create=False) as other,
+            pytest.raises(InUse, match="pulls 'main'"),
+        ):
+            other._put_beside(remotes.find(other.home.history, None), "main")
+        return make(*given)
+
+    monkeypatch.setattr(Merging, "make", meanwhile)
+    ours.pull(how="merge", on_conflict="theirs")
+    assert [branch.name for branch in ours.branches()] == ["main", "main-mine"]
 
 
 def test_a_rule_of_the_hint_decides(

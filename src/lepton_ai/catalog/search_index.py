@@ -25,6 +25,7 @@ from lepton_ai.progress import SILENT, Progress
 _CHUNK = 500
 _VERSION, _LINE, _LABELS = "version/", "line/", ("tag/", "alias/")
 _COLUMNS = ("name", "author", "message", "status", "id", "content", "created", "updated", "revision", "size")
+_CHANGING = ("status", "updated", "revision")
 
 
 def record(connection: Connection, repository: int, change: Commit) -> None:
@@ -98,10 +99,12 @@ def _put(connection: Connection, repository: int, refs: list[Ref]) -> None:
 
 
 def _put_versions(connection: Connection, repository: int, known: dict[bytes, states.VersionState]) -> None:
-    query = select(FOUND.c.first, FOUND.c.place, FOUND.c.id).where(FOUND.c.repository == repository)
+    columns = (FOUND.c.first, FOUND.c.place, FOUND.c.id, *(FOUND.c[name] for name in _CHANGING))
+    query = select(*columns).where(FOUND.c.repository == repository)
     there = {row[0]: row for row in connection.execute(query.where(FOUND.c.first.in_(list(known))))}
     same = {first for first, row in there.items() if row[2] == known[first].newest}
-    _touch(connection, repository, {there[first][1]: known[first] for first in same})
+    touched = [first for first in same if tuple(there[first][3:]) != _state(known[first])]
+    _touch(connection, repository, {there[first][1]: known[first] for first in touched})
     changed = {first: state for first, state in known.items() if first not in same}
     if not changed:
         return
@@ -114,19 +117,18 @@ def _put_versions(connection: Connection, repository: int, known: dict[bytes, st
     _put_values(connection, repository, [version for version, _ in found.values()])
 
 
+def _state(state: states.VersionState) -> tuple[str, int, int]:
+    """What can change about a version without a new revision, as ``_CHANGING`` names it; labels change none of it."""
+    return status_of(state), state.updated_at, state.revisions
+
+
 def _touch(connection: Connection, repository: int, by_place: dict[int, states.VersionState]) -> None:
-    """What can change about a version without a new revision."""
     if not by_place:
         return
     this = (FOUND.c.repository == repository, FOUND.c.place == bindparam("this_place"))
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("status", "updated", "revision")}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _CHANGING}
     rows = [
-        {
-            "this_place": place,
-            "new_status": status_of(state),
-            "new_updated": state.updated_at,
-            "new_revision": state.revisions,
-        }
+        {"this_place": place} | dict(zip((f"new_{name}" for name in _CHANGING), _state(state), strict=True))
         for place, state in by_place.items()
     ]
     connection.execute(update(FOUND).where(*this).values(values), rows)

@@ -124,16 +124,16 @@ class Lines:
         if not candidates:
             return None
         if len(candidates) == 1 and candidates[0].branch == branch.state.uid:
-            return self._newest(candidates[0].id)  # on the line or behind it, it is the one
+            return self._newest(candidates[0])  # on the line or behind it, it is the one
         head = graph.row(self.history, branch.head) if branch.head else None
         for first in reversed(candidates):
             if head is not None:
                 place = graph.ancestor_at(self.history, head, first.depth)
                 if place is not None and place.first == first.id:
-                    return self._newest(first.id)
+                    return self._newest(first)
         for first in reversed(candidates):
             if first.branch == branch.state.uid:
-                return self._newest(first.id)
+                return self._newest(first)
         return None
 
     def free(self, kind: str, name: str) -> dict[str, int]:
@@ -208,14 +208,12 @@ class Lines:
             )
         return Found(row, *found)
 
-    def _newest(self, first: bytes) -> Found:
-        found = self.states([first]).get(first)
-        if found is None:
-            raise Damaged(
-                f"version {first.hex()[:12]} has lost its state", hint="restore the history from a backup"
-            )
-        ref, state = found
-        return Found(graph.row(self.history, bytes.fromhex(state.newest)), ref, state)
+    def _newest(self, first: VersionRow) -> Found:
+        """The newest revision of a version whose first one is ``first``."""
+        found = self._with_state(first)
+        if found.newest == first.id:
+            return found
+        return Found(graph.row(self.history, found.newest), found.ref, found.state)
 
     def _by_name(self, meant: names.Address, current: str) -> Found | None:
         if meant.branch is not None:

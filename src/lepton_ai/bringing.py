@@ -45,19 +45,19 @@ class Bringing(Together):
         Raises:
             InUse: a pull is at it.
         """
-        key = f"pulling/{name}"
-        mark = self.home.history.get([key]).get(key)
+        mark = self._mark(name)
         if mark is None:
             return ()
         _refuse_another(mark, name)
         kept = self._put_back(name)
         return () if kept is None else (f"an earlier pull broke off; what was yours is on branch {kept!r}",)
 
-    def _unmark(self, name: str) -> None:
-        key = f"pulling/{name}"
+    def _mark(self, name: str) -> Ref | None:
+        return self.home.history.get([_mark_key(name)]).get(_mark_key(name))
 
+    def _unmark(self, name: str) -> None:
         def build() -> Result[None]:
-            mark = self.home.history.get([key]).get(key)
+            mark = self._mark(name)
             moves = () if mark is None else (replace(states.clear(mark), logged=False),)
             return Result(Commit(self._act().actor, "pull", moves=moves) if moves else None, None)
 
@@ -100,12 +100,11 @@ class Bringing(Together):
             kept, checks = self._free_name(f"{name}-mine")
             own = replace(branch.state, uid=secrets.token_hex(8), base=branch.state.head)
             state = replace(branch.state, head=there.head, high=max(there.high, branch.state.high))
-            mark = f"pulling/{name}"
             pulling = states.PullState(present("pull"), kept, state.head, branch.state)
-            another = self.home.history.get([mark]).get(mark)
+            another = self._mark(name)
             if another is not None:  # it began while this one fetched
                 _refuse_another(another, name)
-            marked = states.set_(mark, another, pulling)
+            marked = states.set_(_mark_key(name), another, pulling)
             moves = (
                 states.set_(branch.ref.key, branch.ref, state),
                 replace(marked, logged=False),
@@ -135,7 +134,7 @@ class Bringing(Together):
         Where somebody else has gone on since, on the branch or on the one beside, or a merge waits for decisions, both
         stay as they are; the name of the one beside.
         """
-        key, waiting = f"pulling/{name}", f"merge/{name}"
+        key, waiting = _mark_key(name), f"merge/{name}"
 
         def build() -> Result[str | None]:
             there = self.home.history.get([key, waiting])
@@ -161,14 +160,13 @@ class Bringing(Together):
 
     def _follow(self, name: str, head: bytes) -> None:
         """Note how far a rebase is: what it made itself is nobody's new work."""
-        key = f"pulling/{name}"
 
         def build() -> Result[None]:
-            mark = self.home.history.get([key]).get(key)
+            mark = self._mark(name)
             if mark is None:
                 return Result(None, None)
             state = replace(states.decode(states.PullState, mark), there=head.hex())
-            move = replace(states.set_(key, mark, state), logged=False)
+            move = replace(states.set_(mark.key, mark, state), logged=False)
             return Result(Commit(self._act().actor, "pull", moves=(move,)), None)
 
         attempt(self.home.history, build)
@@ -225,6 +223,10 @@ class Bringing(Together):
                 hint="lepton pull --merge",
             )
         return own[::-1]
+
+
+def _mark_key(name: str) -> str:
+    return f"pulling/{name}"
 
 
 def _refuse_another(mark: Ref, name: str) -> None:

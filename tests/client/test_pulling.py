@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,9 +232,10 @@ def test_what_somebody_saves_while_a_pull_fails_stays(
     assert not ours.home.history.scan("pulling/")
 
 
-def test_two_pulls_at_once_do_not_put_each_other_back(
-    ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def refused_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[ModelRepository], object]
 ) -> None:
+    """While a pull merges, ``act`` of somebody else on the same repository is refused."""
     make = Merging.make
 
     def meanwhile(*given: Any) -> Any:
@@ -242,10 +243,16 @@ def test_two_pulls_at_once_do_not_put_each_other_back(
             ModelRepository(tmp_path / "ours", create=False) as other,
             pytest.raises(InUse, match="pulls 'main'"),
         ):
-            other.pull()
+            act(other)
         return make(*given)
 
     monkeypatch.setattr(Merging, "make", meanwhile)
+
+
+def test_two_pulls_at_once_do_not_put_each_other_back(
+    ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused_meanwhile(tmp_path, monkeypatch, lambda other: other.pull())
     ours.pull(how="merge", on_conflict="theirs")
     assert names(ours) == ["v1", "v2", "v3"]
 
@@ -253,17 +260,11 @@ def test_two_pulls_at_once_do_not_put_each_other_back(
 def test_a_pull_that_began_while_another_fetched_is_not_written_over(
     ours: ModelRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = Merging.make
-
-    def meanwhile(*given: Any) -> Any:
-        with (
-            ModelRepository(tmp_path / "ours", create=False) as other,
-            pytest.raises(InUse, match="pulls 'main'"),
-        ):
-            other._put_beside(remotes.find(other.home.history, None), "main")
-        return make(*given)
-
-    monkeypatch.setattr(Merging, "make", meanwhile)
+    refused_meanwhile(
+        tmp_path,
+        monkeypatch,
+        lambda other: other._put_beside(remotes.find(other.home.history, None), "main"),
+    )
     ours.pull(how="merge", on_conflict="theirs")
     assert [branch.name for branch in ours.branches()] == ["main", "main-mine"]
 

@@ -25,19 +25,8 @@ class Plain(HTTPConnection):
         super().request(*given, **named)
 
 
-class Secret(HTTPSConnection):
+class Secret(Plain, HTTPSConnection):
     """One under TLS."""
-
-    def connect(self) -> None:
-        """Connect within the time for that, and have more for what follows."""
-        super().connect()
-        self.sock.settimeout(waiting.READ)
-
-    def request(self, *given: Any, **named: Any) -> None:
-        """Send a request; each portion has its time."""
-        if self.sock is not None:
-            self.timeout = waiting.READ
-        super().request(*given, **named)
 
 
 class PlainPool(HTTPConnectionPool):
